@@ -1,0 +1,13 @@
+"""Fashion-MNIST with the network of the paper's minimal MNIST example."""
+
+from tfp_cinn.training import default_config
+
+
+def get_config():
+    """Returns the config."""
+    config = default_config()
+    config.data.name = "fashion_mnist"
+    config.model.init_std = 0.01
+    config.train.epochs = 12
+    config.train.milestones = (8, 11)
+    return config

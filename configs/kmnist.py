@@ -1,0 +1,11 @@
+"""Kuzushiji-MNIST with the network of the paper's minimal MNIST example."""
+
+from tfp_cinn.training import default_config
+
+
+def get_config():
+    """Returns the config."""
+    config = default_config()
+    config.data.name = "kmnist"
+    config.model.init_std = 0.01
+    return config

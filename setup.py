@@ -1,0 +1,41 @@
+"""Packaging."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+here = pathlib.Path(__file__).parent
+version = re.search(r'__version__ = "(.*)"', (here / "tfp_cinn/__init__.py").read_text())[1]
+
+setup(
+    name="tfp-cinn",
+    version=version,
+    description="Conditional invertible neural networks for TensorFlow",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["tfp_cinn", "tfp_cinn.*"]),
+    install_requires=[
+        "absl-py>=2.1",
+        # tensorflow-datasets 4.9.10 imports it without declaring it.
+        "importlib_resources>=6",
+        "keras>=3.10,<4",
+        "matplotlib>=3.8",
+        "ml_collections>=1.0",
+        "numpy>=1.26",
+        "requests>=2.31",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
+        "tensorflow>=2.20,<3",
+        "tensorflow-datasets>=4.9.7",
+        "tensorflow-probability>=0.25,<0.26",
+        # TFP imports it beside Keras 3 without declaring it.
+        "tf-keras>=2.20",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.9"],
+    },
+)

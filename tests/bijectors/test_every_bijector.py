@@ -1,0 +1,127 @@
+"""One property test over every exported bijector."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_cinn import bijectors as b
+from tfp_cinn.networks import MLP, ConvNet
+from tfp_cinn.testing import assert_bijector_consistent
+
+MLP_SUBNET = MLP([8], activation="tanh")
+CONV_SUBNET = ConvNet([6], activation="tanh")
+
+# name: (make, event shape, condition shape)
+CASES = {
+    "GlowCoupling-vector": (lambda: b.GlowCoupling(MLP_SUBNET), (5,), (3,)),
+    "GlowCoupling-unconditional": (lambda: b.GlowCoupling(MLP_SUBNET), (4,), None),
+    "GlowCoupling-tanh": (lambda: b.GlowCoupling(MLP_SUBNET, 1.0, "tanh"), (4,), (3,)),
+    "GlowCoupling-sigmoid": (lambda: b.GlowCoupling(MLP_SUBNET, 1.0, "sigmoid"), (4,), (3,)),
+    "GlowCoupling-map-on-map": (
+        lambda: b.GlowCoupling(CONV_SUBNET, event_ndims=3),
+        (3, 2, 3),
+        (3, 2, 4),
+    ),
+    "GlowCoupling-vector-on-map": (
+        lambda: b.GlowCoupling(CONV_SUBNET, event_ndims=3),
+        (2, 3, 4),
+        (5,),
+    ),
+    "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
+    "AffineCoupling-map": (
+        lambda: b.AffineCoupling(CONV_SUBNET, event_ndims=3),
+        (3, 2, 3),
+        (3, 2, 1),
+    ),
+    "AdditiveCoupling": (lambda: b.AdditiveCoupling(MLP_SUBNET), (5,), (3,)),
+    "RandomPermutation": (lambda: b.RandomPermutation(seed=3), (5,), None),
+    "RandomPermutation-map": (lambda: b.RandomPermutation(seed=3), (2, 3, 5), None),
+    "SoftPermutation": (lambda: b.SoftPermutation(seed=3), (5,), None),
+    "SoftPermutation-map": (lambda: b.SoftPermutation(seed=3), (2, 3, 4), None),
+    "SoftPermutation-one-channel": (lambda: b.SoftPermutation(seed=3), (1,), None),
+    "ActNorm": (b.ActNorm, (5,), None),
+    "ActNorm-map": (b.ActNorm, (2, 3, 4), None),
+    "Standardize": (lambda: b.Standardize(1.5, 0.5), (2, 3, 1), None),
+    "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),
+    "Flatten": (b.Flatten, (2, 3, 2), None),
+    "Reshape": (lambda: b.Reshape((2, 3), (3, 2, 1)), (2, 3), None),
+    "Select": (
+        lambda: b.Select("a", b.GlowCoupling(MLP_SUBNET)),
+        (4,),
+        {"a": (3,), "unused": (2, 2)},
+    ),
+    "Chain": (
+        lambda: b.Chain(
+            [
+                b.Standardize(0.5, 2.0),
+                b.GlowCoupling(CONV_SUBNET, event_ndims=3),
+                b.SoftPermutation(0),
+                b.ActNorm(),
+                b.Flatten(),
+                b.RandomPermutation(1),
+                b.AffineCoupling(MLP_SUBNET),
+            ]
+        ),
+        (2, 2, 3),
+        (3,),
+    ),
+    "Chain-of-chains": (
+        lambda: b.Chain(
+            [
+                b.Select("v", b.Chain([b.GlowCoupling(MLP_SUBNET), b.RandomPermutation(2)])),
+                b.Select("w", b.GlowCoupling(MLP_SUBNET)),
+            ]
+        ),
+        (4,),
+        {"v": (2,), "w": (3,)},
+    ),
+}
+
+
+def _draw(shape, rng):
+    if isinstance(shape, dict):
+        return {key: _draw(s, rng) for key, s in shape.items()}
+    return None if shape is None else tf.constant(rng.randn(3, *shape), tf.float32)
+
+
+def _made(case, perturb):
+    make, event_shape, cond_shape = CASES[case]
+    bijector = make()
+    bijector.build(event_shape, cond_shape)
+    perturb(bijector.layers)
+    rng = np.random.RandomState(5)
+    return bijector, _draw(event_shape, rng), _draw(cond_shape, rng)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_consistent(case, perturb):
+    bijector, x, cond = _made(case, perturb)
+    assert_bijector_consistent(bijector, x, cond)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_config_rebuilds_it_with_the_same_weights_and_values(case, perturb):
+    bijector, x, cond = _made(case, perturb)
+    _, event_shape, cond_shape = CASES[case]
+    config = keras.saving.serialize_keras_object(bijector)
+    copy = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    assert type(copy) is type(bijector)
+    copy.build(event_shape, cond_shape)
+    for layer, original in zip(copy.layers, bijector.layers, strict=True):
+        layer.set_weights(original.get_weights())
+    for value, expected in zip(
+        copy.inverse_and_log_det(x, cond), bijector.inverse_and_log_det(x, cond), strict=True
+    ):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_every_exported_bijector_has_a_case():
+    exported = {
+        name
+        for name, value in vars(b).items()
+        if inspect.isclass(value) and issubclass(value, b.ConditionalBijector)
+    } - {"ConditionalBijector"}
+    assert exported == {case.split("-")[0] for case in CASES}

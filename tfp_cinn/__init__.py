@@ -1,0 +1,18 @@
+"""Conditional invertible neural networks for TensorFlow (arXiv 1907.02392)."""
+
+from tfp_cinn import bijectors, networks
+from tfp_cinn.distribution import ConditionalTransformedDistribution
+from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.model import CINN, load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CINN",
+    "ConditionalTransformedDistribution",
+    "NonFiniteError",
+    "UsageError",
+    "bijectors",
+    "load_model",
+    "networks",
+]

@@ -1,0 +1,33 @@
+"""Conditional bijectors: x = f(z; c) with one-pass log-determinants."""
+
+from tfp_cinn.bijectors.act_norm import ActNorm
+from tfp_cinn.bijectors.additive_coupling import AdditiveCoupling
+from tfp_cinn.bijectors.affine_coupling import AffineCoupling
+from tfp_cinn.bijectors.chain import Chain
+from tfp_cinn.bijectors.clamps import arctan_clamp, sigmoid_clamp, tanh_clamp
+from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.flatten import Flatten
+from tfp_cinn.bijectors.glow_coupling import GlowCoupling
+from tfp_cinn.bijectors.random_permutation import RandomPermutation
+from tfp_cinn.bijectors.reshape import Reshape
+from tfp_cinn.bijectors.select import Select
+from tfp_cinn.bijectors.soft_permutation import SoftPermutation
+from tfp_cinn.bijectors.standardize import Standardize
+
+__all__ = [
+    "ActNorm",
+    "AdditiveCoupling",
+    "AffineCoupling",
+    "Chain",
+    "ConditionalBijector",
+    "Flatten",
+    "GlowCoupling",
+    "RandomPermutation",
+    "Reshape",
+    "Select",
+    "SoftPermutation",
+    "Standardize",
+    "arctan_clamp",
+    "sigmoid_clamp",
+    "tanh_clamp",
+]

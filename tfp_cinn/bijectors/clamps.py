@@ -1,0 +1,46 @@
+"""Soft clamps for the log-scale of affine couplings."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+__all__ = ["CLAMPS", "arctan_clamp", "sigmoid_clamp", "tanh_clamp"]
+
+# The paper's reference code writes 2/pi as 0.636; kept, so that its weights mean the same here.
+_TWO_OVER_PI = 0.636
+
+
+def arctan_clamp(s: tf.Tensor, bound: float) -> tf.Tensor:
+    """Paper's soft clamp, bound * 0.636 * arctan(s / bound), in (-bound, bound).
+
+    Eq. 4 of arXiv 1907.02392, with 2/pi written as 0.636 as its published code has it. Slope 0.636
+    at the origin.
+
+    Args:
+        s: unbounded log-scale, any shape.
+        bound: positive bound of the result, in nats.
+    """
+    return (bound * _TWO_OVER_PI) * tf.atan(s / bound)
+
+
+def tanh_clamp(s: tf.Tensor, bound: float) -> tf.Tensor:
+    """Soft clamp bound * tanh(s / bound), in (-bound, bound); slope 1 at the origin.
+
+    Args:
+        s: unbounded log-scale, any shape.
+        bound: positive bound of the result, in nats.
+    """
+    return bound * tf.tanh(s / bound)
+
+
+def sigmoid_clamp(s: tf.Tensor, bound: float) -> tf.Tensor:
+    """Soft clamp bound * (2 sigmoid(s / bound) - 1), in (-bound, bound); slope 1/2 at the origin.
+
+    Args:
+        s: unbounded log-scale, any shape.
+        bound: positive bound of the result, in nats.
+    """
+    return bound * (2.0 * tf.sigmoid(s / bound) - 1.0)
+
+
+CLAMPS = {"arctan": arctan_clamp, "tanh": tanh_clamp, "sigmoid": sigmoid_clamp}

@@ -1,0 +1,383 @@
+"""The contract that every bijector of this package keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow_probability.python.experimental.tangent_spaces import FullSpace
+
+from tfp_cinn.bijectors.shapes import (
+    Shape,
+    broadcast_batch,
+    condition_from_parts,
+    condition_parts,
+    fold_batch,
+    infer_cond_shape,
+    unfold_batch,
+)
+from tfp_cinn.errors import UsageError
+
+__all__ = ["ConditionalBijector"]
+
+tfb = tfp.bijectors
+
+# A plain TransformedDistribution asks for x = inverse(y) and then for the log-det at that very x.
+# Leaving the log-det on the tensor answers the second question without a second pass, and dies
+# with the tensor.
+_LOG_DET_MEMO = "_tfp_cinn_inverse_log_det"
+
+
+class _NoCache:
+    """Stands in for TFP's bijector cache, which hands out stale values after a weight update.
+
+    TFP keys its cache by tensor identity alone, so that in eager mode `inverse` of the same tensor
+    would not see that the weights have changed.
+    """
+
+    def __init__(self, bijector: ConditionalBijector | None = None):
+        self._bijector = bijector
+
+    def __get__(self, bijector, bijector_class=None):
+        return type(self)(bijector)
+
+    def forward(self, x, **kwargs):
+        return self._bijector._forward(x, **kwargs)
+
+    def inverse(self, y, **kwargs):
+        return self._bijector._inverse(y, **kwargs)
+
+    def forward_attributes(self, x, **kwargs):
+        return {}
+
+    inverse_attributes = forward_attributes
+
+    def clear(self):
+        pass
+
+
+class ConditionalBijector(tfb.Bijector):
+    """A bijector of one argument and one condition, x = f(z; c), with one-pass log-determinants.
+
+    TFP's directions hold: `forward` generates (latent z to data x), `inverse` encodes (data x to
+    latent z). A subclass implements two methods, each one pass over its parameters:
+
+        _forward_and_log_det(z, cond) -> (x, log|det dx/dz|)
+        _inverse_and_log_det(x, cond) -> (z, log|det dz/dx|)
+
+    They are given exactly one batch dimension, `[N, *event_shape]`, with a `cond` of the same N,
+    and return log-determinants of shape `[N]` in nats, summed over all other dimensions. This
+    class derives the rest: TFP's `forward`, `inverse` and `*_log_det_jacobian` (take the
+    condition as the keyword `cond`), any number of leading batch dimensions, broadcasting of the
+    batch dimensions of `cond` against those of the argument, shape errors, and
+    `trainable_variables` that hold the weights of the Keras layers.
+
+    Weights are created by `build(event_shape, cond_shape)`, or at the first call from the shapes
+    seen there; in that case `cond` has to have the same number of batch dimensions as the
+    argument.
+
+    Nothing is cached: a value is computed from the weights as they are at the time of the call.
+
+    Attributes:
+        conditional: whether the bijector looks at `cond` at all; those that don't ignore it.
+
+    Args:
+        event_ndims: rank of the smallest event on the data side, `inverse_min_event_ndims`.
+        latent_event_ndims: the same on the latent side; `event_ndims` if not given.
+        name: name of the bijector.
+    """
+
+    _cache = _NoCache()
+    conditional = True
+
+    def __init__(
+        self, event_ndims: int, latent_event_ndims: int | None = None, name: str | None = None
+    ):
+        super().__init__(
+            inverse_min_event_ndims=event_ndims,
+            forward_min_event_ndims=(
+                event_ndims if latent_event_ndims is None else latent_event_ndims
+            ),
+            name=name,
+        )
+        self._event_shape: Shape | None = None
+        self._cond_shape: Any = None
+        self._tf_variables = self._no_dependency([])
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return {}
+
+    # Two flows are the same only if they share their weights: identity, not TFP's comparison of
+    # constructor arguments.
+    def __eq__(self, other):
+        return self is other
+
+    def __hash__(self):
+        return id(self)
+
+    def _build(self, event_shape: Shape, cond_shape: Any) -> None:
+        """Creates the weights; both shapes are without batch dimensions."""
+
+    def _latent_shape(self, event_shape: Shape) -> Shape:
+        """Shape of z for an x of `event_shape`."""
+        return event_shape
+
+    def _data_shape(self, latent_shape: Shape) -> Shape | None:
+        """Shape of x for a z of `latent_shape`; None where only `build` can tell."""
+        return latent_shape
+
+    def _calibrate(self, x: tf.Tensor, cond: Any) -> None:
+        """Sets data-dependent weights from a batch x; nothing to do for most bijectors."""
+
+    def _forward_and_log_det(self, z: tf.Tensor, cond: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        raise NotImplementedError
+
+    def _inverse_and_log_det(self, x: tf.Tensor, cond: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        raise NotImplementedError
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The Keras layers that hold the weights, data side first; empty before `build`."""
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments; objects among them are serialised by Keras."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ConditionalBijector:
+        """Rebuilds, without weights, the bijector whose `get_config` this is."""
+        return cls(**{key: _restore(value) for key, value in config.items()})
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        return self._event_shape is not None
+
+    @property
+    def event_shape(self) -> Shape | None:
+        """Shape of x without batch dimensions; None before `build`."""
+        return self._event_shape
+
+    @property
+    def latent_shape(self) -> Shape | None:
+        """Shape of z without batch dimensions; None before `build`."""
+        return None if self._event_shape is None else self._latent_shape(self._event_shape)
+
+    def build(self, event_shape: Shape, cond_shape: Any = None) -> None:
+        """Creates the weights for data of `event_shape` and conditions of `cond_shape`.
+
+        Args:
+            event_shape: shape of x without batch dimensions.
+            cond_shape: shape of the condition without batch dimensions: a tuple, a dict of tuples,
+                or None for no condition.
+
+        Raises:
+            UsageError: if the shapes don't suit this bijector, or it was built for others.
+        """
+        event_shape = tuple(int(n) for n in event_shape)
+        if len(event_shape) < self.inverse_min_event_ndims:
+            raise UsageError(
+                f"{self.name}: expected data with at least {self.inverse_min_event_ndims} event "
+                f"dimensions, got shape {event_shape}"
+            )
+        cond_shape = _as_shapes(cond_shape) if self.conditional else None
+        if self.built:
+            if (event_shape, cond_shape) != (self._event_shape, self._cond_shape):
+                raise UsageError(
+                    f"{self.name}: built for event shape {self._event_shape} and condition shape "
+                    f"{self._cond_shape}, can't be built again for {event_shape} and {cond_shape}; "
+                    "make a new bijector"
+                )
+            return
+        # Weights made inside a tf.function have to outlive its graph.
+        with tf.init_scope():
+            self._build(event_shape, cond_shape)
+        self._cond_shape = self._no_dependency(cond_shape)
+        self._event_shape = event_shape
+        # A Keras 3 layer is not a tf.Module: without this list TFP would report no variables.
+        self._tf_variables = self._no_dependency(
+            [w.value for layer in self.layers for w in layer.weights]
+        )
+
+    def calibrate(self, x: tf.Tensor, cond: Any = None) -> None:
+        """Initialises data-dependent weights (every `ActNorm` inside) from one batch.
+
+        Args:
+            x: data, `[..., *event_shape]`.
+            cond: the condition of x.
+        """
+        ndims = len(self.event_shape) if self.built else self.inverse_min_event_ndims
+        x, cond, _ = self._fold("x", x, cond, ndims)
+        self._calibrate(x, cond)
+
+    def forward_and_log_det(self, z: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns x = f(z; cond) and log|det dx/dz| in nats, in one pass.
+
+        Once built, the event is all of the latent shape.
+
+        Args:
+            z: latents, `[..., *latent_shape]`.
+            cond: the condition; its batch dimensions broadcast against those of z.
+
+        Returns:
+            x, `[..., *event]`, and the log-determinant, of the batch shape.
+
+        Raises:
+            UsageError: if a shape or dtype doesn't fit.
+        """
+        ndims = len(self.latent_shape) if self.built else self.forward_min_event_ndims
+        return self._one_pass("z", z, cond, ndims)
+
+    def inverse_and_log_det(self, x: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns z = f^-1(x; cond) and log|det dz/dx| in nats, in one pass.
+
+        Once built, the event is all of the event shape.
+
+        Args:
+            x: data, `[..., *event_shape]`.
+            cond: the condition; its batch dimensions broadcast against those of x.
+
+        Returns:
+            z, `[..., *latent event]`, and the log-determinant, of the batch shape.
+
+        Raises:
+            UsageError: if a shape or dtype doesn't fit.
+        """
+        ndims = len(self.event_shape) if self.built else self.inverse_min_event_ndims
+        return self._one_pass("x", x, cond, ndims)
+
+    # TFP means the smallest event by these: a bijector of the last axis returns a log-determinant
+    # for each position, and TFP sums them over the event dimensions that the caller names.
+
+    def _forward(self, z, cond=None):
+        return self._one_pass("z", z, cond, self.forward_min_event_ndims)[0]
+
+    def _forward_log_det_jacobian(self, z, cond=None):
+        return self._one_pass("z", z, cond, self.forward_min_event_ndims)[1]
+
+    def _inverse(self, x, cond=None):
+        z, log_det = self._one_pass("x", x, cond, self.inverse_min_event_ndims)
+        if z is not x:
+            setattr(z, _LOG_DET_MEMO, (self, log_det))
+        return z
+
+    def _inverse_log_det_jacobian(self, x, cond=None):
+        return self._one_pass("x", x, cond, self.inverse_min_event_ndims)[1]
+
+    def _experimental_compute_density_correction(
+        self, z, tangent_space, backward_compat=False, event_ndims=None, cond=None
+    ):
+        owner, log_det = getattr(z, _LOG_DET_MEMO, (None, None))
+        if owner is not self or not isinstance(tangent_space, FullSpace):
+            return tangent_space.transform_dimension_preserving(
+                z, self, event_ndims=event_ndims, cond=cond
+            )
+        delattr(z, _LOG_DET_MEMO)
+        extra = (event_ndims or self.forward_min_event_ndims) - self.forward_min_event_ndims
+        return -tf.reduce_sum(log_det, axis=list(range(-extra, 0))), tangent_space
+
+    def _inverse_event_shape(self, shape):
+        if shape.is_fully_defined():
+            return tf.TensorShape(self._latent_shape(tuple(shape)))
+        return tf.TensorShape(self.latent_shape)
+
+    def _forward_event_shape(self, shape):
+        known = self._data_shape(tuple(shape)) if shape.is_fully_defined() else self._event_shape
+        return tf.TensorShape(known)
+
+    def _inverse_event_shape_tensor(self, shape):
+        return self._shape_tensor(self._inverse_event_shape, shape)
+
+    def _forward_event_shape_tensor(self, shape):
+        return self._shape_tensor(self._forward_event_shape, shape)
+
+    def _shape_tensor(self, static_shape, shape):
+        result = static_shape(tf.TensorShape(tf.get_static_value(shape)))
+        if not result.is_fully_defined():
+            raise UsageError(f"{self.name}: its shapes are not known yet; call build() first")
+        return tf.constant(result.as_list(), tf.int32)
+
+    def _one_pass(self, argument: str, value, cond, event_ndims: int):
+        """Output and log-determinant for `argument` x (encode) or z (decode)."""
+        value, cond, batch = self._fold(argument, value, cond, event_ndims)
+        run = self._inverse_and_log_det if argument == "x" else self._forward_and_log_det
+        output, log_det = run(value, cond)
+        return unfold_batch(output, batch), unfold_batch(log_det, batch)
+
+    def _fold(self, argument: str, x, cond, event_ndims: int):
+        """Checks x (or z) and cond, and folds their batch dimensions into one."""
+        x = tf.convert_to_tensor(x)
+        if not x.dtype.is_floating:
+            raise UsageError(
+                f"{self.name}: {argument} has dtype {x.dtype.name}, expected a float dtype; "
+                "cast it first"
+            )
+        if x.shape.rank is None or x.shape.rank < event_ndims:
+            raise UsageError(
+                f"{self.name}: expected {argument} of shape [..., {event_ndims} event dimensions], "
+                f"got {x.shape}"
+            )
+        batch_ndims = x.shape.rank - event_ndims
+        cond = self._as_features(cond, x.dtype)
+        if not self.built:
+            self._build_from(x, cond, event_ndims, argument)
+        expected = self._event_shape if argument == "x" else self.latent_shape
+        # A bijector of the last axis, built for feature maps, accepts them position by position.
+        expected = expected[len(expected) - event_ndims :]
+        if not x.shape[batch_ndims:].is_compatible_with(expected):
+            raise UsageError(
+                f"{self.name}: expected {argument} of shape [..., "
+                f"{', '.join(map(str, expected))}], got {tuple(x.shape)}"
+            )
+        parts = condition_parts(self.name, cond, self._cond_shape)
+        tensors, batch = broadcast_batch(self.name, {argument: (x, batch_ndims), **parts})
+        folded = {part: fold_batch(t, batch) for part, t in tensors.items()}
+        return folded[argument], condition_from_parts(folded, self._cond_shape), batch
+
+    def _as_features(self, cond, dtype):
+        if not self.conditional or cond is None:
+            return None
+
+        def convert(c):
+            c = tf.convert_to_tensor(c)
+            if not c.dtype.is_floating:
+                raise UsageError(
+                    f"{self.name}: cond has dtype {c.dtype.name}, expected float features; put a "
+                    "conditioner such as tfp_cinn.networks.OneHot before the flow"
+                )
+            return tf.cast(c, dtype)
+
+        return keras.tree.map_structure(convert, cond)
+
+    def _build_from(self, x, cond, event_ndims, argument):
+        shape = tuple(x.shape[x.shape.rank - event_ndims :])
+        if argument != "x":
+            shape = self._data_shape(shape) if None not in shape else None
+        if shape is None or None in shape:
+            raise UsageError(
+                f"{self.name}: can't tell the event shape from {argument} of shape {x.shape}; "
+                "call build(event_shape, cond_shape) first"
+            )
+        self.build(shape, infer_cond_shape(self.name, cond, x.shape.rank - event_ndims))
+
+
+def _as_shapes(shapes: Any) -> Any:
+    if shapes is None:
+        return None
+    if isinstance(shapes, Mapping):
+        return {key: _as_shapes(value) for key, value in shapes.items()}
+    return tuple(int(n) for n in shapes)
+
+
+def _restore(value: Any) -> Any:
+    """Undoes Keras's serialisation of a constructor's argument."""
+    if isinstance(value, Mapping) and "class_name" in value:
+        return keras.saving.deserialize_keras_object(value)
+    if isinstance(value, list):
+        return [_restore(v) for v in value]
+    return value

@@ -1,0 +1,150 @@
+"""The coupling engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.elementwise import Elementwise
+from tfp_cinn.errors import UsageError
+
+__all__ = ["Coupling", "Subnet"]
+
+Subnet = Callable[[int], keras.layers.Layer]
+
+
+class Coupling(ConditionalBijector):
+    r"""Splits the channels into two parts; each in turn is changed, given the other one and c.
+
+    With x = [x_1 | x_2], x_1 of floor(C/2) channels, and for each active part i in `order`:
+
+        v_i = elementwise(x_i; subnet_i([x_j, c]))
+
+    where x_j, j != i, is the other part as it is by then. The Jacobian is a product of triangular
+    ones, so that its log-determinant is the sum of the elementwise ones.
+
+    A vector condition meeting feature maps is broadcast over space; a feature map has to have the
+    resolution of x. Both are concatenated to the passive part along the channels.
+
+    Subclasses choose the elementwise part and the order; use them instead of this class.
+
+    Args:
+        subnet: makes a subnet from its number of output channels. To be saved it has to be
+            registered with Keras, as those of `tfp_cinn.networks` are.
+        elementwise: what is done to the active part.
+        order: the active parts in the order in which data are encoded: (0, 1), (1,), ...
+        event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
+        name: name of the bijector.
+    """
+
+    def __init__(
+        self,
+        subnet: Subnet,
+        elementwise: Elementwise,
+        order: tuple[int, ...],
+        event_ndims: int = 1,
+        name: str | None = None,
+    ):
+        if not callable(subnet) or isinstance(subnet, keras.layers.Layer):
+            raise UsageError(
+                "subnet: expected a callable from the number of output channels to a Keras layer, "
+                f"such as tfp_cinn.networks.MLP(), got {subnet!r}"
+            )
+        super().__init__(event_ndims, name=name)
+        self._subnet = subnet
+        self._elementwise = elementwise
+        self._order = self._no_dependency(order)
+        self._subnets: dict[str, keras.layers.Layer] = {}
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The subnets, in the order in which data are encoded."""
+        return [self._subnets[str(i)] for i in self._order] if self._subnets else []
+
+    def _build(self, event_shape, cond_shape):
+        channels, spatial = event_shape[-1], event_shape[:-1]
+        if channels < 2:
+            raise UsageError(f"{self.name}: expected at least 2 channels to split, got {channels}")
+        sizes = (channels // 2, channels - channels // 2)
+        cond_channels = self._cond_channels(spatial, cond_shape)
+        subnets = {}
+        for active in self._order:
+            expected = self._elementwise.params_per_channel * sizes[active]
+            layer = self._subnet(expected)
+            shape = (None, *spatial, sizes[1 - active] + cond_channels)
+            if not layer.built:
+                layer.build(shape)
+            if tuple(layer.compute_output_shape(shape)) != (None, *spatial, expected):
+                raise UsageError(
+                    f"{self.name}: expected the subnet to map {shape} to "
+                    f"{(None, *spatial, expected)}, it maps to {layer.compute_output_shape(shape)}"
+                )
+            subnets[str(active)] = layer
+        self._sizes = self._no_dependency(sizes)
+        self._subnets = subnets
+
+    def _cond_channels(self, spatial, cond_shape) -> int:
+        if cond_shape is None:
+            return 0
+        if isinstance(cond_shape, Mapping):
+            raise UsageError(
+                f"{self.name}: takes one tensor as condition, got a dict with keys "
+                f"{sorted(cond_shape)}; pick an entry with Select"
+            )
+        if len(cond_shape) != 1 and cond_shape[:-1] != spatial:
+            raise UsageError(
+                f"{self.name}: expected a condition of shape (K,)"
+                f"{f' or {spatial} + (K,)' if spatial else ''}, got {cond_shape}"
+            )
+        if not cond_shape:
+            raise UsageError(
+                f"{self.name}: expected a condition of at least one dimension, got a scalar"
+            )
+        return cond_shape[-1]
+
+    def _params(self, active: int, passive: tf.Tensor, cond: tf.Tensor | None) -> tf.Tensor:
+        if cond is not None:
+            passive = tf.concat([passive, cond], axis=-1)
+        return tf.cast(self._subnets[str(active)](passive), passive.dtype)
+
+    def _transform(self, x, cond, order, elementwise):
+        if cond is not None and cond.shape.rank < x.shape.rank:
+            space = tf.concat([tf.shape(x)[:-1], tf.shape(cond)[-1:]], axis=0)
+            cond = tf.broadcast_to(cond[:, tf.newaxis, tf.newaxis, :], space)
+        parts = tf.split(x, self._sizes, axis=-1)
+        total = 0.0
+        for active in order:
+            params = self._params(active, parts[1 - active], cond)
+            parts[active], log_det = elementwise(parts[active], params)
+            total += log_det
+        return tf.concat(parts, axis=-1), total
+
+    def _inverse_and_log_det(self, x, cond):
+        return self._transform(x, cond, self._order, self._elementwise.inverse)
+
+    def _forward_and_log_det(self, z, cond):
+        return self._transform(z, cond, self._order[::-1], self._elementwise.forward)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments.
+
+        Raises:
+            UsageError: if the subnet's maker is not registered with Keras.
+        """
+        maker = self._subnet if hasattr(self._subnet, "get_config") else None
+        registered = keras.saving.get_registered_name(type(maker) if maker else self._subnet)
+        if registered in ("<lambda>", getattr(type(maker or self._subnet), "__name__", "")):
+            raise UsageError(
+                f"{self.name}: can't save the subnet {self._subnet!r}; give a registered maker "
+                "such as tfp_cinn.networks.MLP, or register yours with "
+                "keras.saving.register_keras_serializable"
+            )
+        return {
+            "subnet": self._subnet,
+            "event_ndims": self.inverse_min_event_ndims,
+            "name": self.name,
+        }

@@ -1,0 +1,49 @@
+"""Hard permutation of the channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+
+__all__ = ["RandomPermutation"]
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class RandomPermutation(ConditionalBijector):
+    """Fixed random permutation p of the last axis: z[i] = x[p[i]]; log|det| = 0.
+
+    p is `numpy.random.RandomState(seed).permutation(C)`, a stream that NumPy keeps frozen, drawn
+    without touching any global generator. It is the permutation that FrEIA's `PermuteRandom` of
+    the same seed makes, so that published networks need only their seeds.
+
+    Args:
+        seed: seed of the permutation.
+        name: name of the bijector.
+    """
+
+    conditional = False
+
+    def __init__(self, seed: int, name: str | None = None):
+        super().__init__(1, name=name)
+        self._seed = int(seed)
+
+    def _build(self, event_shape, cond_shape):
+        permutation = np.random.RandomState(self._seed).permutation(event_shape[-1])
+        self._permutation = self._no_dependency(permutation)
+        self._inverse_permutation = self._no_dependency(np.argsort(permutation))
+
+    def _forward_and_log_det(self, z, cond):
+        x = tf.gather(z, self._inverse_permutation, axis=-1)
+        return x, tf.zeros(tf.shape(z)[:1], z.dtype)
+
+    def _inverse_and_log_det(self, x, cond):
+        return tf.gather(x, self._permutation, axis=-1), tf.zeros(tf.shape(x)[:1], x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"seed": self._seed, "name": self.name}

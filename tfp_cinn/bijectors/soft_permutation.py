@@ -1,0 +1,71 @@
+"""Soft permutation of the channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+
+__all__ = ["SoftPermutation"]
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class SoftPermutation(ConditionalBijector):
+    """Fixed random rotation of the last axis: z = x Q with Q in SO(C); log|det| = 0.
+
+    The paper's soft channel permutation (arXiv 1907.02392, sec. 3.4): every output channel mixes
+    all inputs, at the cost of a matrix product, on feature maps a 1x1 convolution. Q is drawn from
+    the Haar measure and saved with the weights, but not trained.
+
+    Args:
+        seed: seed of the rotation; no global generator is touched.
+        name: name of the bijector.
+    """
+
+    conditional = False
+
+    def __init__(self, seed: int, name: str | None = None):
+        super().__init__(1, name=name)
+        self._seed = int(seed)
+        self._rotation: keras.layers.Layer | None = None
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The layer that holds Q."""
+        return [self._rotation] if self._rotation is not None else []
+
+    def _build(self, event_shape, cond_shape):
+        rng = np.random.RandomState(self._seed)
+        channels = event_shape[-1]
+        q = np.ones((1, 1))  # SO(1); SciPy's generator starts at 2
+        if channels > 1:
+            q = scipy.stats.special_ortho_group.rvs(channels, random_state=rng)
+        rotation = keras.layers.Layer(name="rotation")
+        self._q = self._no_dependency(
+            rotation.add_weight(
+                shape=q.shape,
+                initializer=lambda shape, dtype: tf.cast(q, dtype),
+                trainable=False,
+                name="q",
+            )
+        )
+        rotation.built = True
+        self._rotation = rotation
+
+    def _forward_and_log_det(self, z, cond):
+        return self._rotate(z, transpose=True), tf.zeros(tf.shape(z)[:1], z.dtype)
+
+    def _inverse_and_log_det(self, x, cond):
+        return self._rotate(x, transpose=False), tf.zeros(tf.shape(x)[:1], x.dtype)
+
+    def _rotate(self, x, transpose):
+        return tf.linalg.matmul(x, tf.cast(self._q.value, x.dtype), transpose_b=transpose)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"seed": self._seed, "name": self.name}

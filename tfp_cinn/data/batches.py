@@ -1,0 +1,145 @@
+"""Batches of dequantised images."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_cinn.data.labelled_images import Split
+from tfp_cinn.errors import UsageError
+
+# Uniform noise is a multiple of 2**-16: a level below 256 plus such a multiple has 24 bits, which
+# float32 holds exactly. Finer noise could round up to the next level, and out of the bin.
+_NOISE_STEPS = 1 << 16
+
+_SHUFFLE, _NOISE = 0, 1
+
+
+def training_batches(
+    split: Split, batch_size: int, *, noise_std: float = 0.0, seed: int = 0
+) -> tf.data.Dataset:
+    """One epoch of shuffled batches `(x, label)`; each further iteration is the next epoch.
+
+    With `noise_std` 0, x = v + u for u ~ U[0, 1): uniform dequantisation, under which -log p(x)
+    bounds the discrete -log P(v) from above (Theis et al. 2016). Otherwise
+    x = v + 1/2 + noise_std * n for n ~ N(0, 1) (Ardizzone et al. 2019).
+
+    Order and noise are new in every epoch and a function of `seed` and the epoch's number alone:
+    two data sets of one seed yield the same epochs 1, 2, .... What doesn't fill a batch is dropped.
+
+    Args:
+        split: images `[N, H, W, C]` and labels `[N]`.
+        batch_size: B, 1 .. N.
+        noise_std: standard deviation of the Gaussian noise in grey levels, or 0 for uniform noise.
+        seed: any integer.
+
+    Returns:
+        A data set of N // B pairs of x, float32 `[B, H, W, C]` in grey levels, and label, int32
+        `[B]`.
+
+    Raises:
+        UsageError: a batch larger than the split or below 1, or a `noise_std` that is negative or
+            not finite.
+
+    References:
+        L. Theis, A. van den Oord, M. Bethge: A note on the evaluation of generative models, 2016,
+        arXiv:1511.01844. L. Ardizzone et al.: Guided image generation with conditional invertible
+        neural networks, 2019, arXiv:1907.02392.
+    """
+    _check_batch_size(batch_size)
+    if not 0.0 <= noise_std < math.inf:
+        raise UsageError(
+            f"noise_std is {noise_std}, expected a finite number of grey levels >= 0: use 0 for "
+            "uniform dequantisation"
+        )
+    count = len(split.labels)
+    if batch_size > count:
+        raise UsageError(
+            f"batch_size is {batch_size} but the split has {count} images: use at most {count}"
+        )
+    num_batches = count // batch_size
+    with tf.device("CPU:0"):
+        images, labels = tf.constant(split.images), tf.constant(split.labels)
+        # Philox's key is two integers; a Python integer of any size or sign is folded into one.
+        key = tf.constant([seed % (1 << 63), 0], tf.int64)
+        epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
+
+    def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        number = epoch.assign_add(1)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), _fold_in(key, number, _SHUFFLE), alg="philox"
+        )
+        indices = tf.reshape(order[: num_batches * batch_size], [num_batches, batch_size])
+        return (
+            tf.data.Dataset.from_tensor_slices(indices)
+            .enumerate()
+            .map(lambda batch, rows: (_fold_in(key, number, _NOISE, batch), rows))
+        )
+
+    def draw(noise_key: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        levels = tf.cast(tf.gather(images, rows), tf.float32)
+        if noise_std:
+            noise = tf.random.stateless_normal(tf.shape(levels), noise_key, alg="philox")
+            x = levels + 0.5 + noise_std * noise
+        else:
+            noise = tf.random.stateless_uniform(tf.shape(levels), noise_key, alg="philox")
+            x = levels + tf.floor(noise * _NOISE_STEPS) / _NOISE_STEPS
+        return x, tf.gather(labels, rows)
+
+    return (
+        tf.data.Dataset.range(1)
+        .flat_map(next_epoch)
+        .map(draw, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .apply(tf.data.experimental.assert_cardinality(num_batches))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.data.Dataset:
+    """All images once, in order, as batches `(x, label)`, alike at every iteration.
+
+    x = v + u for u ~ U[0, 1), as in `training_batches` without Gaussian noise. The noise of image
+    i is a function of `seed` and i alone, so that no figure depends on the batch size.
+
+    Args:
+        split: images `[N, H, W, C]` and labels `[N]`; N may be 0.
+        batch_size: B >= 1.
+        seed: any integer.
+
+    Returns:
+        A data set of ceil(N / B) pairs of x, float32 `[<=B, H, W, C]` in grey levels, and label,
+        int32 `[<=B]`. The last pair may be smaller.
+
+    Raises:
+        UsageError: `batch_size` is below 1.
+    """
+    _check_batch_size(batch_size)
+    # Drawn once for the split: at two bytes a pixel it is cheap to keep, and a longer split only
+    # draws further.
+    generator = np.random.Generator(np.random.Philox(seed % (1 << 63)))
+    steps = generator.integers(0, _NOISE_STEPS, split.images.shape, dtype=np.uint16)
+    with tf.device("CPU:0"):
+        images, labels = tf.constant(split.images), tf.constant(split.labels)
+        noise = tf.constant(steps)
+
+    def cut(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = slice(start, start + batch_size)
+        x = tf.cast(images[rows], tf.float32) + tf.cast(noise[rows], tf.float32) / _NOISE_STEPS
+        return x, labels[rows]
+
+    return (
+        tf.data.Dataset.range(0, len(split.labels), batch_size)
+        .map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}, expected at least 1")
+
+
+def _fold_in(key: tf.Tensor, *parts: tf.Tensor | int) -> tf.Tensor:
+    for part in parts:
+        key = tf.random.experimental.stateless_fold_in(key, part, alg="philox")
+    return key

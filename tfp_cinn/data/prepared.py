@@ -1,0 +1,110 @@
+"""The official data sets by way of TensorFlow Datasets, failing fast without a network."""
+
+import os
+import threading
+import urllib.parse
+
+import tensorflow as tf
+
+from tfp_cinn.data.idx import where_to_get
+from tfp_cinn.data.labelled_images import Split, make_split
+from tfp_cinn.errors import UsageError
+
+_PROBE_SECONDS = 5.0
+
+
+def read_tfds(
+    name: str, data_dir: str | None, *, image_shape: tuple[int, int, int], num_classes: int
+) -> tuple[Split, Split]:
+    """Read the training and test set from TensorFlow Datasets, downloading them once if need be.
+
+    The examples come in the order that TensorFlow Datasets stores them in, which is not that of the
+    published files.
+
+    Raises:
+        UsageError: the data set isn't prepared under `data_dir` and can't be downloaded (said
+            within ten seconds where its host can't be reached), or it can't be read.
+    """
+    # Imported here as it takes seconds, and neither `digits` nor IDX files need it.
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise UsageError(
+            f"{name} needs tensorflow-datasets, which can't be imported ({_one_line(error)}): "
+            f"install it, or {_without_network(name)}"
+        ) from error
+    root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    root = os.path.expanduser(root)
+    cls = tfds.builder_cls(name)
+    # Looked up before the builder is made: the constructor of one that isn't prepared asks Google
+    # Cloud Storage about it, which can hang for minutes.
+    info = os.path.join(root, name, str(cls.VERSION), "dataset_info.json")
+    if not tf.io.gfile.exists(info):
+        cause = unreachable(urllib.parse.urljoin(cls.URL, "train-images-idx3-ubyte.gz"))
+        if cause:
+            host = urllib.parse.urlsplit(cls.URL).netloc
+            raise UsageError(
+                f"{name} is not prepared under {root} and {host} can't be reached ({cause}): "
+                f"run once with a network, or {_without_network(name)}"
+            )
+    # Whatever a download, a checksum, a file system or a damaged record raises has one remedy.
+    try:
+        builder = tfds.builder(name, data_dir=root)
+        builder.download_and_prepare()
+        parts = [
+            tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1))
+            for part in ("train", "test")
+        ]
+    except Exception as error:
+        raise UsageError(
+            f"{name} can't be prepared or read under {root} ({_one_line(error)}): "
+            f"remove {os.path.dirname(info)} and try again, or {_without_network(name)}"
+        ) from error
+    return tuple(
+        make_split(
+            part["image"],
+            part["label"],
+            image_shape=image_shape,
+            num_classes=num_classes,
+            images_from=f"{name} under {root}",
+            labels_from=f"{name} under {root}",
+        )
+        for part in parts
+    )
+
+
+def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
+    """Ask for the headers of `url`, through the proxies that the environment names.
+
+    Returns:
+        None if the file is there to download, else why not, after at most `seconds`.
+    """
+    # What TensorFlow Datasets downloads with, so proxies and certificates are treated alike.
+    import requests
+
+    causes = [f"no answer within {seconds:g} s"]
+
+    def ask() -> None:
+        try:
+            response = requests.head(url, timeout=seconds, allow_redirects=True)
+            causes.append("" if response.ok else f"HTTP status {response.status_code}")
+        except (requests.RequestException, OSError) as error:
+            causes.append(type(error).__name__)
+
+    # In a daemon thread, as no timeout of requests bounds a name look-up.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return causes[-1] or None
+
+
+def _without_network(name: str) -> str:
+    return (
+        f"set --config.data.idx_dir=DIR to {where_to_get(name)}, "
+        "or use the embedded data set 'digits'"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,342 @@
+"""The distribution p(x | c) that a user holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.shapes import (
+    Batch,
+    Shape,
+    broadcast_batch,
+    condition_from_parts,
+    condition_parts,
+    fold_batch,
+    unfold_batch,
+)
+from tfp_cinn.errors import UsageError
+
+__all__ = ["ConditionalTransformedDistribution", "standard_normal"]
+
+tfd = tfp.distributions
+
+
+def standard_normal(event_shape: Shape) -> tfd.Distribution:
+    """N(0, I) over latents of `event_shape`."""
+    return tfd.Sample(tfd.Normal(0.0, 1.0), sample_shape=event_shape)
+
+
+class ConditionalTransformedDistribution(tfd.TransformedDistribution):
+    r"""p(x | c) of a conditional flow: x = f(z; h(c)) with z from a base distribution.
+
+        log p(x | c) = log p_Z(f^-1(x; h(c))) + log|det df^-1/dx|    (nats)
+
+    where f is the bijector and h the conditioner (arXiv 1907.02392, eqs. 5 and 6). The condition
+    is an ordinary argument, with batch dimensions that broadcast against those of x:
+
+        x  = dist.sample(cond)                         # [*batch of cond, *event]
+        xs = dist.sample(cond, sample_shape=8)         # [8, *batch of cond, *event]
+        lp = dist.log_prob(x, cond)                    # [*batch]
+        z  = dist.encode(x, cond); x = dist.decode(z, cond)
+        d  = dist.given(cond)                          # an ordinary tfd.TransformedDistribution
+
+    The conditioner runs once a call, on the condition as it is given, however many samples are
+    drawn for it. Every value is computed from the weights as they are at the time of the call.
+
+    Args:
+        distribution: the base distribution of z, of scalar batch shape.
+        bijector: f; `forward` generates.
+        conditioner: h, a Keras layer or model with one batch dimension; None hands c on as it is.
+        cond_shape: shape of c without batch dimensions: a tuple, or a dict of them for a condition
+            of several parts, or None for no condition. `()` stands for an integer label.
+        event_shape: shape of x without batch dimensions; not needed if the bijector is built.
+        name: name of the distribution.
+    """
+
+    def __init__(
+        self,
+        distribution: tfd.Distribution,
+        bijector: ConditionalBijector,
+        conditioner: keras.layers.Layer | None = None,
+        cond_shape: Any = None,
+        event_shape: Shape | None = None,
+        name: str = "ConditionalTransformedDistribution",
+    ):
+        parameters = dict(locals())
+        self._conditioner = conditioner
+        self._cond_shape = cond_shape
+        if event_shape is not None:
+            bijector.build(event_shape, features_shape(conditioner, cond_shape))
+        elif not bijector.built:
+            raise UsageError("event_shape: expected the shape of x, or a bijector that is built")
+        super().__init__(distribution, bijector, parameters=parameters, name=name)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return {}  # no parameter has batch dimensions: those of a condition come with each call
+
+    @property
+    def conditioner(self) -> keras.layers.Layer | None:
+        """The Keras layer or model that turns conditions into features."""
+        return self._conditioner
+
+    @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The trainable weights of the conditioner and of the bijector."""
+        conditioner = [] if self._conditioner is None else self._conditioner.trainable_variables
+        return (*(w.value for w in conditioner), *self.bijector.trainable_variables)
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """All weights of the conditioner and of the bijector."""
+        conditioner = [] if self._conditioner is None else self._conditioner.variables
+        return (*(w.value for w in conditioner), *self.bijector.variables)
+
+    def features(self, cond: Any) -> Any:
+        """Returns h(cond), what the bijectors are given.
+
+        Args:
+            cond: `[*batch, *cond_shape]`, or a dict of such tensors.
+
+        Raises:
+            UsageError: if shape, dtype or label range don't fit.
+        """
+        return self._features(*self._condition(cond))
+
+    def sample(
+        self,
+        cond: Any = None,
+        sample_shape: Any = (),
+        seed: Any = None,
+        temperature: Any = 1.0,
+        name: str = "sample",
+    ) -> tf.Tensor:
+        """Draws x = f(temperature * z; h(cond)) with z from the base distribution.
+
+        Args:
+            cond: the condition, `[*batch, *cond_shape]`.
+            sample_shape: how many samples of each condition, an integer or a shape.
+            seed: an integer or a stateless seed of two integers: the same seed gives the same
+                sample. None draws anew at each call.
+            temperature: factor on z, not negative; a number or a tensor that broadcasts against
+                `[*sample_shape, *batch]`. Below 1 samples are more typical and less varied.
+            name: name of the operations.
+
+        Returns:
+            Samples, `[*sample_shape, *batch, *event]`.
+
+        Raises:
+            UsageError: if an argument is out of range or of the wrong shape.
+        """
+        with tf.name_scope(name):
+            z, features = self._draw(cond, sample_shape, seed, temperature)
+            return self.bijector.forward_and_log_det(z, features)[0]
+
+    def sample_and_log_prob(
+        self, cond: Any = None, sample_shape: Any = (), seed: Any = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws x as `sample` does at temperature 1, and log p(x | cond) in the same pass.
+
+        Args:
+            cond: the condition, `[*batch, *cond_shape]`.
+            sample_shape: how many samples of each condition.
+            seed: as in `sample`.
+
+        Returns:
+            Samples, `[*sample_shape, *batch, *event]`, and their log-density in nats,
+            `[*sample_shape, *batch]`.
+        """
+        z, features = self._draw(cond, sample_shape, seed, 1.0)
+        x, log_det = self.bijector.forward_and_log_det(z, features)
+        return x, self.distribution.log_prob(z) - log_det
+
+    def log_prob(self, x: tf.Tensor, cond: Any = None, name: str = "log_prob") -> tf.Tensor:
+        """Returns log p(x | cond) in nats.
+
+        Args:
+            x: `[*batch, *event]`.
+            cond: the condition; its batch dimensions broadcast against those of x.
+            name: name of the operations.
+
+        Returns:
+            Log-densities of the common batch shape.
+
+        Raises:
+            UsageError: if a shape or dtype doesn't fit.
+        """
+        with tf.name_scope(name):
+            z, log_det = self.bijector.inverse_and_log_det(x, self.features(cond))
+            return self.distribution.log_prob(z) + log_det
+
+    def prob(self, x: tf.Tensor, cond: Any = None, name: str = "prob") -> tf.Tensor:
+        """Returns p(x | cond), the exponential of `log_prob`; underflows in high dimensions."""
+        return tf.exp(self.log_prob(x, cond, name))
+
+    def encode(self, x: tf.Tensor, cond: Any = None) -> tf.Tensor:
+        """Returns z = f^-1(x; h(cond)), `[*batch, *latent event]`."""
+        return self.bijector.inverse_and_log_det(x, self.features(cond))[0]
+
+    def decode(self, z: tf.Tensor, cond: Any = None) -> tf.Tensor:
+        """Returns x = f(z; h(cond)), `[*batch, *event]`."""
+        return self.bijector.forward_and_log_det(z, self.features(cond))[0]
+
+    def given(self, cond: Any = None) -> tfd.Distribution:
+        """Returns p(. | cond) as an ordinary `tfd.TransformedDistribution`.
+
+        Its batch shape is that of cond, and every convention of TFP holds. The conditioner runs
+        here, once: the features are those of its weights as they are now.
+
+        Args:
+            cond: the condition, `[*batch, *cond_shape]`.
+        """
+        tensors, batch = self._condition(cond)
+        bound = _Bound(self.bijector, self._features(tensors, batch), batch)
+        return tfd.TransformedDistribution(self.distribution, bound)
+
+    def _condition(self, cond: Any) -> tuple[dict[str, tf.Tensor], Batch]:
+        """Checks the condition; returns its parts, of one batch shape, and that shape."""
+        cond = _as_tensors(cond, self._cond_shape)
+        parts = condition_parts("condition", cond, self._cond_shape)
+        return broadcast_batch("condition", parts)
+
+    def _features(self, tensors: dict[str, tf.Tensor], batch: Batch) -> Any:
+        if self._conditioner is None:
+            return condition_from_parts(tensors, self._cond_shape)
+        # A Keras layer takes exactly one batch dimension.
+        folded = {part: fold_batch(t, batch) for part, t in tensors.items()}
+        features = self._conditioner(condition_from_parts(folded, self._cond_shape))
+        return keras.tree.map_structure(lambda f: unfold_batch(f, batch), features)
+
+    def _draw(self, cond, sample_shape, seed, temperature):
+        tensors, batch = self._condition(cond)
+        sample_shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
+        shape = tf.concat([sample_shape, tf.convert_to_tensor(batch.value, tf.int32)], axis=0)
+        static = tf.get_static_value(shape)
+        z = self.distribution.sample(shape if static is None else static, seed=_stateless(seed))
+        return z * self._scale(temperature, z), self._features(tensors, batch)
+
+    def _scale(self, temperature, z):
+        temperature = tf.convert_to_tensor(temperature, z.dtype)
+        value = tf.get_static_value(temperature)
+        if value is not None and not np.all(value >= 0):
+            raise UsageError(f"temperature: expected 0 or more, got {np.min(value):g}")
+        event_ndims = tf.TensorShape(self.distribution.event_shape).rank
+        return tf.reshape(
+            temperature, tf.concat([tf.shape(temperature), [1] * event_ndims], axis=0)
+        )
+
+
+def features_shape(conditioner: keras.layers.Layer | None, cond_shape: Any) -> Any:
+    """Shape, without batch dimension, of the features that a conditioner makes; builds it."""
+    if conditioner is None:
+        return cond_shape
+    with tf.init_scope():
+        dummy = _map_shapes(lambda s: tf.zeros((1, *s), tf.float32 if s else tf.int32), cond_shape)
+        features = conditioner(dummy)
+    if isinstance(features, Mapping):
+        return {key: tuple(f.shape[1:]) for key, f in features.items()}
+    return tuple(features.shape[1:])
+
+
+def _map_shapes(function: Any, shapes: Any) -> Any:
+    if isinstance(shapes, Mapping):
+        return {key: function(tuple(shape)) for key, shape in shapes.items()}
+    return None if shapes is None else function(tuple(shapes))
+
+
+def _as_tensors(cond: Any, cond_shape: Any) -> Any:
+    """Converts a condition to tensors: integers where its shape is (), floats elsewhere."""
+    if cond is None or isinstance(cond, Mapping) != isinstance(cond_shape, Mapping):
+        return cond
+    if isinstance(cond, Mapping):
+        return {key: _as_tensors(c, cond_shape.get(key, (1,))) for key, c in cond.items()}
+    cond = tf.convert_to_tensor(cond)
+    if cond_shape == () and not cond.dtype.is_integer:
+        raise UsageError(f"condition: expected integer labels, got dtype {cond.dtype.name}")
+    if cond_shape and not cond.dtype.is_floating:
+        cond = tf.cast(cond, keras.config.floatx())
+    return cond
+
+
+def _stateless(seed: Any) -> Any:
+    """A stateless seed pair; TFP draws anew at each call for an integer seed."""
+    if seed is None or tf.is_tensor(seed) or np.ndim(seed):
+        return seed
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed: expected an integer from 0 to 2^63 - 1, got {seed}")
+    return tf.constant(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32).view(np.int32))
+
+
+class _DistributionSpec(tf.TypeSpec):
+    """What TensorFlow sees of the distribution when it takes it apart: its variables.
+
+    Every subclass of `tfd.TransformedDistribution` is a composite tensor. With TFP's own spec a
+    `tf.Module` that holds one would find no variables in it, since they live in Keras layers, and
+    would train nothing.
+    """
+
+    def __init__(self, distribution: ConditionalTransformedDistribution):
+        self._distribution = distribution
+
+    @property
+    def value_type(self):
+        return type(self._distribution)
+
+    @property
+    def _component_specs(self):
+        return tuple(v._type_spec for v in self._distribution.variables)
+
+    def _to_components(self, value):
+        return value.variables
+
+    def _from_components(self, components):
+        return self._distribution
+
+    def _serialize(self):
+        return (id(self._distribution),)
+
+    def _deserialize(self, serialization):
+        return self
+
+    def placeholder_value(self, placeholder_context):
+        raise UsageError(
+            "a ConditionalTransformedDistribution can't be an argument of a tf.function; let the "
+            "function close over it"
+        )
+
+
+# TFP's metaclass overwrites a `_type_spec` of the class body.
+ConditionalTransformedDistribution._type_spec = property(_DistributionSpec)
+
+
+class _Bound(ConditionalBijector):
+    """A bijector with its condition bound: f(z) = f(z; features), of the condition's batch."""
+
+    conditional = False
+
+    def __init__(self, bijector: ConditionalBijector, features: Any, batch: Batch):
+        super().__init__(bijector.inverse_min_event_ndims, bijector.forward_min_event_ndims)
+        self._bijector = bijector
+        self._features = self._no_dependency(features)
+        self._cond_batch = self._no_dependency(batch)
+
+    def _latent_shape(self, event_shape):
+        return self._bijector._latent_shape(event_shape)
+
+    def _data_shape(self, latent_shape):
+        return self._bijector._data_shape(latent_shape)
+
+    def _batch_shape(self, x_event_ndims):
+        return self._cond_batch.static
+
+    def _batch_shape_tensor(self, x_event_ndims):
+        return tf.convert_to_tensor(self._cond_batch.value, tf.int32)
+
+    def _one_pass(self, argument, value, cond, event_ndims):
+        return self._bijector._one_pass(argument, value, self._features, event_ndims)

@@ -1,0 +1,18 @@
+"""Errors that a user can put right."""
+
+__all__ = ["NonFiniteError", "UsageError"]
+
+
+class UsageError(ValueError):
+    """Something the caller can put right: a flag, a field, a file, a shape, a label.
+
+    The message is one line that says what was wrong, what was expected and what to do. The binaries
+    print it and exit with status 2.
+    """
+
+    # Keras wraps what a layer raises into several lines about the call, unless it finds this mark.
+    _keras_call_info_injected = True
+
+
+class NonFiniteError(UsageError):
+    """Training met a NaN or an infinity in its data or in the flow; it changed no weight."""

@@ -1,0 +1,71 @@
+"""Pictures of samples and of training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+__all__ = ["draw_curve", "draw_samples"]
+
+
+def draw_samples(
+    images: np.ndarray,
+    levels: int,
+    path: str | os.PathLike,
+    row_labels: Sequence[object],
+    title: str = "",
+) -> None:
+    """Draws grey images as a grid, a row for each condition.
+
+    Args:
+        images: `[rows, columns, H, W, 1]`, in grey levels of the data domain [0, levels).
+        levels: number of grey levels; values outside are drawn black or white.
+        path: the PNG to write.
+        row_labels: what stands before each row.
+        title: what stands above.
+    """
+    rows, columns, height, width = images.shape[:4]
+    grey = np.clip(np.floor(images[..., 0]), 0, levels - 1)
+    # A border of one pixel, so that neighbours can be told apart.
+    canvas = np.full((rows, height + 1, columns, width + 1), (levels - 1) / 2)
+    canvas[:, :height, :, :width] = grey.transpose(0, 2, 1, 3)
+    canvas = canvas.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]
+    figure = Figure(figsize=(0.45 * columns + 0.6, 0.45 * rows + 0.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=levels - 1, interpolation="nearest")
+    axes.set_yticks(
+        (np.arange(rows) + 0.5) * (height + 1) - 1, [str(label) for label in row_labels]
+    )
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if title:
+        axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=150)
+
+
+def draw_curve(rows: Sequence[Mapping[str, float]], path: str | os.PathLike) -> None:
+    """Draws bits/dim of training and validation over the epochs.
+
+    Args:
+        rows: one an epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`.
+        path: the PNG to write.
+    """
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    for key, label in (("bits_per_dim", "training (noisy)"), ("val_bits_per_dim", "validation")):
+        points = [(row["epoch"], row[key]) for row in rows if key in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("-log p(x | c), bits/dim")
+    # The first epochs fall steeply; they would flatten all that follows.
+    later = [row[k] for row in rows[len(rows) // 10 :] for k in row if k.endswith("bits_per_dim")]
+    margin = 0.05 * (max(later) - min(later)) or 0.1
+    axes.set_ylim(min(later) - margin, max(later) + margin)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)

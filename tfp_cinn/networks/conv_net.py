@@ -1,0 +1,60 @@
+"""Convolutional subnets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tfp_cinn.networks.initialisation import initialisers
+
+__all__ = ["ConvNet"]
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class ConvNet:
+    """Maker of convolutional subnets: Conv2D - activation, once a hidden layer, then Conv2D.
+
+    Calling it with a number of output channels returns a new `keras.Sequential` that maps
+    `[N, H, W, C_in]` to `[N, H, W, channels_out]`, with zero padding.
+
+    Args:
+        hidden: channels of the hidden layers.
+        kernel_size: side of the kernels, of all layers.
+        activation: name of a Keras activation.
+        init_std: None for He-normal hidden layers and a zero output layer, by which a coupling
+            starts as the identity; or the standard deviation of a normal from which all weights
+            and biases are drawn.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (64,),
+        kernel_size: int = 3,
+        activation: str = "relu",
+        init_std: float | None = None,
+    ):
+        self.hidden = list(hidden)
+        self.kernel_size = kernel_size
+        self.activation = activation
+        self.init_std = init_std
+
+    def __call__(self, channels_out: int) -> keras.Sequential:
+        """Returns a new subnet with `channels_out` output channels."""
+        inner, last = initialisers(self.init_std)
+
+        def conv(channels, **options):
+            return keras.layers.Conv2D(channels, self.kernel_size, padding="same", **options)
+
+        layers = [conv(n, activation=self.activation, **inner) for n in self.hidden]
+        return keras.Sequential([*layers, conv(channels_out, **last)])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ConvNet:
+        """Rebuilds the maker of a `get_config`."""
+        return cls(**config)

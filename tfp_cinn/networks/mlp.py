@@ -1,0 +1,60 @@
+"""Dense subnets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tfp_cinn.networks.initialisation import initialisers
+
+__all__ = ["MLP"]
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class MLP:
+    """Maker of fully connected subnets: Dense - activation, once a hidden layer, then Dense.
+
+    Calling it with a number of output channels returns a new `keras.Sequential` that maps
+    `[..., C_in]` to `[..., channels_out]`.
+
+    Args:
+        hidden: widths of the hidden layers.
+        activation: name of a Keras activation.
+        dropout: dropout rate after each hidden activation, in training only.
+        init_std: None for He-normal hidden layers and a zero output layer, by which a coupling
+            starts as the identity; or the standard deviation of a normal from which all weights
+            and biases are drawn (0.01 in the paper's MNIST code).
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (512,),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        init_std: float | None = None,
+    ):
+        self.hidden = list(hidden)
+        self.activation = activation
+        self.dropout = dropout
+        self.init_std = init_std
+
+    def __call__(self, channels_out: int) -> keras.Sequential:
+        """Returns a new subnet with `channels_out` outputs."""
+        inner, last = initialisers(self.init_std)
+        layers = []
+        for units in self.hidden:
+            layers.append(keras.layers.Dense(units, activation=self.activation, **inner))
+            if self.dropout:
+                layers.append(keras.layers.Dropout(self.dropout))
+        return keras.Sequential([*layers, keras.layers.Dense(channels_out, **last)])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MLP:
+        """Rebuilds the maker of a `get_config`."""
+        return cls(**config)

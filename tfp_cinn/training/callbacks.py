@@ -1,0 +1,160 @@
+"""What happens during training beside the steps: progress, history, checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+
+import keras
+import tqdm
+
+from tfp_cinn.evaluation.pictures import draw_curve
+from tfp_cinn.training import checkpoints
+from tfp_cinn.workdir import Workdir
+
+__all__ = ["Checkpoint", "History", "Progress"]
+
+_LINE_EVERY_SECONDS = 10.0
+_CHECKPOINT_EVERY_SECONDS = 30.0
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds)."""
+
+    def __init__(self, initial_epoch: int, epochs: int, steps_per_epoch: int):
+        super().__init__()
+        self._epochs = epochs
+        self._bar = tqdm.tqdm(
+            total=epochs * steps_per_epoch,
+            initial=initial_epoch * steps_per_epoch,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+        )
+        self._initial_epoch, self._start, self._last_line = initial_epoch, time.time(), 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Moves the bar."""
+        self._bar.update()
+        if logs and not self._bar.disable:
+            self._bar.set_postfix_str(f"{logs['nats_per_dim']:.4f} nats/dim", refresh=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Prints the epoch's line."""
+        now, done = time.time(), epoch + 1 - self._initial_epoch
+        if now - self._last_line < _LINE_EVERY_SECONDS and done > 1 and epoch + 1 < self._epochs:
+            return
+        self._last_line = now
+        left = (now - self._start) / done * (self._epochs - epoch - 1)
+        width = len(str(self._epochs))
+        line = f"epoch {epoch + 1:{width}}/{self._epochs}  train {_likelihood(logs, '')}"
+        if "val_nats_per_dim" in logs:
+            line += f"  validation {_likelihood(logs, 'val_')}"
+        tqdm.tqdm.write(f"{line}  {_duration(left)} left", file=sys.stdout)
+        sys.stdout.flush()
+
+    def on_train_end(self, logs=None):
+        """Closes the bar."""
+        self._bar.close()
+
+
+class History(keras.callbacks.Callback):
+    """Writes the figures of every epoch to `history.csv` and draws them in `curve.png`.
+
+    A continued run keeps the rows of the epochs before the one it goes on from.
+    """
+
+    def __init__(self, workdir: Workdir, initial_epoch: int):
+        super().__init__()
+        self._workdir = workdir
+        self._rows = [r for r in _read_rows(workdir / "history.csv") if r["epoch"] <= initial_epoch]
+        self._began = 0.0
+
+    def best(self) -> tuple[int, float]:
+        """The best epoch so far and its nats/dim; epoch 0 if there is none."""
+        return min(
+            ((int(r["epoch"]), _criterion(r)) for r in self._rows),
+            key=lambda b: b[1],
+            default=(0, float("inf")),
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes the time."""
+        self._began = time.time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds the epoch."""
+        seconds = round(time.time() - self._began, 2)
+        figures = {key: float(value) for key, value in sorted(logs.items())}
+        self._rows.append({"epoch": epoch + 1, "seconds": seconds, **figures})
+        with self._workdir.writing("history.csv") as scratch, open(scratch, "w") as file:
+            writer = csv.DictWriter(file, list(self._rows[-1]), restval="", extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(self._rows)
+
+    def on_train_end(self, logs=None):
+        """Draws the curve."""
+        if self._rows:
+            with self._workdir.writing("curve.png") as scratch:
+                draw_curve(self._rows, scratch)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves checkpoints, and the best epoch's model as `model.keras`.
+
+    The best epoch is that of the best validation likelihood (training likelihood, where nothing is
+    held out). Both are saved after an epoch, but not more often than every 30 seconds.
+    """
+
+    def __init__(self, workdir: Workdir, epochs: int, keep: int, best: tuple[int, float]):
+        super().__init__()
+        self._workdir, self._epochs, self._keep = workdir, epochs, keep
+        self.best_epoch, self._best = best
+        self._best_model, self._best_is_new = None, False
+        self._last_save = time.time()
+
+    def on_train_begin(self, logs=None):
+        """Makes a second model, without optimizer, to hold the best weights."""
+        config = keras.saving.serialize_keras_object(self.model)["config"]
+        self._best_model = type(self.model).from_config(config)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compares with the best epoch, and saves if it is time."""
+        value = _criterion(logs)
+        if value < self._best:
+            self._best, self.best_epoch, self._best_is_new = value, epoch + 1, True
+            self._best_model.set_weights(self.model.get_weights())
+        if time.time() - self._last_save >= _CHECKPOINT_EVERY_SECONDS or epoch + 1 == self._epochs:
+            checkpoints.save(self.model, self._workdir, epoch + 1, self._keep)
+            if self._best_is_new:
+                with self._workdir.writing(self._workdir.model_path.name) as scratch:
+                    self._best_model.save(scratch)
+                self._best_is_new = False
+            self._last_save = time.time()
+
+
+def _criterion(figures: Mapping[str, float]) -> float:
+    return figures.get("val_nats_per_dim", figures["nats_per_dim"])
+
+
+def _likelihood(logs, prefix):
+    nats, bits = logs[f"{prefix}nats_per_dim"], logs[f"{prefix}bits_per_dim"]
+    return f"{nats:.4f} nats/dim = {bits:.4f} bits/dim"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+
+
+def _read_rows(path: pathlib.Path) -> list[dict[str, float]]:
+    if not path.exists():
+        return []
+    with open(path) as file:
+        return [
+            {key: float(value) for key, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,56 @@
+"""The fields of an experiment."""
+
+from __future__ import annotations
+
+import ml_collections
+from ml_collections import config_dict
+
+__all__ = ["default_config"]
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """Every field of an experiment, at the values of the paper's minimal MNIST example.
+
+    Numbers: the published reference code of arXiv 1907.02392 (mnist_minimal_example).
+    """
+    return ml_collections.ConfigDict(
+        {
+            "data": {
+                "name": "mnist",
+                # A folder of IDX files to read instead of what tensorflow-datasets prepared.
+                "idx_dir": config_dict.placeholder(str),
+                # Where tensorflow-datasets keeps its data; its own default if None.
+                "data_dir": config_dict.placeholder(str),
+                "num_validation": 1024,
+                # Gaussian noise on training images, in standard deviations of the pixels;
+                # 0 for uniform dequantisation.
+                "noise_std": 0.08,
+            },
+            "model": {
+                "architecture": "dense_glow",
+                "blocks": 20,
+                "hidden": (512,),
+                "clamp": 1.0,
+                "clamp_type": "arctan",
+                "permutation": "random",
+                "act_norm": False,
+                "dropout": 0.0,
+                "init_std": config_dict.placeholder(float),
+                # The reference's L2 of 1e-5 on all weights.
+                "weight_prior": 1e-5,
+                # Grey levels to standardise with; those of the training data if None.
+                "mean": config_dict.placeholder(float),
+                "std": config_dict.placeholder(float),
+            },
+            "train": {
+                "epochs": 60,
+                "batch_size": 256,
+                "learning_rate": 5e-4,
+                # Epochs after which the learning rate is divided by ten.
+                "milestones": (20, 40),
+                "clip_norm": 10.0,
+                "seed": 0,
+                "keep_checkpoints": 2,
+            },
+        }
+    )

@@ -1,0 +1,158 @@
+"""The folder that holds all of a training run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfp_cinn.data import LabelledImages
+from tfp_cinn.errors import UsageError
+from tfp_cinn.model import CINN, load_model
+
+__all__ = ["Workdir"]
+
+# Where data are read from may change between runs, what they are may not.
+_PATHS = {"data.idx_dir", "data.data_dir"}
+
+
+class Workdir:
+    """A training run's folder.
+
+    It holds `config.json`, `dataset.json` (what `describe` wrote), `checkpoints/`, `history.csv`,
+    pictures, and at the end `model.keras`. Files are written beside their place and then renamed:
+    what stands there is whole.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+
+    def __truediv__(self, name: str) -> pathlib.Path:
+        return self.path / name
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def model_path(self) -> pathlib.Path:
+        """Where the trained model is."""
+        return self.path / "model.keras"
+
+    def prepare(self, config: Mapping[str, Any]) -> None:
+        """Makes the folder ready for a run with `config`, new or continued.
+
+        Args:
+            config: the run's config, nested dicts.
+
+        Raises:
+            UsageError: if the folder can't be written, or holds a run whose `model` or `data`
+                fields differ.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.writing("config.json") as scratch:
+                scratch.write_text(json.dumps(config, indent=2) + "\n")
+                if (self.path / "config.json").exists():
+                    self._check_same(config)
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: can't write to the workdir ({error.strerror}); choose another"
+            ) from None
+
+    def describe(self, data: LabelledImages) -> None:
+        """Writes down what later programs need to know of the data set."""
+        facts = {
+            "name": data.name,
+            "num_classes": data.num_classes,
+            "levels": data.levels,
+            "image_shape": list(data.image_shape),
+        }
+        with self.writing("dataset.json") as scratch:
+            scratch.write_text(json.dumps(facts, indent=2) + "\n")
+
+    def config(self) -> dict[str, Any]:
+        """Returns the config of the run that is here."""
+        return self._read("config.json")
+
+    def dataset(self) -> dict[str, Any]:
+        """Returns what `describe` wrote."""
+        return self._read("dataset.json")
+
+    def load_model(self) -> CINN:
+        """Loads the trained model.
+
+        Raises:
+            UsageError: if there is none.
+        """
+        self._check_is_run()
+        if not self.model_path.exists():
+            raise UsageError(
+                f"{self.path}: has no model.keras yet; wait for its training's first checkpoint"
+            )
+        return load_model(self.model_path)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[pathlib.Path]:
+        """Context for writing a file whole or not at all: yields a scratch path to write to.
+
+        Args:
+            name: the file, relative to the workdir.
+        """
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last, since writers choose their format by it.
+        scratch = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
+        try:
+            yield scratch
+            with open(scratch, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(scratch, target)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def _check_is_run(self) -> None:
+        if not (self.path / "config.json").exists():
+            what = "not the workdir of a training run" if self.path.exists() else "no such workdir"
+            raise UsageError(f"{self.path}: {what}; train one first with bin/train.py")
+
+    def _check_same(self, config: Mapping[str, Any]) -> None:
+        old, new = _flat(self.config()), _flat(config)
+        differing = [
+            f"{key} is {old.get(key)!r} there and {new.get(key)!r} here"
+            for key in sorted(old.keys() | new.keys())
+            if key.split(".")[0] in ("model", "data")
+            and key not in _PATHS
+            and old.get(key) != new.get(key)
+        ]
+        if differing:
+            raise UsageError(
+                f"{self.path}: holds a run of another config ({'; '.join(differing)}); choose "
+                "another workdir or the same config"
+            )
+
+    def _read(self, name: str) -> dict[str, Any]:
+        self._check_is_run()
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.path / name}: can't be read ({error})") from None
+        if not isinstance(content, dict):
+            raise UsageError(f"{self.path / name}: expected a JSON object")
+        return content
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat
