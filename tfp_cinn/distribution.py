@@ -136,7 +136,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """
         with tf.name_scope(name):
             z, features = self._draw(cond, sample_shape, seed, temperature)
-            return self.bijector.forward_and_log_det(z, features)[0]
+            return self._forward(z, features)[0]
 
     def sample_and_log_prob(
         self, cond: Any = None, sample_shape: Any = (), seed: Any = None
@@ -153,7 +153,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             `[*sample_shape, *batch]`.
         """
         z, features = self._draw(cond, sample_shape, seed, 1.0)
-        x, log_det = self.bijector.forward_and_log_det(z, features)
+        x, log_det = self._forward(z, features)
         return x, self.distribution.log_prob(z) - log_det
 
     def log_prob(self, x: tf.Tensor, cond: Any = None, name: str = "log_prob") -> tf.Tensor:
@@ -171,7 +171,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             UsageError: if a shape or dtype doesn't fit.
         """
         with tf.name_scope(name):
-            z, log_det = self.bijector.inverse_and_log_det(x, self.features(cond))
+            z, log_det = self._inverse(x, self.features(cond))
             return self.distribution.log_prob(z) + log_det
 
     def prob(self, x: tf.Tensor, cond: Any = None, name: str = "prob") -> tf.Tensor:
@@ -180,11 +180,11 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
     def encode(self, x: tf.Tensor, cond: Any = None) -> tf.Tensor:
         """Returns z = f^-1(x; h(cond)), `[*batch, *latent event]`."""
-        return self.bijector.inverse_and_log_det(x, self.features(cond))[0]
+        return self._inverse(x, self.features(cond))[0]
 
     def decode(self, z: tf.Tensor, cond: Any = None) -> tf.Tensor:
         """Returns x = f(z; h(cond)), `[*batch, *event]`."""
-        return self.bijector.forward_and_log_det(z, self.features(cond))[0]
+        return self._forward(z, self.features(cond))[0]
 
     def given(self, cond: Any = None) -> tfd.Distribution:
         """Returns p(. | cond) as an ordinary `tfd.TransformedDistribution`.
@@ -198,6 +198,31 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         tensors, batch = self._condition(cond)
         bound = _Bound(self.bijector, self._features(tensors, batch), batch)
         return tfd.TransformedDistribution(self.distribution, bound)
+
+    def _forward(self, z, features):
+        return self._poison(self.bijector.forward_and_log_det(z, features), features)
+
+    def _inverse(self, x, features):
+        return self._poison(self.bijector.inverse_and_log_det(x, features), features)
+
+    def _poison(self, result, features):
+        """Makes the rows NaN whose features aren't finite.
+
+        TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0 on a CPU, by which a bad
+        condition would give good-looking samples.
+        """
+        output, log_det = result
+        parts = condition_parts("features", features, self.bijector.cond_shape)
+        if not parts:
+            return result
+        bad = tf.add_n(
+            [
+                tf.reduce_sum(tf.stop_gradient(f) * 0, axis=list(range(ndims, f.shape.rank)))
+                for f, ndims in parts.values()
+            ]
+        )
+        event = tf.ones([output.shape.rank - log_det.shape.rank], tf.int32)
+        return output + tf.reshape(bad, tf.concat([tf.shape(bad), event], 0)), log_det + bad
 
     def _condition(self, cond: Any) -> tuple[dict[str, tf.Tensor], Batch]:
         """Checks the condition; returns its parts, of one batch shape, and that shape."""

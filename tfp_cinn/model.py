@@ -204,7 +204,11 @@ class CINN(keras.Model):
 
         def diagnose(x, *parts):
             cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
-            self._failure = NonFiniteError(self._first_non_finite(x, cond_eager))
+            try:
+                reason = self._first_non_finite(x, cond_eager)
+            except UsageError as error:  # such as a label out of range, found only in eager mode
+                reason = str(error)
+            self._failure = NonFiniteError(reason)
             raise self._failure
 
         def stop():

@@ -164,6 +164,11 @@ class ConditionalBijector(tfb.Bijector):
         return self._event_shape
 
     @property
+    def cond_shape(self) -> Any:
+        """Shape of the condition without batch dimensions, a dict for several parts, or None."""
+        return self._cond_shape
+
+    @property
     def latent_shape(self) -> Shape | None:
         """Shape of z without batch dimensions; None before `build`."""
         return None if self._event_shape is None else self._latent_shape(self._event_shape)

@@ -113,14 +113,14 @@ def broadcast_batch(name: str, parts: Parts) -> tuple[dict[str, tf.Tensor], Batc
     except ValueError:
         given = " and ".join(f"{part} {tuple(shape)}" for part, shape in shapes.items())
         raise UsageError(f"{name}: the batch shapes of {given} don't broadcast") from None
-    tensors = {part: t for part, (t, _) in parts.items()}
-    if static.rank == 1 and all(s.as_list() == static.as_list() for s in shapes.values()):
-        return tensors, Batch(static, static)
+    same = static.rank == 1 and all(s.as_list() == static.as_list() for s in shapes.values())
     value = static
     if not static.is_fully_defined():
         dynamic = [tf.shape(t)[:ndims] for t, ndims in parts.values()]
-        value = functools.reduce(tf.broadcast_dynamic_shape, dynamic)
+        value = dynamic[0] if same else functools.reduce(tf.broadcast_dynamic_shape, dynamic)
     batch = Batch(static, value)
+    if same:
+        return {part: t for part, (t, _) in parts.items()}, batch
     return {part: _broadcast(t, ndims, batch) for part, (t, ndims) in parts.items()}, batch
 
 

@@ -12,16 +12,14 @@ from tfp_cinn.errors import UsageError
 # float32 holds exactly. Finer noise could round up to the next level, and out of the bin.
 _NOISE_STEPS = 1 << 16
 
-_SHUFFLE, _NOISE = 0, 1
-
 
 def training_batches(
     split: Split, batch_size: int, *, noise_std: float = 0.0, seed: int = 0
 ) -> tf.data.Dataset:
     """One epoch of shuffled batches `(x, label)`; each further iteration is the next epoch.
 
-    With `noise_std` 0, x = v + u for u ~ U[0, 1): uniform dequantisation, under which -log p(x)
-    bounds the discrete -log P(v) from above (Theis et al. 2016). Otherwise
+    With `noise_std` 0, x = v + u for u ~ U[0, 1): uniform dequantisation, under which the mean of
+    -log p(x) over u bounds the discrete -log P(v) from above (Theis et al. 2016). Otherwise
     x = v + 1/2 + noise_std * n for n ~ N(0, 1) (Ardizzone et al. 2019).
 
     Order and noise are new in every epoch and a function of `seed` and the epoch's number alone:
@@ -60,29 +58,26 @@ def training_batches(
     num_batches = count // batch_size
     with tf.device("CPU:0"):
         images, labels = tf.constant(split.images), tf.constant(split.labels)
-        # Philox's key is two integers; a Python integer of any size or sign is folded into one.
-        key = tf.constant([seed % (1 << 63), 0], tf.int64)
         epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
+    # Each draw has a key of its own, (seed, n), where n counts an epoch's order and then its
+    # batches. Python integers of any size or sign are folded into int64.
+    seed %= 1 << 63
 
     def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        number = epoch.assign_add(1)
+        first = epoch.assign_add(1) * (num_batches + 1)
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(count), _fold_in(key, number, _SHUFFLE), alg="philox"
+            tf.range(count), tf.stack([seed, first]), alg="philox"
         )
         indices = tf.reshape(order[: num_batches * batch_size], [num_batches, batch_size])
-        return (
-            tf.data.Dataset.from_tensor_slices(indices)
-            .enumerate()
-            .map(lambda batch, rows: (_fold_in(key, number, _NOISE, batch), rows))
-        )
+        return tf.data.Dataset.from_tensor_slices(indices).enumerate(first + 1)
 
-    def draw(noise_key: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        levels = tf.cast(tf.gather(images, rows), tf.float32)
+    def draw(n: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        levels, key = tf.cast(tf.gather(images, rows), tf.float32), tf.stack([seed, n])
         if noise_std:
-            noise = tf.random.stateless_normal(tf.shape(levels), noise_key, alg="philox")
+            noise = tf.random.stateless_normal(levels.shape, key, alg="philox")
             x = levels + 0.5 + noise_std * noise
         else:
-            noise = tf.random.stateless_uniform(tf.shape(levels), noise_key, alg="philox")
+            noise = tf.random.stateless_uniform(levels.shape, key, alg="philox")
             x = levels + tf.floor(noise * _NOISE_STEPS) / _NOISE_STEPS
         return x, tf.gather(labels, rows)
 
@@ -137,9 +132,3 @@ def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.da
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}, expected at least 1")
-
-
-def _fold_in(key: tf.Tensor, *parts: tf.Tensor | int) -> tf.Tensor:
-    for part in parts:
-        key = tf.random.experimental.stateless_fold_in(key, part, alg="philox")
-    return key

@@ -3,12 +3,17 @@
 import os
 import threading
 import urllib.parse
+from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data.idx import where_to_get
 from tfp_cinn.data.labelled_images import Split, make_split
 from tfp_cinn.errors import UsageError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _PROBE_SECONDS = 5.0
 
@@ -51,10 +56,7 @@ def read_tfds(
     try:
         builder = tfds.builder(name, data_dir=root)
         builder.download_and_prepare()
-        parts = [
-            tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1))
-            for part in ("train", "test")
-        ]
+        parts = [_read(builder, part) for part in ("train", "test")]
     except Exception as error:
         raise UsageError(
             f"{name} can't be prepared or read under {root} ({_one_line(error)}): "
@@ -62,14 +64,14 @@ def read_tfds(
         ) from error
     return tuple(
         make_split(
-            part["image"],
-            part["label"],
+            images,
+            labels,
             image_shape=image_shape,
             num_classes=num_classes,
             images_from=f"{name} under {root}",
             labels_from=f"{name} under {root}",
         )
-        for part in parts
+        for images, labels in parts
     )
 
 
@@ -96,6 +98,12 @@ def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
     thread.start()
     thread.join(seconds)
     return causes[-1] or None
+
+
+def _read(builder: "tfds.core.DatasetBuilder", part: str) -> tuple[np.ndarray, np.ndarray]:
+    batches = builder.as_dataset(split=part, batch_size=1024).as_numpy_iterator()
+    images, labels = zip(*((batch["image"], batch["label"]) for batch in batches), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def _without_network(name: str) -> str:

@@ -1,0 +1,298 @@
+"""What the base class promises, beyond the consistency of each bijector."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_cinn import UsageError
+from tfp_cinn.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    Chain,
+    ConditionalBijector,
+    Flatten,
+    GlowCoupling,
+    RandomPermutation,
+    Reshape,
+    Select,
+    SoftPermutation,
+    Standardize,
+    arctan_clamp,
+    sigmoid_clamp,
+    tanh_clamp,
+)
+from tfp_cinn.networks import MLP, ConvNet
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+
+def perturbed_glow(dims=4, cond_shape=(3,), **kwargs):
+    bijector = GlowCoupling(MLP([8], activation="tanh", init_std=0.4), **kwargs)
+    bijector.build((dims,), cond_shape)
+    return bijector
+
+
+def normal(dims):
+    return tfd.MultivariateNormalDiag(tf.zeros(dims))
+
+
+def count(graph, kind):
+    graphs = [graph] + [f.graph for f in graph._functions.values() if hasattr(f, "graph")]
+    return sum(op.type == kind for g in graphs for op in g.get_operations())
+
+
+@pytest.mark.parametrize("call", ["log_prob", "sample"])
+def test_each_subnet_runs_once_in_a_plain_transformed_distribution(call):
+    # The network of the paper's minimal MNIST example: 20 blocks of 2 subnets of 2 products.
+    chain = Chain(
+        [b for k in range(20) for b in (RandomPermutation(k), GlowCoupling(MLP([8], init_std=0.1)))]
+    )
+    td = tfd.TransformedDistribution(normal(6), chain)
+    cond = tf.ones([5, 3])
+    chain.build((6,), (3,))
+    if call == "log_prob":
+        traced = tf.function(lambda x: td.log_prob(x, bijector_kwargs={"cond": cond}))
+        graph = traced.get_concrete_function(tf.TensorSpec([5, 6])).graph
+    else:
+        traced = tf.function(lambda: td.sample(5, bijector_kwargs={"cond": cond}))
+        graph = traced.get_concrete_function().graph
+    assert count(graph, "MatMul") == 80
+
+
+def test_log_prob_of_a_plain_transformed_distribution_has_the_log_determinant():
+    bijector = perturbed_glow()
+    td = tfd.TransformedDistribution(normal(4), bijector)
+    x, cond = tf.random.normal([7, 4]), tf.random.normal([7, 3])
+    z, log_det = bijector.inverse_and_log_det(x, cond)
+    for _ in range(2):  # the second time no memo of the first may be left
+        got = td.log_prob(x, bijector_kwargs={"cond": cond})
+        np.testing.assert_allclose(got, normal(4).log_prob(z) + log_det, atol=1e-5)
+
+
+def test_log_det_is_summed_over_the_event_dimensions_that_tfp_names():
+    chain = Chain([SoftPermutation(0), ActNorm()])
+    chain.build((2, 3, 4))
+    for layer in chain.layers:
+        for w in layer.trainable_weights:
+            w.assign(0.3 * tf.random.normal(w.shape))
+    base = tfd.Sample(tfd.Normal(0.0, 1.0), (2, 3, 4))
+    td = tfd.TransformedDistribution(base, chain)
+    x = tf.random.normal([5, 2, 3, 4])
+    z, log_det = chain.inverse_and_log_det(x)
+    assert log_det.shape == (5,)
+    np.testing.assert_allclose(td.log_prob(x), base.log_prob(z) + log_det, rtol=1e-5)
+
+
+def test_a_strangers_script_learns():
+    """The plain TFP way: TransformedDistribution, GradientTape, its own trainable_variables."""
+    rng = np.random.RandomState(0)
+    cond = rng.choice([-1.0, 1.0], (512, 1)).astype("float32")
+    x = (np.tanh(rng.randn(512, 2)) * [1, 0.3] + cond * [2, -1]).astype("float32")
+    chain = Chain(
+        [b for k in range(4) for b in (GlowCoupling(MLP([32])), SoftPermutation(k))], name="flow"
+    )
+    td = tfd.TransformedDistribution(normal(2), chain)
+    optimizer = keras.optimizers.Adam(5e-3)
+
+    def loss():
+        return -tf.reduce_mean(td.log_prob(x, bijector_kwargs={"cond": cond}))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            value = loss()
+        variables = td.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value
+
+    first = float(loss())
+    assert len(td.trainable_variables) == 32
+    optimizer.build(td.trainable_variables)
+    for _ in range(150):
+        step()
+    # Knowing the condition halves the data's spread: far below what no flow could reach.
+    assert float(loss()) < first - 2.0
+
+
+def test_plain_tfp_bijectors_in_a_chain_are_not_stale():
+    shift = tf.Variable(0.0)
+    chain = Chain([tfb.Shift(shift), tfb.Softplus(), perturbed_glow(3, None)])
+    x = tf.constant([[1.0, 2.0, 3.0]])
+    before = chain.inverse(x)
+    assert any(v is shift for v in chain.trainable_variables)
+    shift.assign(0.5)
+    assert np.abs(chain.inverse(x) - before).max() > 1e-2
+    z, log_det = chain.inverse_and_log_det(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = chain.inverse(x)
+    jacobian = tape.batch_jacobian(y, x)
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian).logabsdet, atol=1e-5)
+    np.testing.assert_allclose(chain.forward(tf.identity(z)), x, atol=1e-5)
+
+
+def test_chain_reads_from_data_to_latent():
+    chain = Chain([Standardize(1.0, 2.0), tfb.Exp()])
+    chain.build((1,))
+    # z = log((x - 1) / 2)
+    np.testing.assert_allclose(chain.inverse(tf.constant([[5.0]])), [[np.log(2.0)]], rtol=1e-6)
+
+
+def test_weights_are_real_before_and_after_a_lazy_build():
+    bijector = GlowCoupling(MLP([8]))
+    td = tfd.TransformedDistribution(normal(4), bijector)
+    assert td.trainable_variables == ()
+    td.log_prob(tf.zeros([2, 4]), bijector_kwargs={"cond": tf.zeros([2, 3])})
+    assert len(td.trainable_variables) == 8
+    assert {id(v) for v in td.trainable_variables} == {
+        id(w.value) for layer in bijector.layers for w in layer.weights
+    }
+
+
+def test_weights_of_a_first_call_inside_a_function_outlive_it():
+    bijector = GlowCoupling(MLP([8]))
+    first = tf.function(bijector.inverse)(tf.zeros([2, 4]))
+    np.testing.assert_array_equal(bijector.inverse(tf.zeros([2, 4])), first)
+    assert len(bijector.trainable_variables) == 8
+
+
+def test_batch_dimensions_of_condition_and_data_broadcast():
+    bijector = perturbed_glow()
+    x, cond = tf.random.normal([2, 1, 4]), tf.random.normal([3, 3])
+    z, log_det = bijector.inverse_and_log_det(x, cond)
+    assert z.shape == (2, 3, 4)
+    assert log_det.shape == (2, 3)
+    one, _ = bijector.inverse_and_log_det(x[1, 0], cond[2])
+    np.testing.assert_allclose(z[1, 2], one, atol=1e-6)
+
+
+def test_act_norm_normalises_the_batch_it_is_calibrated_on_and_no_other_call_does():
+    chain = Chain([perturbed_glow(4, (3,)), ActNorm(), SoftPermutation(0), ActNorm()])
+    x, cond = 5 + 3 * tf.random.normal([256, 4]), tf.random.normal([256, 3])
+    chain.build((4,), (3,))
+    chain.inverse_and_log_det(x, cond)
+    chain.forward_and_log_det(x, cond)
+    act_norm = chain.bijectors[1]
+    np.testing.assert_array_equal(act_norm.layers[0].weights[0], 0.0)
+    chain.calibrate(x, cond)
+    z, _ = chain.inverse_and_log_det(x, cond)
+    np.testing.assert_allclose(tf.reduce_mean(z, 0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(tf.math.reduce_std(z, 0), 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [3.0, 1e6, 0.0])
+def test_act_norm_is_safe_with_a_batch_of_one(value):
+    act_norm = ActNorm()
+    act_norm.calibrate(tf.fill([1, 3], value))
+    z, log_det = act_norm.inverse_and_log_det(tf.fill([1, 3], value))
+    np.testing.assert_allclose(z, 0.0, atol=1e-6)
+    np.testing.assert_array_equal(log_det, 0.0)
+
+
+def test_random_permutation_is_freias_and_leaves_the_global_generator_alone():
+    np.random.seed(7)
+    expected_next = np.random.RandomState(7).rand()
+    bijector = RandomPermutation(seed=3)
+    z = bijector.inverse(tf.range(10.0)[tf.newaxis])
+    assert np.random.rand() == expected_next
+    # FrEIA's PermuteRandom: np.random.seed(seed); np.random.permutation(n).
+    np.testing.assert_array_equal(z[0], np.random.RandomState(3).permutation(10))
+
+
+def test_soft_permutation_is_a_rotation_that_depends_on_its_seed():
+    rotations = []
+    for seed in (0, 1):
+        bijector = SoftPermutation(seed)
+        bijector.build((6,))
+        rotations.append(bijector.layers[0].get_weights()[0].astype(np.float64))
+        np.testing.assert_allclose(rotations[-1] @ rotations[-1].T, np.eye(6), atol=1e-6)
+        np.testing.assert_allclose(np.linalg.det(rotations[-1]), 1.0, atol=1e-5)
+        assert not bijector.trainable_variables
+    assert np.abs(rotations[0] - rotations[1]).max() > 0.1
+
+
+def test_a_new_coupling_is_the_identity():
+    bijector = AffineCoupling(MLP([8]))
+    x = tf.random.normal([3, 5])
+    z, log_det = bijector.inverse_and_log_det(x, tf.ones([3, 2]))
+    np.testing.assert_array_equal(z, x)
+    np.testing.assert_array_equal(log_det, 0.0)
+
+
+@pytest.mark.parametrize("clamp", [arctan_clamp, tanh_clamp, sigmoid_clamp])
+def test_clamps_are_odd_increasing_and_bounded(clamp):
+    s = tf.constant([-1e6, -3.0, 0.0, 3.0, 1e6])
+    a = clamp(s, 1.5).numpy()
+    np.testing.assert_allclose(a, -a[::-1], atol=1e-6)
+    assert np.all(np.diff(a) > 0)
+    np.testing.assert_allclose(a[-1], 1.5, rtol=2e-3)  # 0.636 for 2/pi
+    assert a[-1] <= 1.5
+
+
+def test_paper_clamp_bounds_the_log_det_of_any_input():
+    bijector = GlowCoupling(MLP([4], init_std=50.0), clamp=0.7)
+    _, log_det = bijector.inverse_and_log_det(1e4 * tf.random.normal([64, 6]))
+    assert np.abs(log_det).max() <= 0.7 * 6
+
+
+@keras.saving.register_keras_serializable("test")
+def wrong_width(channels_out):
+    return keras.layers.Dense(channels_out + 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: perturbed_glow().inverse_and_log_det(tf.zeros([2, 5]), tf.zeros([2, 3])),
+         r"expected x of shape \[..., 4\], got \(2, 5\)"),
+        (lambda: perturbed_glow().inverse_and_log_det(tf.zeros([2, 4]), tf.zeros([2, 2])),
+         r"expected cond of shape \[..., 3\], got \(2, 2\)"),
+        (lambda: perturbed_glow().inverse_and_log_det(tf.zeros([2, 4])), "got none"),
+        (lambda: perturbed_glow().inverse_and_log_det(tf.zeros([2, 4]), {"a": tf.zeros([2, 3])}),
+         "Select"),
+        (lambda: perturbed_glow().inverse_and_log_det(tf.zeros([2, 4]), tf.zeros([2, 3], tf.int32)),
+         "expected float features"),
+        (lambda: perturbed_glow().build((5,), (3,)), "can't be built again"),
+        (lambda: GlowCoupling(MLP([8])).build((1,)), "at least 2 channels"),
+        (lambda: GlowCoupling(wrong_width).build((4,)), "expected the subnet to map"),
+        (lambda: GlowCoupling(keras.layers.Dense(4)), "a callable from the number of output"),
+        (lambda: GlowCoupling(MLP([8]), clamp=0.0), "clamp: expected a positive"),
+        (lambda: GlowCoupling(MLP([8]), clamp_type="relu"), "arctan, tanh, sigmoid"),
+        (lambda: GlowCoupling(ConvNet([4]), event_ndims=3).build((4, 4, 2), (2, 2, 3)),
+         r"expected a condition of shape \(K,\) or \(4, 4\)"),
+        (lambda: Chain([]), "at least one"),
+        (lambda: Chain([Flatten(), GlowCoupling(ConvNet([4]), event_ndims=3)]), "put a Reshape"),
+        (lambda: Reshape((2, 3), (5,)), "6 elements"),
+        (lambda: Standardize(0.0, 0.0), "positive std"),
+        (lambda: Select("a", ActNorm()).build((3,), (2,)), "key 'a'"),
+        (lambda: Flatten().forward(tf.zeros([2, 12])), "call build"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_answered_in_one_line(make, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("member", [tfb.Exp(), GlowCoupling(lambda n: keras.layers.Dense(n))])
+def test_what_keras_cannot_save_is_said_when_saving(member):
+    with pytest.raises(UsageError, match="can't save"):
+        keras.saving.serialize_keras_object(Chain([member]))
+
+
+def test_the_contract_has_two_methods():
+    class Shear(ConditionalBijector):
+        def __init__(self):
+            super().__init__(1)
+
+        def _inverse_and_log_det(self, x, cond):
+            return x + cond, tf.zeros(tf.shape(x)[:1])
+
+        def _forward_and_log_det(self, z, cond):
+            return z - cond, tf.zeros(tf.shape(z)[:1])
+
+    td = tfd.TransformedDistribution(normal(2), Shear())
+    got = td.log_prob(tf.ones([3, 2]), bijector_kwargs={"cond": tf.ones([3, 2])})
+    np.testing.assert_allclose(got, normal(2).log_prob(tf.fill([3, 2], 2.0)))

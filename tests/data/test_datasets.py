@@ -1,0 +1,326 @@
+"""load: the facts of each data set, its two sources, and the errors of both."""
+
+import gzip
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import requests
+from idx_bytes import idx_bytes, write_folder
+
+from tfp_cinn import data
+from tfp_cinn.data import prepared
+from tfp_cinn.errors import UsageError
+
+DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
+
+
+def random_split(count, seed, shape=(28, 28)):
+    random = np.random.RandomState(seed)
+    images = random.randint(0, 256, (count, *shape)).astype(np.uint8)
+    return images, (np.arange(count) % 10).astype(np.uint8)
+
+
+TRAIN, TEST = random_split(30, 0), random_split(12, 1)
+
+
+def check_error(words, *args, **kwargs):
+    with pytest.raises(UsageError) as caught:
+        data.load(*args, **kwargs)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def test_digits_facts(digits):
+    parts = (digits.train, digits.validation, digits.test)
+    assert [len(part.labels) for part in parts] == [1350, 150, 297]
+    assert digits.image_shape == (8, 8, 1)
+    assert (digits.name, digits.num_classes, digits.levels) == ("digits", 10, 17)
+    for part in parts:
+        assert part.images.dtype == np.uint8 and part.labels.dtype == np.int32
+        assert part.images.shape == (len(part.labels), 8, 8, 1)
+        assert part.images.min() == 0 and part.images.max() == 16
+        assert set(part.labels) == set(range(10))
+
+
+def test_digits_splits_cover_the_source_once(digits):
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    rows = np.column_stack([source.data, source.target]).astype(int)
+    parts = (digits.train, digits.validation, digits.test)
+    loaded = np.concatenate(
+        [np.column_stack([part.images.reshape(-1, 64), part.labels]) for part in parts]
+    )
+    # No two of the 1797 are equal, so equal multisets mean that the splits are disjoint.
+    assert len(np.unique(rows, axis=0)) == 1797
+    np.testing.assert_array_equal(np.unique(loaded, axis=0), np.unique(rows, axis=0))
+    assert len(loaded) == 1797
+
+
+def test_digits_are_split_at_random_but_always_alike(digits):
+    from sklearn.datasets import load_digits
+
+    state = np.random.get_state()[1].copy()
+    again = data.load("digits")
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    for one, other in zip(
+        (digits.train, digits.validation, digits.test),
+        (again.train, again.validation, again.test),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.labels, other.labels)
+    assert not np.array_equal(digits.test.labels, load_digits().target[:297])
+
+
+@pytest.mark.parametrize("num_validation", [0, 1, 1499])
+def test_validation_is_held_out_of_the_training_set_only(digits, num_validation):
+    other = data.load("digits", num_validation=num_validation)
+    assert len(other.validation.labels) == num_validation
+    assert len(other.train.labels) == 1500 - num_validation
+    np.testing.assert_array_equal(other.test.images, digits.test.images)
+    np.testing.assert_array_equal(
+        np.concatenate([other.validation.images, other.train.images]),
+        np.concatenate([digits.validation.images, digits.train.images]),
+    )
+
+
+def test_mean_and_std_are_of_the_training_bin_centres(digits, tmp_path):
+    folder = write_folder(tmp_path, random_split(5000, 3), TEST)
+    for loaded in (digits, data.load("mnist", idx_dir=str(folder))):
+        centres = loaded.train.images.astype(np.float64) + 0.5
+        # Both sums are in float64; only their order differs.
+        assert math.isclose(loaded.mean, centres.mean(), rel_tol=1e-9)
+        assert math.isclose(loaded.std, centres.std(), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("num_validation", [-1, 1500, 10**9])
+def test_num_validation_out_of_range(num_validation):
+    check_error([str(num_validation), "0..1499"], "digits", num_validation=num_validation)
+
+
+def test_unknown_name():
+    check_error(["'cifar'", *data.DATASETS], "cifar")
+
+
+def test_digits_take_no_folder(tmp_path):
+    check_error(["digits", "idx_dir", str(tmp_path)], "digits", idx_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("separator", ["-", "."])
+@pytest.mark.parametrize(
+    "suffix, compress", [("", lambda raw: raw), (".gz", gzip.compress), ("", gzip.compress)]
+)
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
+def test_idx_folder(tmp_path, name, separator, suffix, compress):
+    folder = write_folder(
+        tmp_path, TRAIN, TEST, separator=separator, suffix=suffix, compress=compress
+    )
+    loaded = data.load(name, idx_dir=str(folder), num_validation=10)
+    assert (loaded.name, loaded.num_classes, loaded.levels) == (name, 10, 256)
+    assert loaded.image_shape == (28, 28, 1)
+    np.testing.assert_array_equal(loaded.validation.images[..., 0], TRAIN[0][:10])
+    np.testing.assert_array_equal(loaded.train.images[..., 0], TRAIN[0][10:])
+    np.testing.assert_array_equal(loaded.train.labels, TRAIN[1][10:])
+    np.testing.assert_array_equal(loaded.test.images[..., 0], TEST[0])
+    np.testing.assert_array_equal(loaded.test.labels, TEST[1])
+
+
+def test_default_validation_is_the_first_1024(tmp_path):
+    folder = write_folder(tmp_path, random_split(1100, 3), TEST)
+    loaded = data.load("mnist", idx_dir=str(folder))
+    assert len(loaded.validation.labels) == 1024 and len(loaded.train.labels) == 76
+
+
+def test_missing_folder_and_files(tmp_path):
+    absent = str(tmp_path / "absent")
+    check_error([absent, "four IDX files of mnist"], "mnist", idx_dir=absent)
+    check_error([absent, "apt-get install dataset-fashion-mnist"], "fashion_mnist", idx_dir=absent)
+    folder = write_folder(tmp_path, TRAIN, TEST)
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    (folder / "train-images-idx3-ubyte").unlink()
+    words = [str(folder), "lacks train-images-idx3-ubyte, t10k-labels-idx1-ubyte"]
+    check_error([*words, "dataset-fashion-mnist"], "fashion_mnist", idx_dir=str(folder))
+
+
+@pytest.mark.parametrize(
+    "file, array, words",
+    [
+        ("train-labels-idx1-ubyte", TRAIN[1][:-1], ["30 images", "29 labels"]),
+        ("train-images-idx3-ubyte", TRAIN[0][:, :27], ["(27, 28, 1)", "(28, 28, 1)"]),
+        ("train-images-idx3-ubyte", TRAIN[0].astype(np.int16), ["int16", "uint8"]),
+        ("train-images-idx3-ubyte", TRAIN[1], ["shape ()", "(28, 28, 1)"]),
+        ("train-labels-idx1-ubyte", TRAIN[0], ["(30, 28, 28)", "labels file"]),
+        ("train-labels-idx1-ubyte", TRAIN[1].astype(np.float32), ["float32", "labels file"]),
+        ("t10k-images-idx3-ubyte", TEST[0][:0], ["0 images", "12 labels"]),
+    ],
+)
+def test_files_that_do_not_match(tmp_path, file, array, words):
+    folder = write_folder(tmp_path, TRAIN, TEST)
+    (folder / file).write_bytes(idx_bytes(array))
+    check_error([str(folder / file), *words], "mnist", idx_dir=str(folder))
+
+
+@pytest.mark.parametrize("kind, value", [(np.uint8, 10), (np.uint8, 255), (np.int8, -1)])
+def test_labels_out_of_range(tmp_path, kind, value):
+    labels = TEST[1].astype(kind)
+    labels[[5, 9]] = value
+    folder = write_folder(tmp_path, TRAIN, (TEST[0], labels))
+    words = ["t10k-labels-idx1-ubyte", "2 of 12", "0..9", f"{value} at index 5"]
+    check_error(words, "mnist", idx_dir=str(folder), num_validation=1)
+
+
+def test_no_images(tmp_path):
+    folder = write_folder(tmp_path, TRAIN, (TEST[0][:0], TEST[1][:0]))
+    check_error(["t10k-images-idx3-ubyte", "no images"], "mnist", idx_dir=str(folder))
+
+
+@pytest.mark.skipif(
+    not os.path.isdir(DEBIAN_FOLDER), reason="the package dataset-fashion-mnist is not installed"
+)
+def test_debian_package():
+    loaded = data.load("fashion_mnist", idx_dir=DEBIAN_FOLDER)
+    assert loaded.train.images.shape == (60_000 - 1024, 28, 28, 1)
+    assert loaded.test.images.shape == (10_000, 28, 28, 1)
+    labels = np.concatenate([loaded.validation.labels, loaded.train.labels])
+    np.testing.assert_array_equal(np.bincount(labels), 6000)
+    np.testing.assert_array_equal(np.bincount(loaded.test.labels), 1000)
+    assert loaded.train.images.min() == 0 and loaded.train.images.max() == 255
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
+def test_offline_message(monkeypatch, tmp_path, name):
+    asked = []
+
+    def offline(url):
+        asked.append(url)
+        return "ConnectionError"
+
+    monkeypatch.setattr(prepared, "unreachable", offline)
+    words = [name, "not prepared", str(tmp_path), "ConnectionError", "idx_dir=DIR", "'digits'"]
+    if name == "fashion_mnist":
+        words.append("apt-get install dataset-fashion-mnist")
+    check_error(words, name, data_dir=str(tmp_path))
+    (url,) = asked
+    assert url.startswith("http") and url.endswith("/train-images-idx3-ubyte.gz")
+    assert os.listdir(tmp_path) == []
+
+
+def test_probe_is_bounded_even_where_a_name_look_up_hangs(monkeypatch):
+    release = threading.Event()
+
+    def hang(*args, **kwargs):
+        release.wait(30)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests, "head", hang)
+    start = time.monotonic()
+    assert "no answer" in prepared.unreachable("http://host.invalid/", seconds=0.2)
+    release.set()
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("status, cause", [(200, None), (403, "HTTP status 403")])
+def test_probe_reports_the_answer(monkeypatch, status, cause):
+    response = requests.Response()
+    response.status_code = status
+    monkeypatch.setattr(requests, "head", lambda *args, **kwargs: response)
+    assert prepared.unreachable("http://host.invalid/") == cause
+
+
+def test_offline_within_ten_seconds_for_real(tmp_path):
+    # A proxy that nothing listens on makes any machine offline, through the environment.
+    environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+    environment |= {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    code = (
+        "import sys, time; from tfp_cinn.data import load; start = time.monotonic()\n"
+        "try: load('mnist', data_dir=sys.argv[1])\n"
+        "except ValueError as error: print(time.monotonic() - start, error)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    seconds, message = result.stdout.strip().split(" ", 1)
+    assert "can't be reached" in message and "\n" not in message
+    assert float(seconds) < 10
+
+
+def test_prepared_needs_no_network(monkeypatch, tmp_path):
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(prepared, "unreachable", lambda url: pytest.fail("asked the network"))
+    # store_as_tfds_dataset asks Google Cloud Storage about the new data set; tfds's tests turn
+    # that off in the same way.
+    monkeypatch.setattr(tfds.core.utils.gcs_utils, "_is_gcs_disabled", True)
+    splits = {
+        part: tf.data.Dataset.from_tensor_slices(
+            {"image": images[..., None], "label": labels.astype(np.int64)}
+        )
+        for part, (images, labels) in (("train", TRAIN), ("test", TEST))
+    }
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="mnist",
+        version=str(tfds.builder_cls("mnist").VERSION),
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(28, 28, 1)),
+                "label": tfds.features.ClassLabel(num_classes=10),
+            }
+        ),
+        split_datasets=splits,
+        data_dir=str(tmp_path),
+        disable_shuffling=True,
+    )
+    loaded = data.load("mnist", data_dir=str(tmp_path), num_validation=10)
+    assert loaded.image_shape == (28, 28, 1)
+    np.testing.assert_array_equal(loaded.validation.images[..., 0], TRAIN[0][:10])
+    np.testing.assert_array_equal(loaded.train.images[..., 0], TRAIN[0][10:])
+    np.testing.assert_array_equal(loaded.train.labels, TRAIN[1][10:])
+    np.testing.assert_array_equal(loaded.test.images[..., 0], TEST[0])
+
+    (record,) = (tmp_path / "mnist").glob("*/*-train.*")
+    record.write_bytes(record.read_bytes()[:-100])
+    check_error(
+        ["can't be prepared or read", str(tmp_path), "remove"], "mnist", data_dir=str(tmp_path)
+    )
+
+
+def test_reachable_is_prepared(monkeypatch, tmp_path):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(prepared, "unreachable", lambda url: None)
+    with tfds.testing.mock_data(num_examples=7):
+        loaded = data.load("kmnist", data_dir=str(tmp_path), num_validation=2)
+    assert loaded.train.images.shape == (5, 28, 28, 1)
+    assert loaded.validation.images.shape == (2, 28, 28, 1)
+
+
+def test_failed_download_is_one_line(monkeypatch, tmp_path):
+    import tensorflow_datasets as tfds
+
+    def fail(self):
+        raise OSError("disk\nfull")
+
+    monkeypatch.setattr(prepared, "unreachable", lambda url: None)
+    monkeypatch.setattr(tfds.core.utils.gcs_utils, "_is_gcs_disabled", True)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    check_error(["mnist", "OSError: disk full", "'digits'"], "mnist", data_dir=str(tmp_path))

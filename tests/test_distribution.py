@@ -1,0 +1,291 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_cinn import ConditionalTransformedDistribution, UsageError
+from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, RandomPermutation, Select, Standardize
+from tfp_cinn.distribution import standard_normal
+from tfp_cinn.networks import MLP, LabelEmbedding, OneHot
+
+tfd = tfp.distributions
+
+SHAPE = (2, 3, 1)
+
+
+def make_chain(activation="tanh"):
+    subnet = MLP([16], activation=activation, init_std=0.4)
+    return Chain(
+        [Standardize(1.0, 2.0), Flatten(), GlowCoupling(subnet), RandomPermutation(0)]
+        + [GlowCoupling(subnet)]
+    )
+
+
+@pytest.fixture
+def dist():
+    return ConditionalTransformedDistribution(
+        standard_normal((6,)), make_chain(), OneHot(4), cond_shape=(), event_shape=SHAPE
+    )
+
+
+class CountingConditioner(keras.layers.Layer):
+    """Counts calls and rows in eager mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def call(self, c):
+        self.rows.append(int(c.shape[0]))
+        return 2.0 * c
+
+
+@pytest.mark.parametrize(
+    ("cond", "sample_shape", "expected"),
+    [
+        (3, (), ()),
+        (3, 5, (5,)),
+        ([1, 2], (), (2,)),
+        ([1, 2], (4, 3), (4, 3, 2)),
+        ([[0, 1, 2], [3, 0, 1]], 2, (2, 2, 3)),
+    ],
+)
+def test_sample_shapes(dist, cond, sample_shape, expected):
+    x = dist.sample(cond, sample_shape)
+    assert x.shape == expected + SHAPE
+    assert dist.log_prob(x, cond).shape == expected
+    assert dist.encode(x, cond).shape == (*expected, 6)
+
+
+def test_encode_and_decode_undo_each_other(dist):
+    z = tf.random.normal([5, 2, 6])
+    x = dist.decode(z, [0, 3])
+    np.testing.assert_allclose(dist.encode(tf.identity(x), [0, 3]), z, atol=1e-5)
+
+
+def test_log_prob_is_the_change_of_variables_by_autodiff(dist):
+    x = tf.random.normal([3, *SHAPE])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        z = dist.encode(x, [0, 1, 2])
+    jacobian = tf.reshape(tape.batch_jacobian(z, x), [3, 6, 6])
+    normal = -0.5 * tf.reduce_sum(z**2, -1) - 3 * np.log(2 * np.pi)
+    expected = normal + np.linalg.slogdet(jacobian.numpy().astype(float)).logabsdet
+    np.testing.assert_allclose(dist.log_prob(x, [0, 1, 2]), expected, rtol=1e-5)
+
+
+def test_density_integrates_to_one():
+    dist = ConditionalTransformedDistribution(
+        standard_normal((2,)),
+        Chain([GlowCoupling(MLP([8], activation="tanh", init_std=0.5)), RandomPermutation(1)]),
+        OneHot(3),
+        cond_shape=(),
+        event_shape=(2,),
+    )
+    axis = np.linspace(-12, 12, 400, dtype=np.float32)
+    grid = tf.stack(tf.meshgrid(axis, axis), -1)
+    mass = tf.reduce_sum(dist.prob(grid, 1)) * (axis[1] - axis[0]) ** 2
+    np.testing.assert_allclose(mass, 1.0, atol=2e-3)  # Riemann sum of a peaked density
+
+
+def test_same_seed_same_sample_and_other_seed_other_sample(dist):
+    draw = tf.function(lambda: dist.sample([1, 2], 3, seed=11))
+    first = dist.sample([1, 2], 3, seed=11)
+    np.testing.assert_array_equal(first, dist.sample([1, 2], 3, seed=11))
+    np.testing.assert_allclose(first, draw(), atol=1e-5)
+    np.testing.assert_allclose(draw(), draw(), atol=0)
+    assert np.abs(first - dist.sample([1, 2], 3, seed=12)).max() > 0.1
+    assert np.abs(first - dist.sample([1, 2], 3, seed=11 + 2**32)).max() > 0.1
+    assert np.abs(dist.sample(1) - dist.sample(1)).max() > 1e-3
+
+
+def test_temperature_scales_the_latents(dist):
+    z = dist.encode(dist.sample(1, 7, seed=3), 1)
+    half = dist.encode(dist.sample(1, 7, seed=3, temperature=0.5), 1)
+    np.testing.assert_allclose(half, 0.5 * z, atol=1e-5)
+    mode = dist.sample(1, 7, temperature=0.0)
+    np.testing.assert_allclose(mode, tf.broadcast_to(dist.decode(tf.zeros(6), 1), mode.shape), atol=1e-6)
+    by_row = dist.encode(dist.sample([1, 1], seed=3, temperature=[0.0, 1.0]), [1, 1])
+    assert np.abs(by_row[0]).max() < 1e-5 < 0.1 < np.abs(by_row[1]).max()
+
+
+def test_sample_and_log_prob_agree(dist):
+    x, log_prob = dist.sample_and_log_prob([0, 1, 2], 5, seed=1)
+    np.testing.assert_allclose(log_prob, dist.log_prob(tf.identity(x), [0, 1, 2]), atol=1e-4)
+    np.testing.assert_array_equal(x, dist.sample([0, 1, 2], 5, seed=1))
+
+
+def test_samples_follow_the_density(dist):
+    # E[1/p(x)] over a region of known volume is too noisy; compare with the entropy identity
+    # E[-log p(x)] of fresh samples against log p of the same law: both means estimate H.
+    _, log_prob = dist.sample_and_log_prob(2, 4000, seed=0)
+    x = dist.sample(2, 4000, seed=1)
+    a, b = np.asarray(log_prob), np.asarray(dist.log_prob(x, 2))
+    assert abs(a.mean() - b.mean()) < 5 * np.hypot(a.std(), b.std()) / np.sqrt(4000)
+
+
+def test_condition_changes_density_and_samples(dist):
+    x = dist.sample(0, 4, seed=0)
+    assert np.abs(dist.log_prob(x, 0) - dist.log_prob(x, 1)).max() > 1e-2
+    assert np.abs(x - dist.sample(1, 4, seed=0)).max() > 1e-2
+
+
+def test_conditioner_runs_once_on_the_condition_as_given():
+    conditioner = CountingConditioner()
+    dist = ConditionalTransformedDistribution(
+        standard_normal((4,)),
+        GlowCoupling(MLP([8])),
+        conditioner,
+        cond_shape=(3,),
+        event_shape=(4,),
+    )
+    conditioner.rows.clear()
+    x = dist.sample(tf.ones([2, 3]), sample_shape=8)
+    assert conditioner.rows == [2]
+    dist.log_prob(x, tf.ones([2, 3]))
+    assert conditioner.rows == [2, 2]
+
+
+def test_no_stale_values_after_a_weight_update_in_eager_mode(dist):
+    x, cond = tf.random.normal([3, *SHAPE]), tf.constant([0, 1, 2])
+    given = dist.given(cond)
+    z = tf.random.normal([3, 6])
+    calls = {
+        "log_prob": lambda: dist.log_prob(x, cond),
+        "encode": lambda: dist.encode(x, cond),
+        "decode": lambda: dist.decode(z, cond),
+        "given.log_prob": lambda: given.log_prob(x),
+        "forward_log_det": lambda: dist.bijector.forward_log_det_jacobian(
+            z, cond=dist.features(cond)
+        ),
+        "inverse_log_det": lambda: dist.bijector.inverse_log_det_jacobian(
+            x, cond=dist.features(cond)
+        ),
+    }
+    before = {name: call().numpy() for name, call in calls.items()}
+    for variable in dist.trainable_variables:
+        variable.assign_add(0.3 * tf.random.normal(variable.shape))
+    for name, call in calls.items():
+        assert np.abs(call() - before[name]).max() > 1e-3, name
+
+
+def test_given_is_an_ordinary_transformed_distribution(dist):
+    given = dist.given([0, 1, 2])
+    assert given.batch_shape == (3,)
+    assert given.event_shape == SHAPE
+    x = given.sample(5, seed=tfp.random.sanitize_seed(4))
+    assert x.shape == (5, 3, *SHAPE)
+    np.testing.assert_allclose(
+        given.log_prob(tf.identity(x)), dist.log_prob(tf.identity(x), [0, 1, 2]), atol=1e-5
+    )
+    x, log_prob = given.experimental_sample_and_log_prob(4)
+    np.testing.assert_allclose(log_prob, given.log_prob(tf.identity(x)), atol=1e-4)
+    assert {id(v) for v in given.trainable_variables} == {
+        id(v) for v in dist.bijector.trainable_variables
+    }
+    assert dist.given(2).batch_shape == ()
+    assert dist.given(2).sample(6).shape == (6, *SHAPE)
+
+
+def test_given_works_with_a_batch_size_known_at_run_time_only(dist):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    def draw(cond):
+        given = dist.given(cond)
+        x = given.sample(4)
+        return x, given.log_prob(x)
+
+    x, log_prob = draw(tf.constant([1, 2, 3]))
+    assert x.shape == (4, 3, *SHAPE)
+    np.testing.assert_allclose(log_prob, dist.log_prob(tf.identity(x), [1, 2, 3]), atol=1e-4)
+
+
+def test_dynamic_batches_of_several_dimensions(dist):
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, *SHAPE], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+        ]
+    )
+    def log_prob(x, cond):
+        return dist.log_prob(x, cond)
+
+    x = tf.random.normal([2, 3, *SHAPE])
+    np.testing.assert_allclose(
+        log_prob(x, tf.constant([0, 1, 2])), dist.log_prob(x, [0, 1, 2]), atol=1e-4
+    )
+    assert log_prob(tf.zeros([0, 3, *SHAPE]), tf.constant([0, 1, 2])).shape == (0, 3)
+
+
+def test_conditions_of_several_parts():
+    inputs = {"label": keras.Input((), dtype="int32", name="label"), "v": keras.Input((3,), name="v")}
+    conditioner = keras.Model(
+        inputs, {"a": LabelEmbedding(4, 5)(inputs["label"]), "b": inputs["v"]}
+    )
+    subnet = MLP([8], activation="tanh", init_std=0.4)
+    dist = ConditionalTransformedDistribution(
+        standard_normal((4,)),
+        Chain([Select("a", GlowCoupling(subnet)), Select("b", GlowCoupling(subnet))]),
+        conditioner,
+        cond_shape={"label": (), "v": (3,)},
+        event_shape=(4,),
+    )
+    cond = {"label": [1, 2], "v": tf.ones([2, 3])}
+    x = dist.sample(cond, 5)
+    assert x.shape == (5, 2, 4)
+    other = {"label": [1, 2], "v": tf.zeros([2, 3])}
+    assert np.abs(dist.log_prob(x, cond) - dist.log_prob(x, other)).max() > 1e-3
+    with pytest.raises(UsageError, match=r"keys \['label', 'v'\]"):
+        dist.sample({"label": [1, 2]})
+
+
+def test_trainable_variables_are_seen_by_a_module_that_holds_the_distribution(dist):
+    class Holder(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.dist = dist
+
+    assert len(dist.trainable_variables) == 16
+    assert {id(v) for v in Holder().trainable_variables} == {
+        id(v) for v in dist.trainable_variables
+    }
+
+
+X = tf.zeros([3, *SHAPE])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda d: d.log_prob(tf.zeros([3, 2, 2, 1]), [0, 1, 2]), r"\[..., 2, 3, 1\], got \(3, 2"),
+        (lambda d: d.log_prob(tf.zeros([3, *SHAPE], tf.int32), [0, 1, 2]), "int32, expected a fl"),
+        (lambda d: d.log_prob(X, [0, 1]), r"x \(3,\) and cond \(2,\) don't broadcast"),
+        (lambda d: d.log_prob(X, [0, 1, 4]), "label 4 is out of range: expected 0 to 3"),
+        (lambda d: d.log_prob(X, [0, -1, 3]), "label -1 is out of range"),
+        (lambda d: d.log_prob(X, [0.0, 1.0, 2.0]), "expected integer labels, got dtype float32"),
+        (lambda d: d.sample(), "got none"),
+        (lambda d: d.sample(7), "label 7 is out of range"),
+        (lambda d: d.sample(1, temperature=-0.5), "temperature: expected 0 or more, got -0.5"),
+        (lambda d: d.sample(1, temperature=float("nan")), "temperature: expected 0 or more"),
+        (lambda d: d.sample(1, seed=-1), "seed: expected"),
+        (lambda d: d.decode(tf.zeros([5]), 1), r"expected z of shape \[..., 6\], got \(5,\)"),
+    ],
+)
+def test_wrong_input_is_answered_in_one_line(dist, call, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        call(dist)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])  # a fused ReLU turns NaN into 0
+def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row(activation):
+    dist = ConditionalTransformedDistribution(
+        standard_normal((6,)), make_chain(activation), OneHot(4), (), event_shape=SHAPE
+    )
+    labels = tf.constant([0, 9, 2])
+    log_prob = tf.function(dist.log_prob)(X, labels).numpy()
+    assert np.isnan(log_prob[1])
+    np.testing.assert_allclose(log_prob[[0, 2]], dist.log_prob(X[:2], [0, 2]), atol=1e-5)
+    x = tf.function(lambda c: dist.sample(c, 5, seed=0))(labels).numpy()
+    assert np.all(np.isnan(x[:, 1]))
+    assert np.all(np.isfinite(x[:, [0, 2]]))

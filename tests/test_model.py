@@ -1,0 +1,296 @@
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_cinn
+from tfp_cinn import CINN, NonFiniteError, UsageError
+from tfp_cinn.bijectors import (
+    ActNorm,
+    Chain,
+    Flatten,
+    GlowCoupling,
+    RandomPermutation,
+    Select,
+    SoftPermutation,
+    Standardize,
+)
+from tfp_cinn.networks import MLP, LabelEmbedding, OneHot
+
+SHAPE = (2, 3, 1)
+
+
+def make_model(conditioner=None, **kwargs):
+    chain = Chain(
+        [
+            Standardize(3.0, 2.0),
+            Flatten(),
+            ActNorm(),
+            GlowCoupling(MLP([16])),
+            SoftPermutation(0),
+            GlowCoupling(MLP([16])),
+            RandomPermutation(1),
+            GlowCoupling(MLP([16])),
+        ]
+    )
+    return CINN(chain, SHAPE, conditioner or OneHot(4), cond_shape=(), **kwargs)
+
+
+@pytest.fixture
+def data():
+    rng = np.random.RandomState(0)
+    labels = rng.randint(0, 4, 512).astype("int32")
+    x = 3 + labels[:, None, None, None] + 0.3 * rng.randn(512, *SHAPE)
+    return x.astype("float32"), labels
+
+
+def dataset(data, batch_size=64):
+    return tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
+
+
+def test_fit_learns_and_evaluate_agrees_with_log_prob(data, perturb):
+    model = make_model()
+    model.compile(keras.optimizers.Adam(5e-3))
+    history = model.fit(dataset(data), epochs=8, verbose=0, validation_data=dataset(data)).history
+    assert history["nats_per_dim"][-1] < history["nats_per_dim"][0] - 0.5
+    # batches of 100 leave a smaller last one: every example has to weigh the same
+    result = model.evaluate(dataset(data, 100), verbose=0, return_dict=True)
+    expected = -np.mean(model.distribution.log_prob(*data)) / 6
+    np.testing.assert_allclose(result["nats_per_dim"], expected, rtol=1e-5)
+    np.testing.assert_allclose(result["bits_per_dim"], expected / np.log(2), rtol=1e-5)
+    np.testing.assert_allclose(result["loss"], expected, rtol=1e-5)
+
+
+def test_scaling_is_part_of_the_likelihood():
+    # The same density in other units: p(2 x) = p(x) / 2 in each dimension.
+    x = tf.random.normal([5, 2])
+    one = CINN(Chain([Standardize(0.0, 1.0)]), (2,))
+    two = CINN(Chain([Standardize(0.0, 2.0)]), (2,))
+    np.testing.assert_allclose(
+        two.distribution.log_prob(2 * x), one.distribution.log_prob(x) - 2 * np.log(2), rtol=1e-5
+    )
+
+
+def test_weight_prior_is_a_gaussian_on_all_trainable_weights(data, perturb):
+    model = make_model(LabelEmbedding(4, 3), weight_prior=0.02)
+    perturb([model])
+    model.compile()
+    result = model.evaluate(dataset(data), verbose=0, return_dict=True)
+    squares = sum(np.sum(w.numpy() ** 2) for w in model.trainable_weights)
+    np.testing.assert_allclose(result["loss"] - result["nats_per_dim"], 0.01 * squares, rtol=1e-3)
+    assert any("embedding" in w.path for w in model.trainable_weights)
+
+
+def test_gradients_reach_every_weight_of_flow_and_conditioner(data, perturb):
+    model = make_model(LabelEmbedding(4, 3))
+    perturb([model])
+    assert len(model.trainable_weights) == 2 + 3 * 8 + 1
+    before = [w.numpy() for w in model.trainable_weights]
+    model.compile(keras.optimizers.SGD(1e-3))
+    model.fit(dataset(data, 512), verbose=0)
+    for w, old in zip(model.trainable_weights, before, strict=True):
+        assert np.abs(w.numpy() - old).max() > 0, w.path
+
+
+def test_fit_does_what_a_loop_by_hand_does(data):
+    models = [make_model(weight_prior=1e-3) for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    models[0].compile(keras.optimizers.Adam(1e-2, global_clipnorm=1.0))
+    models[0].fit(dataset(data), epochs=2, verbose=0)
+    optimizer = keras.optimizers.Adam(1e-2, global_clipnorm=1.0)
+    weights = models[1].trainable_weights
+    for _ in range(2):
+        for x, label in dataset(data):
+            with tf.GradientTape() as tape:
+                loss = -tf.reduce_mean(models[1].distribution.log_prob(x, label)) / 6
+                loss += 0.5e-3 * tf.add_n([tf.reduce_sum(w.value**2) for w in weights])
+            gradients = tape.gradient(loss, [w.value for w in weights])
+            optimizer.apply_gradients(zip(gradients, weights, strict=True))
+    for a, b in zip(*(m.get_weights() for m in models), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4)  # Adam amplifies rounding of small gradients
+
+
+def test_dropout_and_batch_norm_know_whether_they_train(data):
+    model = CINN(GlowCoupling(MLP([64], dropout=0.5, init_std=0.5)), (4,))
+    x = tf.random.normal([32, 4])
+    noisy = [model(x, training=True).numpy() for _ in range(2)]
+    assert np.abs(noisy[0] - noisy[1]).max() > 1e-3
+    np.testing.assert_array_equal(model(x, training=False), model(x, training=False))
+    np.testing.assert_array_equal(model.distribution.log_prob(x), model(x))
+
+
+FRESH = """
+import sys
+import numpy as np
+import tfp_cinn
+model = tfp_cinn.load_model(sys.argv[1])
+given = np.load(sys.argv[2])
+log_prob = model.distribution.log_prob(given["x"], given["cond"])
+np.testing.assert_array_equal(log_prob, given["log_prob"])
+np.testing.assert_array_equal(model.distribution.sample(given["cond"], seed=5), given["sample"])
+print(int(model.optimizer.iterations.numpy()))
+"""
+
+
+def test_saved_model_is_the_same_in_a_process_that_knows_only_tfp_cinn(data, tmp_path):
+    model = make_model(LabelEmbedding(4, 3), weight_prior=1e-3)
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(dataset(data), verbose=0)
+    model.save(tmp_path / "model.keras")
+    x, cond = data[0][:9], data[1][:9]
+    np.savez(
+        tmp_path / "given.npz",
+        x=x,
+        cond=cond,
+        log_prob=model.distribution.log_prob(x, cond),
+        sample=model.distribution.sample(cond, seed=5),
+    )
+    arguments = [sys.executable, "-c", FRESH, tmp_path / "model.keras", tmp_path / "given.npz"]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "8"  # optimizer state comes along
+
+
+def test_dict_conditions_train_save_and_load(tmp_path):
+    chain = Chain([Select("a", GlowCoupling(MLP([8]))), Select("b", GlowCoupling(MLP([8])))])
+    model = CINN(chain, (4,), cond_shape={"a": (2,), "b": (3,)})
+    cond = {"a": tf.random.normal([32, 2]), "b": tf.random.normal([32, 3])}
+    x = tf.random.normal([32, 4]) + cond["a"][:, :1]
+    model.compile(keras.optimizers.Adam(1e-2))
+    batches = tf.data.Dataset.from_tensor_slices((x, cond)).batch(16)
+    history = model.fit(batches, epochs=20, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    model.save(tmp_path / "m.keras")
+    copy = tfp_cinn.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(
+        copy.distribution.log_prob(x, cond), model.distribution.log_prob(x, cond)
+    )
+
+
+def test_unconditional_models_train_on_x_alone():
+    model = CINN(GlowCoupling(MLP([8])), (4,))
+    model.compile(keras.optimizers.Adam(1e-2))
+    x = 2.0 + tf.random.normal([64, 4])
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
+    history = model.fit(batches, epochs=10, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert model.distribution.sample(sample_shape=3).shape == (3, 4)
+
+
+def test_callbacks_work(data, tmp_path):
+    model = make_model()
+    model.compile(keras.optimizers.Adam(1e-3))
+    callbacks = [
+        keras.callbacks.TensorBoard(tmp_path / "board"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"),
+        keras.callbacks.EarlyStopping("nats_per_dim", mode="min", min_delta=1e9),
+    ]
+    epochs = model.fit(dataset(data), epochs=5, verbose=0, callbacks=callbacks).epoch
+    assert epochs == [0, 1]
+    assert list((tmp_path / "board").rglob("events*"))
+    tfp_cinn.load_model(tmp_path / "2.keras")
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_non_finite_data_stops_training_and_changes_no_weight(data, value, run_eagerly):
+    model = make_model()
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=run_eagerly)
+    x, labels = data
+    x[64 + 5, 0, 0, 0] = value
+    seen = []
+    callback = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(model.get_weights())
+    )
+    with pytest.raises(NonFiniteError) as caught:
+        model.fit(dataset((x, labels)), verbose=0, callbacks=[callback])
+    assert str(caught.value).startswith("epoch 1, batch 2: the data x hold NaN or infinite values")
+    assert "row 5" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    for now, then in zip(model.get_weights(), seen[-1], strict=True):
+        np.testing.assert_array_equal(now, then)
+    # and the model can go on
+    x[64 + 5] = 3.0
+    model.fit(dataset((x, labels)), verbose=0)
+
+
+def test_non_finite_loss_names_the_first_bijector(data):
+    model = make_model()
+    model.compile(keras.optimizers.Adam(1e-2))
+    # Finite weights whose outputs overflow, in the second Glow coupling: member 5 of the chain.
+    for w in model.bijector.bijectors[5].layers[0].weights:
+        w.assign(tf.ones_like(w) * 1e30)
+    with pytest.raises(NonFiniteError, match=r"Chain\[5\]\.GlowCoupling is the first bijector"):
+        model.fit(dataset(data), verbose=0)
+
+
+def test_non_finite_loss_names_a_bad_weight(data):
+    model = make_model(LabelEmbedding(4, 3))
+    model.compile(keras.optimizers.Adam(1e-2))
+    embeddings = model.conditioner.weights[0]
+    embeddings.assign(embeddings * np.nan)
+    with pytest.raises(NonFiniteError, match="the weight .*embeddings is NaN"):
+        model.fit(dataset(data), verbose=0)
+
+
+def test_a_label_out_of_range_in_the_data_stops_training(data):
+    model = make_model()
+    model.compile()
+    x, labels = data
+    with pytest.raises(NonFiniteError, match="epoch 1, batch 1: label 4 is out of range"):
+        model.fit(dataset((x, labels + 1)), verbose=0)
+
+
+def test_variables_that_keras_cannot_see_are_refused():
+    shift = tfp.bijectors.Shift(tf.Variable(1.0))
+    with pytest.raises(UsageError, match="belongs to a TFP bijector"):
+        CINN(Chain([shift, GlowCoupling(MLP([4]))]), (4,))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((np.zeros((4, 2, 2, 1), "float32"), np.zeros(4, "int32")), r"2, 3, 1\], got"),
+        ((np.zeros((4, *SHAPE), "int32"), np.zeros(4, "int32")), "expected a float dtype"),
+        ((np.zeros((4, *SHAPE), "float32"), np.zeros(4, "float32")), "expected integer labels"),
+        ((np.zeros((4, *SHAPE), "float32"), np.zeros((4, 2), "int32")), "don't broadcast"),
+        ((np.zeros((4, *SHAPE), "float32"),), r"expected pairs \(x, cond\)"),
+    ],
+)
+def test_wrong_training_data_are_answered_in_one_line(batch, message):
+    model = make_model()
+    model.compile()
+    with pytest.raises(UsageError, match=message) as caught:
+        model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_and_foreign_files_are_refused(data, tmp_path):
+    path = tmp_path / "m.keras"
+    make_model().save(path)
+    whole = path.read_bytes()
+
+    def refuse(content, message):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=message) as caught:
+            tfp_cinn.load_model(path)
+        assert "\n" not in str(caught.value)
+
+    refuse(b"", "not a .keras file")
+    refuse(whole[: len(whole) // 2], "not a .keras file, or cut short")
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    refuse(bytes(flipped), "damaged")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello", "world")
+    refuse(path.read_bytes(), "can't be loaded")
+    inputs = keras.Input((2,))
+    keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(path)
+    refuse(path.read_bytes(), "expected a tfp_cinn.CINN, got a Functional")
+    with pytest.raises(UsageError, match="no such model file"):
+        tfp_cinn.load_model(tmp_path / "absent.keras")
