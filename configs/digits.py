@@ -8,14 +8,14 @@ def get_config():
     config = default_config()
     config.data.name = "digits"
     config.data.num_validation = 150
-    config.data.noise_std = 0.08
+    # 1350 images are few: a small network, dropout and a strong prior on the weights.
     config.model.blocks = 12
     config.model.hidden = (128,)
     config.model.permutation = "soft"
-    config.model.dropout = 0.1
-    config.model.weight_prior = 1e-5
+    config.model.dropout = 0.2
+    config.model.weight_prior = 3e-4
     config.train.batch_size = 64
-    config.train.epochs = 150
+    config.train.epochs = 200
     config.train.learning_rate = 1e-3
-    config.train.milestones = (100, 130)
+    config.train.milestones = (150, 185)
     return config

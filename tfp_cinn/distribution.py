@@ -212,9 +212,9 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         condition would give good-looking samples.
         """
         output, log_det = result
-        parts = condition_parts("features", features, self.bijector.cond_shape)
-        if not parts:
+        if self.bijector.cond_shape is None:
             return result
+        parts = condition_parts("features", features, self.bijector.cond_shape)
         bad = tf.add_n(
             [
                 tf.reduce_sum(tf.stop_gradient(f) * 0, axis=list(range(ndims, f.shape.rank)))

@@ -104,7 +104,8 @@ def sample(
         labels, sample_shape=num_samples, seed=seed, temperature=temperature
     )
     try:
-        draw_samples(np.swapaxes(images.numpy(), 0, 1), facts["levels"], output, labels)
+        title = f"{facts['name']}, temperature {temperature:g}"
+        draw_samples(np.swapaxes(images.numpy(), 0, 1), facts["levels"], output, labels, title)
     except OSError as error:
         raise UsageError(f"{output}: can't be written ({error.strerror})") from None
     print(output)

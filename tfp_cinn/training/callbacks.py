@@ -75,7 +75,7 @@ class History(keras.callbacks.Callback):
     def best(self) -> tuple[int, float]:
         """The best epoch so far and its nats/dim; epoch 0 if there is none."""
         return min(
-            ((int(r["epoch"]), _criterion(r)) for r in self._rows),
+            ((r["epoch"], _criterion(r)) for r in self._rows),
             key=lambda b: b[1],
             default=(0, float("inf")),
         )
@@ -156,5 +156,6 @@ def _read_rows(path: pathlib.Path) -> list[dict[str, float]]:
     with open(path) as file:
         return [
             {key: float(value) for key, value in row.items() if value}
+            | {"epoch": int(row["epoch"])}
             for row in csv.DictReader(file)
         ]

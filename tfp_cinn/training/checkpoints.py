@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 import re
 
+import keras
+
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN, load_model
 from tfp_cinn.workdir import Workdir
@@ -50,12 +52,8 @@ def restore(model: CINN, workdir: Workdir) -> tuple[int, list[str]]:
             continue
         model.set_weights(saved.get_weights())
         model.optimizer.build(model.trainable_variables)
-        for variable, value in zip(
-            model.optimizer.variables, saved.optimizer.variables, strict=True
-        ):
-            # The learning rate is the config's, which may have been changed since.
-            if variable is not getattr(model.optimizer, "_learning_rate", None):
-                variable.assign(value)
+        for variable, value in zip(_state(model), _state(saved), strict=True):
+            variable.assign(value)
         return int(_NAME.fullmatch(path.name)[1]), problems
     if problems:
         raise UsageError(
@@ -63,6 +61,11 @@ def restore(model: CINN, workdir: Workdir) -> tuple[int, list[str]]:
             "checkpoints to train anew"
         )
     return 0, problems
+
+
+def _state(model: CINN) -> list[keras.Variable]:
+    """The optimizer's variables but for the learning rate: it is the config's to say."""
+    return [v for v in model.optimizer.variables if v.name != "learning_rate"]
 
 
 def _newest_first(workdir: Workdir) -> list[pathlib.Path]:

@@ -46,23 +46,26 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     steps = len(images.train.labels) // section["batch_size"]
     model.compile(_optimizer(section, max(steps, 1)))
 
+    noise_std = config["data"]["noise_std"] * (config["model"]["std"] or images.std)
+
+    def batches(epoch):
+        seed = section["seed"] + epoch
+        return data.training_batches(
+            images.train, section["batch_size"], noise_std=noise_std, seed=seed
+        )
+
+    first_epoch = batches(0)  # a wrong batch size is refused before anything is written
     workdir = Workdir(workdir)
     workdir.prepare(config)
     workdir.describe(images)
     epoch, problems = checkpoints.restore(model, workdir)
     for problem in problems:
         print(f"{problem}; going back to the checkpoint before it")
-    noise_std = config["data"]["noise_std"] * (config["model"]["std"] or images.std)
-    batches = data.training_batches(
-        images.train,
-        section["batch_size"],
-        noise_std=noise_std,
-        seed=section["seed"] + epoch,
-    )
     if epoch:
         print(f"{workdir}: going on after epoch {epoch}")
     else:
-        model.bijector.calibrate(*_first_batch(model, batches))
+        x, cond = next(iter(first_epoch))
+        model.bijector.calibrate(x, model.distribution.features(cond))
     history = History(workdir, epoch)
     checkpoint = Checkpoint(workdir, section["epochs"], section["keep_checkpoints"], history.best())
     if epoch < section["epochs"]:
@@ -71,7 +74,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
             validation = data.evaluation_batches(images.validation, section["batch_size"])
         try:
             model.fit(
-                batches,
+                batches(epoch),
                 initial_epoch=epoch,
                 epochs=section["epochs"],
                 validation_data=validation,
@@ -105,8 +108,3 @@ def _optimizer(section: Mapping[str, Any], steps_per_epoch: int) -> keras.optimi
             [rate * 0.1**k for k in range(len(milestones) + 1)],
         )
     return keras.optimizers.Adam(rate, global_clipnorm=section["clip_norm"])
-
-
-def _first_batch(model: CINN, batches: Any) -> tuple[Any, Any]:
-    x, cond = next(iter(batches))
-    return x, model.distribution.features(cond)

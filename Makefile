@@ -1,0 +1,30 @@
+# Two commands: `make demo` trains, evaluates and draws; `make test` checks everything.
+PYTHON ?= python3
+VENV ?= .venv
+RUN ?= runs/digits
+CONFIG ?= configs/digits.py
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test lint
+
+demo: $(VENV)/installed
+	$(VENV)/bin/python bin/train.py --config=$(CONFIG) --workdir=$(RUN)
+	$(VENV)/bin/python bin/evaluate.py --workdir=$(RUN)
+	@echo "generated digits, a row for each class:"
+	@$(VENV)/bin/python bin/sample.py --workdir=$(RUN) --temperature=0.8
+
+test: $(VENV)/installed-test lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/installed: setup.py
+	$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv"; exit 1; }
+	$(VENV)/bin/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet --editable ".[test]"
+	touch $@

@@ -1,0 +1,253 @@
+"""What the package costs over a flow written by hand.
+
+The network of the paper's minimal MNIST example (784 dimensions, 20 Glow blocks, subnets 512 wide)
+three ways, alternating in one run: this package, a plain TensorFlow loop of the same network with
+the same weights, optimizer and data, and nothing but its matrix products.
+
+    python benchmarks/overhead.py [--batch_size=256] [--rounds=12]
+"""
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+import tfp_cinn
+from tfp_cinn import architectures, data
+
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Images a batch.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 12, "How often each is measured.", lower_bound=2)
+_STEPS = flags.DEFINE_integer("steps", 4, "Training steps a round.", lower_bound=2)
+_PEAK = flags.DEFINE_enum("peak", None, ["package", "by hand"], "Only print peak memory, bytes.")
+
+_WEIGHT_PRIOR = 1e-5
+
+
+def _make_model():
+    rng = np.random.RandomState(0)
+    split = data.Split(rng.randint(0, 256, (64, 28, 28, 1)).astype("uint8"), np.zeros(64, "int32"))
+    images = data.LabelledImages("noise", split, split, split, 10, 256)
+    keras.utils.set_random_seed(0)
+    model = architectures.build("dense_glow", images, init_std=0.01, weight_prior=_WEIGHT_PRIOR)
+    model.compile(_optimizer())
+    return model, images.mean, images.std
+
+
+def _optimizer():
+    return keras.optimizers.Adam(5e-4, global_clipnorm=10.0)
+
+
+class ByHand:
+    """The same flow as plain TensorFlow: lists of weights and one function for each direction."""
+
+    def __init__(self, model, mean, std):
+        self.mean, self.std = mean, std
+        self.permutations = [np.random.RandomState(k).permutation(784) for k in range(20)]
+        weights = [tf.Variable(w) for w in model.get_weights()]
+        self.blocks = [(weights[k : k + 4], weights[k + 4 : k + 8]) for k in range(0, 160, 8)]
+        # Keras's optimizer as well: optimizers are not what is compared here.
+        self.weights, self.optimizer = weights, _optimizer()
+        self.optimizer.build(weights)
+
+    @staticmethod
+    def params(weights, passive, cond):
+        w1, b1, w2, b2 = weights
+        hidden = tf.nn.relu(tf.matmul(tf.concat([passive, cond], 1), w1) + b1)
+        s, t = tf.split(tf.matmul(hidden, w2) + b2, 2, axis=1)
+        return 0.636 * tf.atan(s), t
+
+    def log_prob(self, x, label):
+        cond = tf.one_hot(label, 10)
+        h = tf.reshape((x - self.mean) / self.std, [-1, 784])
+        log_det = -784 * math.log(self.std)
+        for permutation, (first, second) in zip(self.permutations, self.blocks, strict=True):
+            u, v = tf.split(tf.gather(h, permutation, axis=1), 2, axis=1)
+            s, t = self.params(first, v, cond)
+            u = u * tf.exp(s) + t
+            log_det += tf.reduce_sum(s, 1)
+            s, t = self.params(second, u, cond)
+            v = v * tf.exp(s) + t
+            log_det += tf.reduce_sum(s, 1)
+            h = tf.concat([u, v], 1)
+        return log_det - 0.5 * tf.reduce_sum(h**2, 1) - 392 * math.log(2 * math.pi)
+
+    def sample(self, label, seed):
+        cond = tf.one_hot(label, 10)
+        h = tf.random.stateless_normal([label.shape[0], 784], seed)
+        for permutation, (first, second) in zip(
+            self.permutations[::-1], self.blocks[::-1], strict=True
+        ):
+            u, v = tf.split(h, 2, axis=1)
+            s, t = self.params(second, u, cond)
+            v = (v - t) * tf.exp(-s)
+            s, t = self.params(first, v, cond)
+            u = (u - t) * tf.exp(-s)
+            h = tf.gather(tf.concat([u, v], 1), np.argsort(permutation), axis=1)
+        return tf.reshape(h * self.std + self.mean, [-1, 28, 28, 1])
+
+    @tf.function
+    def step(self, x, label):
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(self.log_prob(x, label)) / 784
+            loss += _WEIGHT_PRIOR * tf.add_n([tf.nn.l2_loss(w) for w in self.weights])
+        gradients = tape.gradient(loss, self.weights)
+        self.optimizer.apply_gradients(zip(gradients, self.weights, strict=True))
+        return loss
+
+
+class StepTimer(keras.callbacks.Callback):
+    """Seconds of each training step but the first of a `fit`, and all losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds, self.losses, self._last = [], [], None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._last = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self._last is not None:
+            self.seconds.append(now - self._last)
+        self._last = now
+        self.losses.append(float(logs["loss"]))
+
+
+def _products(batch_size):
+    """The matrix products of one pass, and of a training step: forward and two for backward."""
+    inputs = tf.random.normal([batch_size, 402]), tf.random.normal([batch_size, 512])
+    output = tf.random.normal([batch_size, 784])
+    weights = [
+        (tf.Variable(tf.random.normal([402, 512])), tf.Variable(tf.random.normal([512, 784])))
+        for _ in range(40)
+    ]
+
+    def forward():
+        return [t for a, b in weights for t in (inputs[0] @ a, inputs[1] @ b)]
+
+    def backward():
+        return [
+            tf.matmul(x, y, transpose_a=ta, transpose_b=tb)
+            for a, b in weights
+            for x, y, ta, tb in (
+                (output, b, False, True),
+                (inputs[1], output, True, False),
+                (inputs[1], a, False, True),
+                (inputs[0], inputs[1], True, False),
+            )
+        ]
+
+    # A sum over one element of each keeps the products from being pruned and costs nothing.
+    one_pass = tf.function(lambda: tf.add_n([t[0, 0] for t in forward()]))
+    step = tf.function(lambda: tf.add_n([t[0, 0] for t in forward() + backward()]))
+    return one_pass, step
+
+
+def _time(function):
+    start = time.perf_counter()
+    np.asarray(function())
+    return time.perf_counter() - start
+
+
+def _batches(batch_size):
+    rng = np.random.RandomState(1)
+    x = rng.rand(batch_size, 28, 28, 1).astype("float32") * 256
+    return tf.constant(x), tf.constant(rng.randint(0, 10, batch_size).astype("int32"))
+
+
+def _fit(model, batch, steps, timer):
+    batches = tf.data.Dataset.from_tensors(batch).repeat(steps)
+    model.fit(batches, verbose=0, callbacks=[timer])
+
+
+def _print_peak(which):
+    model, mean, std = _make_model()
+    x, label = _batches(_BATCH_SIZE.value)
+    if which == "package":
+        _fit(model, (x, label), 3, StepTimer())
+    else:
+        by_hand = ByHand(model, mean, std)
+        del model
+        for _ in range(3):
+            by_hand.step(x, label)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def _peak(which):
+    arguments = [sys.executable, *sys.argv, f"--peak={which}"]
+    return int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+
+
+def main(_):
+    if _PEAK.value:
+        _print_peak(_PEAK.value)
+        return
+    model, mean, std = _make_model()
+    by_hand = ByHand(model, mean, std)
+    x, label = _batches(_BATCH_SIZE.value)
+    seed = tf.constant([0, 1])
+    one_pass, train_products = _products(_BATCH_SIZE.value)
+    calls = {
+        ("log_prob", "package"): tf.function(lambda: model.distribution.log_prob(x, label)),
+        ("log_prob", "by hand"): tf.function(lambda: by_hand.log_prob(x, label)),
+        ("log_prob", "products"): one_pass,
+        ("sample", "package"): tf.function(lambda: model.distribution.sample(label, seed=seed)),
+        ("sample", "by hand"): tf.function(lambda: by_hand.sample(label, seed)),
+        ("sample", "products"): one_pass,
+        ("train step", "products"): train_products,
+    }
+    results = {key: np.asarray(call()) for key, call in calls.items()}  # traces as well
+    for name, atol in (("log_prob", 1e-1), ("sample", 1e-1)):
+        # log_prob is of the order of 5000 nats, x of 256 grey levels.
+        np.testing.assert_allclose(
+            results[name, "package"], results[name, "by hand"], rtol=1e-4, atol=atol
+        )
+
+    timer, hand_losses = StepTimer(), []
+    seconds = {(n, w): [] for n in ("train step", "log_prob", "sample")
+               for w in ("package", "by hand", "products")}  # fmt: skip
+    for round_ in range(_ROUNDS.value + 1):  # the first one warms up
+        already = len(timer.seconds)
+        _fit(model, (x, label), _STEPS.value, timer)
+        hand = []
+        for _ in range(_STEPS.value):
+            start = time.perf_counter()
+            hand_losses.append(float(by_hand.step(x, label)))
+            hand.append(time.perf_counter() - start)
+        if round_:
+            seconds["train step", "package"] += timer.seconds[already:]
+            seconds["train step", "by hand"] += hand[1:]
+        for key, call in calls.items():
+            elapsed = [_time(call) for _ in range(3)]
+            if round_:
+                seconds[key] += elapsed
+    # Same weights, same data: the two have to learn the same.
+    np.testing.assert_allclose(timer.losses, hand_losses, rtol=1e-3)
+
+    result = {"batch_size": _BATCH_SIZE.value, "tfp_cinn": tfp_cinn.__version__}
+    print(f"{'ms, median [quartiles]':24}{'package':>24}{'by hand':>24}{'products':>24}  ratio")
+    for name in ("train step", "log_prob", "sample"):
+        cells, medians = "", {}
+        for which in ("package", "by hand", "products"):
+            low, median, high = np.percentile(1e3 * np.array(seconds[name, which]), [25, 50, 75])
+            cells += f"{f'{median:.0f} [{low:.0f}, {high:.0f}]':>24}"
+            medians[which] = round(float(median), 2)
+        ratio = medians["package"] / medians["by hand"]
+        print(f"{name:24}{cells}  {ratio:.3f}")
+        result[name] = {"ms": medians, "ratio": round(ratio, 4)}
+    peaks = {which: _peak(which) for which in ("package", "by hand")}
+    cells = "".join(f"{f'{peak / 2**30:.2f} GiB':>24}" for peak in peaks.values())
+    print(f"{'peak memory, training':24}{cells}{'':24}  {peaks['package'] / peaks['by hand']:.3f}")
+    result["peak_bytes"] = peaks
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    app.run(main)

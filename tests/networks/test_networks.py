@@ -1,0 +1,66 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_cinn import UsageError
+from tfp_cinn.networks import MLP, ConvNet, LabelEmbedding, OneHot
+
+
+@pytest.mark.parametrize("make", [MLP([7, 5]), ConvNet([7, 5], kernel_size=1)])
+def test_makers_give_new_networks_of_the_width_asked_for(make):
+    a, b = make(6), make(6)
+    x = tf.random.normal([2, 4, 3, 8])
+    assert a(x).shape == b(x).shape == (2, 4, 3, 6)
+    assert not {id(w) for w in a.weights} & {id(w) for w in b.weights}
+    np.testing.assert_array_equal(a(x), 0.0)  # identity-friendly start
+    assert np.abs(a.layers[0].weights[0]).max() > 0
+
+
+def test_init_std_draws_all_weights_and_biases_anew():
+    net = MLP([400], init_std=0.01)(300)
+    net.build((None, 200))
+    values = [w.numpy() for w in net.weights]
+    for value in values:
+        np.testing.assert_allclose(value.std(), 0.01, rtol=0.2)
+    assert np.abs(values[1][:300] - values[3]).max() > 0.01
+    other = MLP([400], init_std=0.01)(300)
+    other.build((None, 200))
+    assert np.abs(other.weights[0].numpy() - values[0]).max() > 0.01
+
+
+@pytest.mark.parametrize("maker", [MLP([3], "tanh", 0.2, 0.1), ConvNet([3], 5, "elu")])
+def test_makers_are_rebuilt_from_their_config(maker):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(maker))
+    assert type(copy) is type(maker)
+    assert vars(copy) == vars(maker)
+
+
+def test_one_hot():
+    np.testing.assert_array_equal(OneHot(3)(tf.constant([2, 0])), [[0, 0, 1], [1, 0, 0]])
+
+
+def test_label_embedding_trains_the_rows_it_looks_up():
+    layer = LabelEmbedding(4, 3)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(tf.constant([1, 1, 3])))
+    gradient = tape.gradient(total, layer.embeddings.value)
+    np.testing.assert_array_equal(tf.convert_to_tensor(gradient)[:, 0], [0, 2, 0, 1])
+
+
+@pytest.mark.parametrize("layer", [OneHot(3), LabelEmbedding(3, 2)])
+def test_labels_are_checked(layer):
+    with pytest.raises(UsageError, match="label 3 is out of range: expected 0 to 2") as caught:
+        layer(tf.constant([0, 3]))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"\(2 labels are\)"):
+        layer(tf.constant([-1, 1, 5]))
+    with pytest.raises(UsageError, match="expected an integer"):
+        layer(tf.constant([0.0]))
+    got = tf.function(layer)(tf.constant([1, -1, 3])).numpy()
+    np.testing.assert_array_equal(np.isnan(got).all(axis=1), [False, True, True])
+
+
+def test_num_classes_is_checked():
+    with pytest.raises(UsageError, match="num_classes"):
+        OneHot(0)

@@ -1,0 +1,178 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import tfp_cinn
+from tfp_cinn import NonFiniteError, UsageError, data
+from tfp_cinn.training import checkpoints, default_config, train
+from tfp_cinn.workdir import Workdir
+
+
+@pytest.fixture
+def config():
+    config = default_config()
+    config.data.name = "digits"
+    config.data.num_validation = 150
+    config.model.update({"blocks": 2, "hidden": (16,), "act_norm": True})
+    config.train.update({"epochs": 2, "batch_size": 128, "milestones": (1,)})
+    return config
+
+
+def run(config, workdir):
+    return train(config.to_dict(), workdir)
+
+
+def history(workdir):
+    with open(workdir / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_model_history_and_pictures(config, tmp_path, capsys):
+    model = run(config, tmp_path / "run")
+    rows = history(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["nats_per_dim"]) < float(rows[0]["nats_per_dim"])
+    saved = tfp_cinn.load_model(tmp_path / "run/model.keras")
+    for a, b in zip(saved.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert json.loads((tmp_path / "run/config.json").read_text())["train"]["epochs"] == 2
+    assert (tmp_path / "run/curve.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((tmp_path / "run").rglob(".*"))  # no scratch files
+    out = capsys.readouterr().out
+    assert "epoch 2/2  train" in out
+    assert "bits/dim" in out
+
+
+def test_the_saved_model_is_that_of_the_best_epoch(config, tmp_path):
+    config.train.epochs = 4
+    config.train.milestones = ()
+    config.train.learning_rate = 0.03  # wild enough for the last epoch not to be the best
+    model = run(config, tmp_path)
+    values = [float(row["val_nats_per_dim"]) for row in history(tmp_path)]
+    validation = data.evaluation_batches(data.load("digits", num_validation=150).validation, 128)
+    model.compile()
+    got = model.evaluate(validation, verbose=0, return_dict=True)["nats_per_dim"]
+    np.testing.assert_allclose(got, min(values), rtol=1e-4)
+
+
+def test_a_run_goes_on_where_it_stopped(config, tmp_path, capsys):
+    run(config, tmp_path)
+    steps = int(_newest(tmp_path).optimizer.iterations.numpy())
+    config.train.epochs = 3
+    run(config, tmp_path)
+    assert "going on after epoch 2" in capsys.readouterr().out
+    assert [row["epoch"] for row in history(tmp_path)] == ["1", "2", "3"]
+    assert int(_newest(tmp_path).optimizer.iterations.numpy()) == steps * 3 // 2
+    assert len(list((tmp_path / "checkpoints").glob("*"))) == 2
+    # and has nothing to do when it is finished
+    run(config, tmp_path)
+    assert len(history(tmp_path)) == 3
+
+
+def _newest(path):
+    return tfp_cinn.load_model(checkpoints.newest(Workdir(path)))
+
+
+def test_restoring_restores_weights_and_optimizer(config, tmp_path):
+    run(config, tmp_path)
+    saved = _newest(tmp_path)
+    config.train.learning_rate = 0.25
+    config.train.milestones = ()
+    fresh = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(saved))
+    fresh.compile(keras.optimizers.Adam(0.25, global_clipnorm=10.0))
+    epoch, problems = checkpoints.restore(fresh, Workdir(tmp_path))
+    assert (epoch, problems) == (2, [])
+    for a, b in zip(fresh.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    moments = [
+        [v for v in model.optimizer.variables if v.path.endswith(("_momentum", "_velocity"))]
+        for model in (fresh, saved)
+    ]
+    assert len(moments[0]) == 2 * len(saved.trainable_weights)
+    for a, b in zip(*moments, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert float(fresh.optimizer.learning_rate) == 0.25
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(config, tmp_path, capsys, damage):
+    run(config, tmp_path)
+    newest = tmp_path / "checkpoints/epoch-00002.keras"
+    (tmp_path / "checkpoints/epoch-00001.keras").write_bytes(newest.read_bytes())
+    content = bytearray(newest.read_bytes())
+    if damage == "truncated":
+        del content[len(content) // 3 :]
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+    else:
+        content.clear()
+    newest.write_bytes(content)
+    config.train.epochs = 3
+    run(config, tmp_path)
+    out = capsys.readouterr().out
+    assert "epoch-00002.keras" in out
+    assert "going back to the checkpoint before it" in out
+    assert "going on after epoch 1" in out
+
+
+def test_no_good_checkpoint_is_an_error_and_nothing_is_lost(config, tmp_path):
+    run(config, tmp_path)
+    for path in (tmp_path / "checkpoints").glob("*.keras"):
+        path.write_bytes(b"junk")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(UsageError, match="no checkpoint can be loaded"):
+        run(config, tmp_path)
+    after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert before == after
+
+
+def test_the_workdir_of_another_config_is_refused_and_left_alone(config, tmp_path):
+    run(config, tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    config.model.blocks = 3
+    with pytest.raises(UsageError, match="model.blocks is 2 there and 3 here"):
+        run(config, tmp_path)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_a_workdir_that_cannot_be_written_is_said(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="can't write to the workdir"):
+        run(config, tmp_path / "file")
+
+
+def test_non_finite_data_keep_the_last_good_checkpoint(config, tmp_path, monkeypatch):
+    run(config, tmp_path)
+    good = data.training_batches
+
+    def bad(*args, **kwargs):
+        return good(*args, **kwargs).map(lambda x, c: (x / 0.0, c))
+
+    monkeypatch.setattr(data, "training_batches", bad)
+    config.train.epochs = 4
+    with pytest.raises(NonFiniteError, match="epoch 3, batch 1: the data x .*epoch-00002.keras"):
+        run(config, tmp_path)
+    monkeypatch.undo()
+    run(config, tmp_path)
+    assert len(history(tmp_path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("batch_size", 5000, "batch_size is 5000"),
+        ("batch_size", 0, "config.train.batch_size: expected at least 1"),
+        ("learning_rate", 0.0, "config.train.learning_rate: expected more than 0"),
+        ("epochs", 0, "config.train.epochs"),
+    ],
+)
+def test_wrong_fields_are_answered_before_anything_is_written(
+    config, tmp_path, field, value, message
+):
+    config.train[field] = value
+    with pytest.raises(UsageError, match=message):
+        run(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
