@@ -1,0 +1,116 @@
+"""The binaries as a user calls them, each in a process of its own."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    "--config=configs/digits.py",
+    "--config.train.epochs=2",
+    "--config.model.blocks=2",
+    "--config.model.hidden=(16,)",
+]
+
+
+def call(binary, *arguments):
+    return subprocess.run(
+        [sys.executable, f"bin/{binary}.py", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def complaint(done):
+    """The one line on standard error, without what TensorFlow's C++ logs."""
+    assert done.returncode not in (0, None)
+    assert "Traceback" not in done.stderr
+    lines = [
+        line
+        for line in done.stderr.splitlines()
+        if " 00:00:" not in line and "InitializeLog" not in line and "cpu_feature" not in line
+    ]
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "digits"
+    done = call("train", *SMALL, f"--workdir={path}")
+    assert done.returncode == 0, done.stderr
+    assert "epoch 2/2" in done.stdout
+    return path
+
+
+def test_evaluate_prints_a_table_and_json_last(workdir):
+    done = call("evaluate", f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    assert "bits_per_dim" in done.stdout
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result == json.loads((workdir / "evaluation.json").read_text())
+    assert result["num_test"] == 297
+    assert 2.0 < result["bits_per_dim"]["mean"] < 4.1  # log2(17) is that of a uniform guess
+    assert 0.1 < result["class_accuracy"]["mean"] <= 1.0
+
+
+def test_sample_draws_the_same_picture_for_the_same_seed(workdir, tmp_path):
+    pictures = []
+    for seed, name in ((1, "a.png"), (1, "b.png"), (2, "c.png")):
+        arguments = [f"--output={tmp_path / name}", f"--seed={seed}", "--cond=3,7"]
+        done = call("sample", f"--workdir={workdir}", "--num_samples=4", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip().endswith(name)
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config=configs/digits.py", "--config.train.epoch=3"], "unknown or unsuitable config"),
+        (["--config=configs/none.py"], "the file can't be loaded"),
+        (["--config=configs/digits.py", "--flag=1"], "Unknown command line flag"),
+        ([], "expected a config file"),
+        (["--config=configs/digits.py", "--config.data.name=cats"], "unknown data set 'cats'"),
+        (["--config=configs/digits.py", "--config.train.batch_size=2000"], "has 1350 images"),
+    ],
+)
+def test_train_answers_wrong_input_in_one_line_and_writes_nothing(tmp_path, arguments, message):
+    done = call("train", *arguments, f"--workdir={tmp_path / 'new'}")
+    text = complaint(done)
+    assert message in text
+    assert len(text.splitlines()) == 1 or "FATAL Flags parsing" in text
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("binary", "arguments", "message"),
+    [
+        ("sample", ["--cond=11"], "label 11 is out of range: expected 0 to 9"),
+        ("sample", ["--cond=cat"], "expected class labels"),
+        ("sample", ["--temperature=-1"], "temperature: expected 0 or more"),
+        ("sample", ["--output=none/such.png"], "in a folder that exists"),
+        ("evaluate", ["--idx_dir=nowhere"], "digits"),
+    ],
+)
+def test_others_answer_wrong_input_in_one_line(workdir, binary, arguments, message):
+    text = complaint(call(binary, f"--workdir={workdir}", *arguments))
+    assert message in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("binary", ["sample", "evaluate"])
+def test_a_missing_workdir_is_said(binary, tmp_path):
+    text = complaint(call(binary, f"--workdir={tmp_path / 'none'}"))
+    assert "no such workdir" in text
+    assert len(text.splitlines()) == 1
