@@ -28,6 +28,7 @@ setup(
         "requests>=2.31",
         "scikit-learn>=1.4",
         "scipy>=1.11",
+        "tensorboard>=2.20",
         "tensorflow>=2.20,<3",
         "tensorflow-datasets>=4.9.7",
         "tensorflow-probability>=0.25,<0.26",
@@ -36,13 +37,11 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "tensorboard": ["tensorboard>=2.20"],
         "test": [
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.9",
-            "tensorboard>=2.20",
         ],
     },
 )

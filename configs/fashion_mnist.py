@@ -8,6 +8,7 @@ def get_config():
     config = default_config()
     config.data.name = "fashion_mnist"
     config.model.init_std = 0.01
+    config.model.zero_last = False
     config.train.epochs = 12
     config.train.milestones = (8, 11)
     return config

@@ -15,7 +15,7 @@ SHAPE = (2, 3, 1)
 
 
 def make_chain(activation="tanh"):
-    subnet = MLP([16], activation=activation, init_std=0.4)
+    subnet = MLP([16], activation=activation, init_std=0.4, zero_last=False)
     return Chain(
         [Standardize(1.0, 2.0), Flatten(), GlowCoupling(subnet), RandomPermutation(0)]
         + [GlowCoupling(subnet)]
@@ -78,7 +78,12 @@ def test_log_prob_is_the_change_of_variables_by_autodiff(dist):
 def test_density_integrates_to_one():
     dist = ConditionalTransformedDistribution(
         standard_normal((2,)),
-        Chain([GlowCoupling(MLP([8], activation="tanh", init_std=0.5)), RandomPermutation(1)]),
+        Chain(
+            [
+                GlowCoupling(MLP([8], activation="tanh", init_std=0.5, zero_last=False)),
+                RandomPermutation(1),
+            ]
+        ),
         OneHot(3),
         cond_shape=(),
         event_shape=(2,),
@@ -98,6 +103,25 @@ def test_same_seed_same_sample_and_other_seed_other_sample(dist):
     assert np.abs(first - dist.sample([1, 2], 3, seed=12)).max() > 0.1
     assert np.abs(first - dist.sample([1, 2], 3, seed=11 + 2**32)).max() > 0.1
     assert np.abs(dist.sample(1) - dist.sample(1)).max() > 1e-3
+
+
+@pytest.mark.parametrize("seed", [np.int32(5), 5, tf.constant(5), tf.constant([0, 5])])
+def test_seeds_of_every_kind_name_the_same_sample(dist, seed):
+    np.testing.assert_array_equal(dist.sample(1, seed=seed), dist.sample(1, seed=5))
+
+
+def test_a_negative_temperature_in_a_graph_gives_nan_in_its_own_row(dist):
+    draw = tf.function(lambda t: dist.sample([1, 2], seed=0, temperature=t))
+    x = draw(tf.constant([-1.0, 1.0])).numpy()
+    assert np.all(np.isnan(x[0]))
+    np.testing.assert_allclose(x[1], dist.sample([1, 2], seed=0)[1], atol=1e-5)
+
+
+def test_float64_data_and_byte_labels_are_taken(dist):
+    x = np.random.RandomState(0).randn(3, *SHAPE)
+    labels = np.array([0, 1, 2])
+    expected = dist.log_prob(x.astype("float32"), labels)
+    np.testing.assert_array_equal(dist.log_prob(x, labels.astype("uint8")), expected)
 
 
 def test_temperature_scales_the_latents(dist):
@@ -227,7 +251,7 @@ def test_conditions_of_several_parts():
     conditioner = keras.Model(
         inputs, {"a": LabelEmbedding(4, 5)(inputs["label"]), "b": inputs["v"]}
     )
-    subnet = MLP([8], activation="tanh", init_std=0.4)
+    subnet = MLP([8], activation="tanh", init_std=0.4, zero_last=False)
     dist = ConditionalTransformedDistribution(
         standard_normal((4,)),
         Chain([Select("a", GlowCoupling(subnet)), Select("b", GlowCoupling(subnet))]),
@@ -270,9 +294,15 @@ X = tf.zeros([3, *SHAPE])
         (lambda d: d.log_prob(X, [0.0, 1.0, 2.0]), "expected integer labels, got dtype float32"),
         (lambda d: d.sample(), "got none"),
         (lambda d: d.sample(7), "label 7 is out of range"),
-        (lambda d: d.sample(1, temperature=-0.5), "temperature: expected 0 or more, got -0.5"),
-        (lambda d: d.sample(1, temperature=float("nan")), "temperature: expected 0 or more"),
+        (
+            lambda d: d.sample(1, temperature=-0.5),
+            "temperature: expected a finite number, 0 or more, got -0.5",
+        ),
+        (lambda d: d.sample(1, temperature=float("nan")), "temperature: expected a finite number"),
+        (lambda d: d.sample(1, temperature=float("inf")), "temperature: expected a finite number"),
         (lambda d: d.sample(1, seed=-1), "seed: expected"),
+        (lambda d: d.sample(1, seed=1.5), "seed: expected an integer"),
+        (lambda d: d.sample(1, seed=(1, 2, 3)), "seed: expected an integer or two"),
         (lambda d: d.decode(tf.zeros([5]), 1), r"expected z of shape \[..., 6\], got \(5,\)"),
     ],
 )
@@ -291,6 +321,8 @@ def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row(activation):
     log_prob = tf.function(dist.log_prob)(X, labels).numpy()
     assert np.isnan(log_prob[1])
     np.testing.assert_allclose(log_prob[[0, 2]], dist.log_prob(X[:2], [0, 2]), atol=1e-5)
+    given = tf.function(lambda: dist.given(labels).log_prob(X))().numpy()
+    np.testing.assert_array_equal(np.isnan(given), [False, True, False])
     x = tf.function(lambda c: dist.sample(c, 5, seed=0))(labels).numpy()
     assert np.all(np.isnan(x[:, 1]))
     assert np.all(np.isfinite(x[:, [0, 2]]))

@@ -116,7 +116,7 @@ def test_fit_does_what_a_loop_by_hand_does(data):
 
 
 def test_dropout_and_batch_norm_know_whether_they_train(data):
-    model = CINN(GlowCoupling(MLP([64], dropout=0.5, init_std=0.5)), (4,))
+    model = CINN(GlowCoupling(MLP([64], dropout=0.5, init_std=0.5, zero_last=False)), (4,))
     x = tf.random.normal([32, 4])
     noisy = [model(x, training=True).numpy() for _ in range(2)]
     assert np.abs(noisy[0] - noisy[1]).max() > 1e-3
@@ -234,7 +234,7 @@ def test_non_finite_loss_names_a_bad_weight(data):
     model.compile(keras.optimizers.Adam(1e-2))
     embeddings = model.conditioner.weights[0]
     embeddings.assign(embeddings * np.nan)
-    with pytest.raises(NonFiniteError, match="the weight .*embeddings is NaN"):
+    with pytest.raises(NonFiniteError, match="the weight .*embeddings:0 is NaN"):
         model.fit(dataset(data), verbose=0)
 
 
@@ -258,7 +258,11 @@ def test_variables_that_keras_cannot_see_are_refused():
         ((np.zeros((4, 2, 2, 1), "float32"), np.zeros(4, "int32")), r"2, 3, 1\], got"),
         ((np.zeros((4, *SHAPE), "int32"), np.zeros(4, "int32")), "expected a float dtype"),
         ((np.zeros((4, *SHAPE), "float32"), np.zeros(4, "float32")), "expected integer labels"),
-        ((np.zeros((4, *SHAPE), "float32"), np.zeros((4, 2), "int32")), "don't broadcast"),
+        (
+            (np.zeros((4, *SHAPE), "float32"), np.zeros((4, 2), "int32")),
+            "cond with one batch dimension",
+        ),
+        ((np.zeros((4, *SHAPE), "float32"), np.zeros((4, 1), "int32")), "one batch dimension"),
         ((np.zeros((4, *SHAPE), "float32"),), r"expected pairs \(x, cond\)"),
     ],
 )
@@ -268,6 +272,119 @@ def test_wrong_training_data_are_answered_in_one_line(batch, message):
     with pytest.raises(UsageError, match=message) as caught:
         model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
     assert "\n" not in str(caught.value)
+
+
+def test_pairs_for_a_model_without_condition_are_refused():
+    model = CINN(GlowCoupling(MLP([4])), (4,))
+    model.compile()
+    with pytest.raises(UsageError, match="expected x alone"):
+        model.fit(np.zeros((8, 4), "float32"), np.zeros((8, 2), "float32"), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CINN(GlowCoupling(MLP([4])), (4,), OneHot(4)), "cond_shape: expected the shape"),
+        (lambda: CINN(GlowCoupling(MLP([4])), (4,), cond_shape=3), r"a shape such as \(\), \(3,\)"),
+        (lambda: CINN(GlowCoupling(MLP([4])), (4,), weight_prior=-1.0), "weight_prior"),
+        (lambda: make_model().compile(loss="mse"), "loss can't be given"),
+    ],
+)
+def test_wrong_arguments_are_answered_in_one_line(make, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_losses_of_the_conditioner_count(data):
+    dense = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))
+    conditioner = keras.Sequential([keras.Input((), dtype="int32"), OneHot(4), dense])
+    model = make_model(conditioner)
+    model.compile()
+    result = model.evaluate(dataset(data), verbose=0, return_dict=True)
+    expected = 0.5 * np.sum(dense.kernel.numpy() ** 2)
+    np.testing.assert_allclose(result["loss"] - result["nats_per_dim"], expected, rtol=1e-4)
+
+
+def test_train_on_batch_and_positional_callbacks(data):
+    model = make_model()
+    model.compile()
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    model.fit(*data, 256, 2, 0, [callback])
+    assert seen == [0, 1]
+    assert np.isfinite(model.train_on_batch(*data)[0] if seen else np.nan)
+
+
+def test_a_config_is_rebuilt_with_weights_of_its_own():
+    model = make_model()
+    copy = CINN.from_config(model.get_config())
+    assert not {id(w) for w in copy.weights} & {id(w) for w in model.weights}
+    assert [w.shape for w in copy.weights] == [w.shape for w in model.weights]
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+    class Unregistered(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    model = CINN(GlowCoupling(MLP([4])), (4,), Unregistered(), cond_shape=(2,))
+    with pytest.raises(UsageError, match="can't save Unregistered"):
+        model.save(tmp_path / "m.keras")
+    model = CINN(GlowCoupling(lambda n: keras.layers.Dense(n)), (4,))
+    with pytest.raises(UsageError, match="can't save the subnet"):
+        model.save(tmp_path / "m.keras")
+
+
+def test_checkpoints_of_tensorflow_and_export_archives_work(data, tmp_path):
+    model = make_model(LabelEmbedding(4, 3))
+    tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
+    copy = make_model(LabelEmbedding(4, 3))
+    tf.train.Checkpoint(model=copy).read(str(tmp_path / "checkpoint")).assert_consumed()
+    x, cond = data[0][:5], data[1][:5]
+    expected = model.distribution.log_prob(x, cond)
+    np.testing.assert_array_equal(copy.distribution.log_prob(x, cond), expected)
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint(
+        "log_prob",
+        model.distribution.log_prob,
+        [tf.TensorSpec([None, *SHAPE], tf.float32), tf.TensorSpec([None], tf.int32)],
+    )
+    archive.write_out(tmp_path / "saved", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    np.testing.assert_allclose(loaded.log_prob(x, cond), expected, rtol=1e-5)
+    assert loaded.log_prob(x[:0], cond[:0]).shape == (0,)
+
+
+MIRRORED = """
+import keras, numpy as np, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from tfp_cinn import CINN
+from tfp_cinn.bijectors import Chain, GlowCoupling, SoftPermutation
+from tfp_cinn.networks import MLP
+
+x = np.random.RandomState(0).randn(16, 4).astype("float32") + 1
+results = []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        glow = lambda: GlowCoupling(MLP([8]))
+        model = CINN(Chain([glow(), SoftPermutation(0), glow()]), (4,))
+        model.compile(keras.optimizers.SGD(0.1))
+        model.fit(tf.data.Dataset.from_tensor_slices(x).batch(8), epochs=2, verbose=0)
+    results.append(model.get_weights())
+for a, b in zip(*results):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+assert np.abs(results[0][-1]).max() > 1e-2
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_take_the_steps_of_one(tmp_path):
+    done = subprocess.run([sys.executable, "-c", MIRRORED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_damaged_and_foreign_files_are_refused(data, tmp_path):

@@ -30,8 +30,8 @@ def run(main: Callable[[list[str]], None]) -> None:
             main(argv)
         except UsageError as error:
             _fail(" ".join(str(error).split()))
-        except KeyboardInterrupt:
-            _fail("interrupted", status=130)
+        except KeyboardInterrupt as stop:
+            _fail(str(stop) or "interrupted", status=getattr(stop, "status", 130))
 
     app.run(guarded, flags_parser=_parse)
 

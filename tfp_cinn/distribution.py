@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -20,6 +19,7 @@ from tfp_cinn.bijectors.shapes import (
     fold_batch,
     unfold_batch,
 )
+from tfp_cinn.conditions import as_tensors, features_shape, stateless_seed
 from tfp_cinn.errors import UsageError
 
 __all__ = ["ConditionalTransformedDistribution", "standard_normal"]
@@ -29,7 +29,8 @@ tfd = tfp.distributions
 
 def standard_normal(event_shape: Shape) -> tfd.Distribution:
     """N(0, I) over latents of `event_shape`."""
-    return tfd.Sample(tfd.Normal(0.0, 1.0), sample_shape=event_shape)
+    zero = tf.constant(0.0, keras.config.floatx())
+    return tfd.Sample(tfd.Normal(zero, tf.ones_like(zero)), sample_shape=event_shape)
 
 
 class ConditionalTransformedDistribution(tfd.TransformedDistribution):
@@ -200,33 +201,21 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return tfd.TransformedDistribution(self.distribution, bound)
 
     def _forward(self, z, features):
-        return self._poison(self.bijector.forward_and_log_det(z, features), features)
+        z = self._as_float(z)
+        return _nan_rows(self.bijector, self.bijector.forward_and_log_det(z, features), features)
 
     def _inverse(self, x, features):
-        return self._poison(self.bijector.inverse_and_log_det(x, features), features)
+        x = self._as_float(x)
+        return _nan_rows(self.bijector, self.bijector.inverse_and_log_det(x, features), features)
 
-    def _poison(self, result, features):
-        """Makes the rows NaN whose features aren't finite.
-
-        TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0 on a CPU, by which a bad
-        condition would give good-looking samples.
-        """
-        output, log_det = result
-        if self.bijector.cond_shape is None:
-            return result
-        parts = condition_parts("features", features, self.bijector.cond_shape)
-        bad = tf.add_n(
-            [
-                tf.reduce_sum(tf.stop_gradient(f) * 0, axis=list(range(ndims, f.shape.rank)))
-                for f, ndims in parts.values()
-            ]
-        )
-        event = tf.ones([output.shape.rank - log_det.shape.rank], tf.int32)
-        return output + tf.reshape(bad, tf.concat([tf.shape(bad), event], 0)), log_det + bad
+    def _as_float(self, x):
+        """Casts floats, such as NumPy's float64, to the base distribution's dtype."""
+        x = tf.convert_to_tensor(x)
+        return tf.cast(x, self.dtype) if x.dtype.is_floating else x
 
     def _condition(self, cond: Any) -> tuple[dict[str, tf.Tensor], Batch]:
         """Checks the condition; returns its parts, of one batch shape, and that shape."""
-        cond = _as_tensors(cond, self._cond_shape)
+        cond = as_tensors(cond, self._cond_shape)
         parts = condition_parts("condition", cond, self._cond_shape)
         return broadcast_batch("condition", parts)
 
@@ -243,59 +232,42 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         sample_shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
         shape = tf.concat([sample_shape, tf.convert_to_tensor(batch.value, tf.int32)], axis=0)
         static = tf.get_static_value(shape)
-        z = self.distribution.sample(shape if static is None else static, seed=_stateless(seed))
+        z = self.distribution.sample(shape if static is None else static, seed=stateless_seed(seed))
         return z * self._scale(temperature, z), self._features(tensors, batch)
 
     def _scale(self, temperature, z):
         temperature = tf.convert_to_tensor(temperature, z.dtype)
         value = tf.get_static_value(temperature)
-        if value is not None and not np.all(value >= 0):
-            raise UsageError(f"temperature: expected 0 or more, got {np.min(value):g}")
+        if value is not None and not np.all((value >= 0) & np.isfinite(value)):
+            raise UsageError(f"temperature: expected a finite number, 0 or more, got {value}")
+        if value is None:  # in a graph it can't raise
+            temperature = tf.where(temperature >= 0, temperature, np.nan)
         event_ndims = tf.TensorShape(self.distribution.event_shape).rank
         return tf.reshape(
             temperature, tf.concat([tf.shape(temperature), [1] * event_ndims], axis=0)
         )
 
 
-def features_shape(conditioner: keras.layers.Layer | None, cond_shape: Any) -> Any:
-    """Shape, without batch dimension, of the features that a conditioner makes; builds it."""
-    if conditioner is None:
-        return cond_shape
-    with tf.init_scope():
-        dummy = _map_shapes(lambda s: tf.zeros((1, *s), tf.float32 if s else tf.int32), cond_shape)
-        features = conditioner(dummy)
-    if isinstance(features, Mapping):
-        return {key: tuple(f.shape[1:]) for key, f in features.items()}
-    return tuple(features.shape[1:])
+def _nan_rows(bijector: ConditionalBijector, result: Any, features: Any) -> Any:
+    """Makes the rows of an output and its log-det NaN whose features aren't finite.
 
-
-def _map_shapes(function: Any, shapes: Any) -> Any:
-    if isinstance(shapes, Mapping):
-        return {key: function(tuple(shape)) for key, shape in shapes.items()}
-    return None if shapes is None else function(tuple(shapes))
-
-
-def _as_tensors(cond: Any, cond_shape: Any) -> Any:
-    """Converts a condition to tensors: integers where its shape is (), floats elsewhere."""
-    if cond is None or isinstance(cond, Mapping) != isinstance(cond_shape, Mapping):
-        return cond
-    if isinstance(cond, Mapping):
-        return {key: _as_tensors(c, cond_shape.get(key, (1,))) for key, c in cond.items()}
-    cond = tf.convert_to_tensor(cond)
-    if cond_shape == () and not cond.dtype.is_integer:
-        raise UsageError(f"condition: expected integer labels, got dtype {cond.dtype.name}")
-    if cond_shape and not cond.dtype.is_floating:
-        cond = tf.cast(cond, keras.config.floatx())
-    return cond
-
-
-def _stateless(seed: Any) -> Any:
-    """A stateless seed pair; TFP draws anew at each call for an integer seed."""
-    if seed is None or tf.is_tensor(seed) or np.ndim(seed):
-        return seed
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"seed: expected an integer from 0 to 2^63 - 1, got {seed}")
-    return tf.constant(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32).view(np.int32))
+    TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0 on a CPU, by which a bad condition
+    would give good-looking samples.
+    """
+    if bijector.cond_shape is None:
+        return result
+    output, log_det = result
+    parts = condition_parts("features", features, bijector.cond_shape)
+    bad = tf.add_n(
+        [
+            tf.reduce_sum(
+                tf.stop_gradient(tf.cast(f, output.dtype)) * 0, axis=list(range(n, f.shape.rank))
+            )
+            for f, n in parts.values()
+        ]
+    )
+    event = tf.ones([output.shape.rank - log_det.shape.rank], tf.int32)
+    return output + tf.reshape(bad, tf.concat([tf.shape(bad), event], 0)), log_det + bad
 
 
 class _DistributionSpec(tf.TypeSpec):
@@ -364,4 +336,5 @@ class _Bound(ConditionalBijector):
         return tf.convert_to_tensor(self._cond_batch.value, tf.int32)
 
     def _one_pass(self, argument, value, cond, event_ndims):
-        return self._bijector._one_pass(argument, value, self._features, event_ndims)
+        result = self._bijector._one_pass(argument, value, self._features, event_ndims)
+        return _nan_rows(self._bijector, result, self._features)

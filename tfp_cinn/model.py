@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import zipfile
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_cinn.bijectors import Chain, ConditionalBijector, Select
-from tfp_cinn.bijectors.shapes import Shape
-from tfp_cinn.distribution import (
-    ConditionalTransformedDistribution,
-    features_shape,
-    standard_normal,
-)
+from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.serialisation import is_registered
+from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
+from tfp_cinn.conditions import features_shape
+from tfp_cinn.diagnosis import first_non_finite
+from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteError, UsageError
 
 __all__ = ["CINN", "load_model"]
@@ -76,11 +75,13 @@ class CINN(keras.Model):
         super().__init__(**kwargs)
         if not weight_prior >= 0:
             raise UsageError(f"weight_prior: expected 0 or more, got {weight_prior}")
-        self.event_shape = tuple(event_shape)
+        # Under a mixed dtype policy Keras would round x to the compute dtype before the flow.
+        self.autocast = False
+        self.event_shape = map_shape(tuple, event_shape)
         self.weight_prior = float(weight_prior)
         self.conditioner = conditioner
         self.bijector = bijector
-        self._cond_shape = _tuples(cond_shape)
+        self._cond_shape = map_shape(tuple, cond_shape)
         bijector.build(self.event_shape, features_shape(conditioner, self._cond_shape))
         self._distribution = ConditionalTransformedDistribution(
             standard_normal(bijector.latent_shape),
@@ -130,8 +131,14 @@ class CINN(keras.Model):
             optimizer: a Keras optimizer or its name.
             jit_compile: whether to compile the steps with XLA. Off by default: on a CPU the
                 compiled step is slower.
-            **kwargs: of `keras.Model.compile`; there is no `loss`, the model has its own.
+            **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
+
+        Raises:
+            UsageError: if a loss or metrics are given.
         """
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name):
+                raise UsageError(f"compile: {name} can't be given; a CINN has its own")
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -145,13 +152,14 @@ class CINN(keras.Model):
         Raises:
             NonFiniteError: if a loss is NaN or infinite.
         """
-        if isinstance(kwargs.get("x", args[0] if args else None), tf.data.Dataset):
-            kwargs.setdefault("shuffle", False)  # Keras warns of its own default
+        arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        if isinstance(arguments.get("x"), tf.data.Dataset):
+            arguments.setdefault("shuffle", False)  # Keras warns of its own default
         where = _Position()
-        kwargs["callbacks"] = _with_callback(kwargs.get("callbacks"), where)
+        arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
         self._failure = None
         try:
-            return super().fit(*args, **kwargs)
+            return super().fit(**arguments)
         except (tf.errors.OpError, NonFiniteError):
             if self._failure is None:
                 raise
@@ -162,8 +170,10 @@ class CINN(keras.Model):
         with tf.GradientTape() as tape:
             log_prob = self(data, training=True)
             nats = -tf.reduce_mean(log_prob) / self.dimensions
-            loss = nats + self._weight_prior_loss()
-        gradients = tape.gradient(loss, [w.value for w in self.trainable_weights])
+            loss = nats + self._other_losses()
+            # Keras's optimizers add up the gradients of all replicas.
+            share = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
         guard = [] if self.jit_compile else [self._stop_if_not_finite(loss, data)]
         with tf.control_dependencies(guard):
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
@@ -173,24 +183,41 @@ class CINN(keras.Model):
         """Loss and likelihoods of one batch."""
         log_prob = self(data, training=False)
         nats = -tf.reduce_mean(log_prob) / self.dimensions
-        return self._report(nats + self._weight_prior_loss(), nats, tf.shape(log_prob)[0])
+        return self._report(nats + self._other_losses(), nats, tf.shape(log_prob)[0])
 
     def _unpack(self, inputs):
-        if self._cond_shape is None:
-            return (inputs[0] if isinstance(inputs, (tuple, list)) else inputs), None
-        if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
+        """Takes `(x, cond)` apart; Keras may add None for sample weights."""
+        parts = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+        while len(parts) > 1 and parts[-1] is None:
+            parts.pop()
+        expected = 1 if self._cond_shape is None else 2
+        if len(parts) != expected:
             raise UsageError(
-                f"{self.name}: expected pairs (x, cond), got {type(inputs).__name__}"
-                + (f" of {len(inputs)}" if isinstance(inputs, (tuple, list)) else "")
+                f"{self.name}: expected {'x alone' if expected == 1 else 'pairs (x, cond)'}, got "
+                f"{len(parts)} part{'s' * (len(parts) != 1)}"
             )
-        return tuple(inputs)
+        x, cond = parts if expected == 2 else (*parts, None)
+        # Batches that merely broadcast, such as labels [N, 1] with x [N], would train on all pairs.
+        ranks = {"x": (x.shape.rank or 0) - len(self.event_shape)}
+        ranks |= {
+            part: ndims
+            for part, (_, ndims) in condition_parts(self.name, cond, self._cond_shape).items()
+        }
+        for part, ndims in ranks.items():
+            if ndims != 1:
+                raise UsageError(
+                    f"{self.name}: expected {part} with one batch dimension before the shape of "
+                    f"one example, got {ndims}; reshape it"
+                )
+        return x, cond
 
-    def _weight_prior_loss(self):
-        if not self.weight_prior:
-            return 0.0
-        return self.weight_prior * tf.add_n(
-            [tf.nn.l2_loss(w.value) for w in self.trainable_weights]
-        )
+    def _other_losses(self):
+        """Weight prior, and what layers of the conditioner or the subnets add by themselves."""
+        total = sum(self.losses, 0.0)
+        if self.weight_prior and self.trainable_weights:
+            squares = tf.add_n([tf.nn.l2_loss(w.value) for w in self.trainable_weights])
+            total += self.weight_prior * squares
+        return total
 
     def _report(self, loss, nats, batch_size):
         self._loss_metric.update_state(loss, sample_weight=batch_size)
@@ -205,7 +232,7 @@ class CINN(keras.Model):
         def diagnose(x, *parts):
             cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
             try:
-                reason = self._first_non_finite(x, cond_eager)
+                reason = first_non_finite(self._distribution, x, cond_eager)
             except UsageError as error:  # such as a label out of range, found only in eager mode
                 reason = str(error)
             self._failure = NonFiniteError(reason)
@@ -216,29 +243,6 @@ class CINN(keras.Model):
             return tf.constant(False)
 
         return tf.cond(tf.math.is_finite(loss), lambda: tf.constant(True), stop)
-
-    def _first_non_finite(self, x, cond) -> str:
-        """Says in one line what went non-finite first on the way from x to the loss."""
-        rows = _bad_rows(x)
-        if rows:
-            return f"the data x hold NaN or infinite values in {rows}; clean or drop them"
-        bad = [w.path for w in self.trainable_weights if not _finite(w.value)]
-        if bad:
-            return f"the weight {bad[0]} is NaN or infinite; go back to a good checkpoint"
-        parts = cond if isinstance(cond, Mapping) else {"cond": cond}
-        for name, part in parts.items():
-            if part is not None and part.dtype.is_floating and (rows := _bad_rows(part)):
-                return f"the condition {name} holds NaN or infinite values in {rows}"
-        features = self._distribution.features(cond)
-        if not all(_finite(f) for f in tf.nest.flatten(features) if f is not None):
-            return "the conditioner's output is the first to be NaN or infinite"
-        name = _first_non_finite_bijector(self.bijector, x, features, "")
-        if name:
-            return (
-                f"{name} is the first bijector with a NaN or infinite output; lower the learning "
-                "rate"
-            )
-        return "the squared latents overflow; lower the learning rate"
 
     def _check_all_weights_are_ours(self):
         known = {id(w.value) for w in self.weights}
@@ -251,11 +255,17 @@ class CINN(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
+        for part in (self.bijector, self.conditioner):
+            if part is not None and not is_registered(part):
+                raise UsageError(
+                    f"{self.name}: can't save {type(part).__name__}; register its class with "
+                    "keras.saving.register_keras_serializable"
+                )
         return super().get_config() | {
-            "bijector": self.bijector,
+            "bijector": keras.saving.serialize_keras_object(self.bijector),
             "event_shape": list(self.event_shape),
-            "conditioner": self.conditioner,
-            "cond_shape": _lists(self._cond_shape),
+            "conditioner": keras.saving.serialize_keras_object(self.conditioner),
+            "cond_shape": map_shape(list, self._cond_shape),
             "weight_prior": self.weight_prior,
         }
 
@@ -264,8 +274,7 @@ class CINN(keras.Model):
         """Rebuilds the model of a `get_config`, with new weights."""
         config = dict(config)
         for key in ("bijector", "conditioner"):
-            if isinstance(config[key], Mapping):
-                config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
+            config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
         return cls(**config)
 
 
@@ -274,16 +283,16 @@ class _Position(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self._epoch = self._batch = 0
+        self._epoch = self._steps_before = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._batch = batch
+        self._epoch, self._steps_before = epoch, self._steps()
 
     def __str__(self):
-        return f"epoch {self._epoch + 1}, batch {self._batch + 1}"
+        return f"epoch {self._epoch + 1}, batch {self._steps() - self._steps_before + 1}"
+
+    def _steps(self):
+        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
 
 
 def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
@@ -291,50 +300,6 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
         callbacks.append(callback)
         return callbacks
     return [*keras.tree.flatten(callbacks or []), callback]
-
-
-def _finite(t: tf.Tensor) -> bool:
-    return bool(tf.reduce_all(tf.math.is_finite(t)))
-
-
-def _bad_rows(t: tf.Tensor) -> str:
-    """Names the rows of t with a NaN or infinity; empty if there are none."""
-    finite = tf.reduce_all(tf.math.is_finite(tf.reshape(t, [tf.shape(t)[0], -1])), axis=1)
-    rows = tf.where(~finite)[:, 0].numpy()
-    if not rows.size:
-        return ""
-    return f"{rows.size} of its {finite.shape[0]} rows (the first is row {rows[0]})"
-
-
-def _first_non_finite_bijector(bijector: Any, x: tf.Tensor, cond: Any, path: str) -> str | None:
-    """Path of the first bijector whose output or log-determinant is not finite, or None."""
-    if isinstance(bijector, Select):
-        inner = f"{path}Select({bijector.key!r})."
-        return _first_non_finite_bijector(bijector.bijector, x, cond[bijector.key], inner)
-    if not isinstance(bijector, Chain):
-        z, log_det = bijector.inverse_and_log_det(x, cond)
-        good = _finite(z) and _finite(log_det)
-        return None if good else f"{path}{type(bijector).__name__}"
-    for index, (member, z, log_det) in enumerate(bijector.inverse_steps(x, cond)):
-        if not (_finite(z) and _finite(log_det)):
-            here = f"{path}{type(bijector).__name__}[{index}]."
-            if isinstance(member, (Chain, Select)):
-                return _first_non_finite_bijector(member, x, cond, here)
-            return f"{here}{type(member).__name__}"
-        x = z
-    return None
-
-
-def _tuples(shape: Any) -> Any:
-    if isinstance(shape, Mapping):
-        return {key: tuple(s) for key, s in shape.items()}
-    return None if shape is None else tuple(shape)
-
-
-def _lists(shape: Any) -> Any:
-    if isinstance(shape, Mapping):
-        return {key: list(s) for key, s in shape.items()}
-    return None if shape is None else list(shape)
 
 
 def load_model(path: str | os.PathLike) -> CINN:

@@ -23,9 +23,9 @@ _PATHS = {"data.idx_dir", "data.data_dir"}
 class Workdir:
     """A training run's folder.
 
-    It holds `config.json`, `dataset.json` (what `describe` wrote), `checkpoints/`, `history.csv`,
-    pictures, and at the end `model.keras`. Files are written beside their place and then renamed:
-    what stands there is whole.
+    It holds `config.json`, `dataset.json` (what `describe` wrote), `checkpoints/`, `metrics.csv`,
+    pictures, `tensorboard/`, and `model.keras`, the best epoch's model. Files are written beside
+    their place and then renamed: what stands there is whole.
 
     Args:
         path: the folder.
@@ -55,16 +55,16 @@ class Workdir:
             UsageError: if the folder can't be written, or holds a run whose `model` or `data`
                 fields differ.
         """
+        if (self.path / "config.json").exists():
+            self._check_same(config)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with self.writing("config.json") as scratch:
-                scratch.write_text(json.dumps(config, indent=2) + "\n")
-                if (self.path / "config.json").exists():
-                    self._check_same(config)
         except OSError as error:
             raise UsageError(
-                f"{self.path}: can't write to the workdir ({error.strerror}); choose another"
+                f"{self.path}: can't make the workdir ({error.strerror}); choose another"
             ) from None
+        with self.writing("config.json") as scratch:
+            scratch.write_text(json.dumps(config, indent=2) + "\n")
 
     def describe(self, data: LabelledImages) -> None:
         """Writes down what later programs need to know of the data set."""
@@ -73,6 +73,7 @@ class Workdir:
             "num_classes": data.num_classes,
             "levels": data.levels,
             "image_shape": list(data.image_shape),
+            "class_names": list(data.class_names),
         }
         with self.writing("dataset.json") as scratch:
             scratch.write_text(json.dumps(facts, indent=2) + "\n")
@@ -104,18 +105,26 @@ class Workdir:
 
         Args:
             name: the file, relative to the workdir.
+
+        Raises:
+            UsageError: if it can't be written.
         """
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays last, since writers choose their format by it.
         scratch = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
         try:
+            target.parent.mkdir(exist_ok=True)
             yield scratch
             with open(scratch, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(scratch, target)
+        except OSError as error:
+            raise UsageError(
+                f"{target}: can't be written ({error.strerror or error}); what was there is kept"
+            ) from None
         finally:
-            scratch.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
 
     def _check_is_run(self) -> None:
         if not (self.path / "config.json").exists():

@@ -14,7 +14,9 @@ def digits():
 def test_minimal_mnist_is_the_papers_network():
     images = data.Split(np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int32))
     mnist = data.LabelledImages("mnist", images, images, images, 10, 256)
-    model = architectures.build("dense_glow", mnist, init_std=0.01, mean=33.14, std=77.8)
+    model = architectures.build(
+        "dense_glow", mnist, init_std=0.01, zero_last=False, mean=33.14, std=77.8
+    )
     # 20 blocks of two subnets (392 + 10) x 512 + 512 and 512 x 784 + 784; facts of the reference.
     assert model.count_params() == 20 * 2 * (402 * 512 + 512 + 512 * 784 + 784)
     kinds = [type(b) for b in model.bijector.bijectors[2:]]

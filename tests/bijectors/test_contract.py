@@ -29,7 +29,7 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 
 
 def perturbed_glow(dims=4, cond_shape=(3,), **kwargs):
-    bijector = GlowCoupling(MLP([8], activation="tanh", init_std=0.4), **kwargs)
+    bijector = GlowCoupling(MLP([8], activation="tanh", init_std=0.4, zero_last=False), **kwargs)
     bijector.build((dims,), cond_shape)
     return bijector
 
@@ -47,7 +47,11 @@ def count(graph, kind):
 def test_each_subnet_runs_once_in_a_plain_transformed_distribution(call):
     # The network of the paper's minimal MNIST example: 20 blocks of 2 subnets of 2 products.
     chain = Chain(
-        [b for k in range(20) for b in (RandomPermutation(k), GlowCoupling(MLP([8], init_std=0.1)))]
+        [
+            b
+            for k in range(20)
+            for b in (RandomPermutation(k), GlowCoupling(MLP([8], init_std=0.1, zero_last=False)))
+        ]
     )
     td = tfd.TransformedDistribution(normal(6), chain)
     cond = tf.ones([5, 3])
@@ -232,7 +236,7 @@ def test_clamps_are_odd_increasing_and_bounded(clamp):
 
 
 def test_paper_clamp_bounds_the_log_det_of_any_input():
-    bijector = GlowCoupling(MLP([4], init_std=50.0), clamp=0.7)
+    bijector = GlowCoupling(MLP([4], init_std=50.0, zero_last=False), clamp=0.7)
     _, log_det = bijector.inverse_and_log_det(1e4 * tf.random.normal([64, 6]))
     assert np.abs(log_det).max() <= 0.7 * 6
 
@@ -266,6 +270,13 @@ def wrong_width(channels_out):
         (lambda: Chain([Flatten(), GlowCoupling(ConvNet([4]), event_ndims=3)]), "put a Reshape"),
         (lambda: Reshape((2, 3), (5,)), "6 elements"),
         (lambda: Standardize(0.0, 0.0), "positive std"),
+        (lambda: Standardize([0.0] * 3, 1.0).build((2, 1)), "one for each of 1 channels"),
+        (lambda: GlowCoupling(MLP([8])).build((2, 3, 4)), "set event_ndims=3"),
+        (lambda: ActNorm().calibrate(tf.fill([2, 3], np.nan)), "finite data"),
+        (lambda: MLP([0]), "widths of at least 1"),
+        (lambda: MLP([4], dropout=1.5), "dropout"),
+        (lambda: MLP([4], init_std=-1.0)(3), "init_std"),
+        (lambda: Select(8, ActNorm()).build((3,), {8: (2,)}), "expected strings as keys"),
         (lambda: Select("a", ActNorm()).build((3,), (2,)), "key 'a'"),
         (lambda: Flatten().forward(tf.zeros([2, 12])), "call build"),
     ],
@@ -280,6 +291,34 @@ def test_wrong_input_is_answered_in_one_line(make, message):
 def test_what_keras_cannot_save_is_said_when_saving(member):
     with pytest.raises(UsageError, match="can't save"):
         keras.saving.serialize_keras_object(Chain([member]))
+
+
+def test_layers_that_were_not_built_are_refused():
+    class Forgetful(ConditionalBijector):
+        def __init__(self):
+            super().__init__(1)
+            self._dense = keras.layers.Dense(2)
+
+        @property
+        def layers(self):
+            return [self._dense]
+
+    with pytest.raises(UsageError, match="isn't built"):
+        Forgetful().build((2,))
+
+
+def test_any_callable_that_makes_a_layer_makes_subnets():
+    class Plain(keras.layers.Layer):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+
+        def call(self, x):
+            return self.dense(x)
+
+    bijector = GlowCoupling(Plain)
+    bijector.build((4,), (2,))
+    assert len(bijector.trainable_variables) == 4
 
 
 def test_the_contract_has_two_methods():

@@ -1,5 +1,9 @@
 import csv
 import json
+import pathlib
+import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 import tfp_cinn
 from tfp_cinn import NonFiniteError, UsageError, data
 from tfp_cinn.training import checkpoints, default_config, train
+from tfp_cinn.training.schedule import learning_rate
 from tfp_cinn.workdir import Workdir
 
 
@@ -25,21 +30,26 @@ def run(config, workdir):
     return train(config.to_dict(), workdir)
 
 
-def history(workdir):
-    with open(workdir / "history.csv") as file:
+def metrics(workdir):
+    with open(workdir / "metrics.csv") as file:
         return list(csv.DictReader(file))
 
 
 def test_a_run_leaves_model_history_and_pictures(config, tmp_path, capsys):
     model = run(config, tmp_path / "run")
-    rows = history(tmp_path / "run")
+    rows = metrics(tmp_path / "run")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert float(rows[1]["nats_per_dim"]) < float(rows[0]["nats_per_dim"])
     saved = tfp_cinn.load_model(tmp_path / "run/model.keras")
     for a, b in zip(saved.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert json.loads((tmp_path / "run/config.json").read_text())["train"]["epochs"] == 2
-    assert (tmp_path / "run/curve.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("curve.png", "samples.png"):
+        assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "run/tensorboard").glob("events*"))
+    # ActNorm was calibrated on the first batch, not left the identity
+    scales = next(layer for layer in saved.flow_layers if layer.name == "act_norm").weights[0]
+    assert np.abs(scales).max() > 0.1
     assert not list((tmp_path / "run").rglob(".*"))  # no scratch files
     out = capsys.readouterr().out
     assert "epoch 2/2  train" in out
@@ -48,10 +58,12 @@ def test_a_run_leaves_model_history_and_pictures(config, tmp_path, capsys):
 
 def test_the_saved_model_is_that_of_the_best_epoch(config, tmp_path):
     config.train.epochs = 4
-    config.train.milestones = ()
-    config.train.learning_rate = 0.03  # wild enough for the last epoch not to be the best
+    # The last epochs take far too large steps.
+    config.train.milestones = (2,)
+    config.train.milestone_decay = 300.0
     model = run(config, tmp_path)
-    values = [float(row["val_nats_per_dim"]) for row in history(tmp_path)]
+    values = [float(row["val_nats_per_dim"]) for row in metrics(tmp_path)]
+    assert np.argmin(values) < 3
     validation = data.evaluation_batches(data.load("digits", num_validation=150).validation, 128)
     model.compile()
     got = model.evaluate(validation, verbose=0, return_dict=True)["nats_per_dim"]
@@ -64,12 +76,12 @@ def test_a_run_goes_on_where_it_stopped(config, tmp_path, capsys):
     config.train.epochs = 3
     run(config, tmp_path)
     assert "going on after epoch 2" in capsys.readouterr().out
-    assert [row["epoch"] for row in history(tmp_path)] == ["1", "2", "3"]
+    assert [row["epoch"] for row in metrics(tmp_path)] == ["1", "2", "3"]
     assert int(_newest(tmp_path).optimizer.iterations.numpy()) == steps * 3 // 2
     assert len(list((tmp_path / "checkpoints").glob("*"))) == 2
     # and has nothing to do when it is finished
     run(config, tmp_path)
-    assert len(history(tmp_path)) == 3
+    assert len(metrics(tmp_path)) == 3
 
 
 def _newest(path):
@@ -79,8 +91,6 @@ def _newest(path):
 def test_restoring_restores_weights_and_optimizer(config, tmp_path):
     run(config, tmp_path)
     saved = _newest(tmp_path)
-    config.train.learning_rate = 0.25
-    config.train.milestones = ()
     fresh = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(saved))
     fresh.compile(keras.optimizers.Adam(0.25, global_clipnorm=10.0))
     epoch, problems = checkpoints.restore(fresh, Workdir(tmp_path))
@@ -118,6 +128,86 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(config, tmp_path, caps
     assert "going on after epoch 1" in out
 
 
+def test_a_damaged_checkpoint_no_longer_counts(config, tmp_path):
+    run(config, tmp_path)
+    (tmp_path / "checkpoints/epoch-00003.keras").write_bytes(b"junk")
+    (tmp_path / "checkpoints/epoch-00004.keras").write_bytes(b"junk")
+    config.train.epochs = 3
+    run(config, tmp_path)
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == [
+        "epoch-00002.keras",
+        "epoch-00003.keras",
+        "epoch-00003.keras.damaged",
+        "epoch-00004.keras.damaged",
+    ]
+
+
+def test_a_worse_epoch_after_a_restart_does_not_replace_the_best_model(config, tmp_path):
+    run(config, tmp_path)
+    best = (tmp_path / "model.keras").read_bytes()
+    config.train.epochs = 3
+    config.train.learning_rate = 1.0
+    run(config, tmp_path)
+    rows = metrics(tmp_path)
+    assert float(rows[2]["val_nats_per_dim"]) > float(rows[1]["val_nats_per_dim"])
+    assert (tmp_path / "model.keras").read_bytes() == best
+
+
+def test_a_diverged_epoch_is_not_saved(config, tmp_path, monkeypatch):
+    run(config, tmp_path)
+    good = data.evaluation_batches
+
+    def bad(*args, **kwargs):
+        return good(*args, **kwargs).map(lambda x, c: (x * 1e30, c))
+
+    monkeypatch.setattr(data, "evaluation_batches", bad)
+    config.train.epochs = 3
+    with pytest.raises(NonFiniteError, match="validation likelihood is .*epoch-00002.keras"):
+        run(config, tmp_path)
+    monkeypatch.undo()
+    run(config, tmp_path)
+    assert len(metrics(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_run_with_a_checkpoint(config, tmp_path, number):
+    config.train.epochs = 1000
+    overrides = [
+        "--config=configs/digits.py",
+        f"--workdir={tmp_path}",
+        "--config.model.blocks=2",
+        "--config.model.hidden=(16,)",
+        "--config.train.epochs=1000",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "bin/train.py", *overrides],
+        cwd=pathlib.Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "epoch    1/1000" in process.stdout.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"stopped by {number.name}; saved" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    saved = checkpoints.newest(Workdir(tmp_path))
+    assert saved is not None
+    tfp_cinn.load_model(saved)
+
+
+def test_learning_rate_follows_the_config():
+    section = default_config().train.to_dict() | {"epochs": 50}
+    rates = [learning_rate(section, epoch) for epoch in (0, 19, 20, 39, 40)]
+    np.testing.assert_allclose(rates, [5e-4, 5e-4, 5e-5, 5e-5, 5e-6])
+    section |= {"milestones": (), "warm_up_epochs": 1, "final_decay": 0.01, "epochs": 101}
+    np.testing.assert_allclose(learning_rate(section, 0), 1e-5)
+    np.testing.assert_allclose(learning_rate(section, 1), 5e-4)
+    np.testing.assert_allclose(learning_rate(section, 102), 5e-6)
+
+
 def test_no_good_checkpoint_is_an_error_and_nothing_is_lost(config, tmp_path):
     run(config, tmp_path)
     for path in (tmp_path / "checkpoints").glob("*.keras"):
@@ -140,7 +230,7 @@ def test_the_workdir_of_another_config_is_refused_and_left_alone(config, tmp_pat
 
 def test_a_workdir_that_cannot_be_written_is_said(config, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="can't write to the workdir"):
+    with pytest.raises(UsageError, match="can't make the workdir"):
         run(config, tmp_path / "file")
 
 
@@ -157,7 +247,7 @@ def test_non_finite_data_keep_the_last_good_checkpoint(config, tmp_path, monkeyp
         run(config, tmp_path)
     monkeypatch.undo()
     run(config, tmp_path)
-    assert len(history(tmp_path)) == 4
+    assert len(metrics(tmp_path)) == 4
 
 
 @pytest.mark.parametrize(

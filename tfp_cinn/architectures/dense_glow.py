@@ -34,6 +34,7 @@ def dense_glow(
     act_norm: bool = False,
     dropout: float = 0.0,
     init_std: float | None = None,
+    zero_last: bool = True,
     weight_prior: float = 0.0,
     mean: float | None = None,
     std: float | None = None,
@@ -55,6 +56,7 @@ def dense_glow(
         act_norm: whether to normalise activations before each coupling.
         dropout: dropout rate in the subnets.
         init_std: see `tfp_cinn.networks.MLP`.
+        zero_last: likewise.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean grey level to standardise with; that of the training data if None.
         std: standard deviation likewise.
@@ -76,7 +78,7 @@ def dense_glow(
         members.append(_PERMUTATIONS[permutation](seed=k))
         if act_norm:
             members.append(ActNorm())
-        subnet = MLP(hidden, dropout=dropout, init_std=init_std)
+        subnet = MLP(hidden, dropout=dropout, init_std=init_std, zero_last=zero_last)
         members.append(GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type))
     return CINN(
         Chain(members),

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
 
@@ -140,15 +141,19 @@ class Chain(ConditionalBijector):
         """Returns the constructor's arguments.
 
         Raises:
-            UsageError: if a member is an ordinary TFP bijector, which Keras can't save.
+            UsageError: if Keras couldn't rebuild a member, such as one of TFP's own.
         """
         for b in self._bijectors:
-            if not _is_ours(b):
+            if not _is_ours(b) or not is_registered(b):
                 raise UsageError(
-                    f"{self.name}: can't save the TFP bijector {b.name}; use this package's own "
-                    "bijectors in a model that is to be saved"
+                    f"{self.name}: can't save the bijector {b.name}; register its class with "
+                    "keras.saving.register_keras_serializable, or use this package's instead of "
+                    "TFP's own"
                 )
-        return {"bijectors": self.bijectors, "name": self.name}
+        return {
+            "bijectors": [keras.saving.serialize_keras_object(b) for b in self._bijectors],
+            "name": self.name,
+        }
 
 
 def _is_ours(bijector: tfb.Bijector) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,6 +9,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.experimental.tangent_spaces import FullSpace
 
+from tfp_cinn.bijectors.no_cache import NoCache
+from tfp_cinn.bijectors.serialisation import restore
 from tfp_cinn.bijectors.shapes import (
     Shape,
     broadcast_batch,
@@ -17,6 +18,7 @@ from tfp_cinn.bijectors.shapes import (
     condition_parts,
     fold_batch,
     infer_cond_shape,
+    map_shape,
     unfold_batch,
 )
 from tfp_cinn.errors import UsageError
@@ -29,34 +31,6 @@ tfb = tfp.bijectors
 # Leaving the log-det on the tensor answers the second question without a second pass, and dies
 # with the tensor.
 _LOG_DET_MEMO = "_tfp_cinn_inverse_log_det"
-
-
-class _NoCache:
-    """Stands in for TFP's bijector cache, which hands out stale values after a weight update.
-
-    TFP keys its cache by tensor identity alone, so that in eager mode `inverse` of the same tensor
-    would not see that the weights have changed.
-    """
-
-    def __init__(self, bijector: ConditionalBijector | None = None):
-        self._bijector = bijector
-
-    def __get__(self, bijector, bijector_class=None):
-        return type(self)(bijector)
-
-    def forward(self, x, **kwargs):
-        return self._bijector._forward(x, **kwargs)
-
-    def inverse(self, y, **kwargs):
-        return self._bijector._inverse(y, **kwargs)
-
-    def forward_attributes(self, x, **kwargs):
-        return {}
-
-    inverse_attributes = forward_attributes
-
-    def clear(self):
-        pass
 
 
 class ConditionalBijector(tfb.Bijector):
@@ -90,7 +64,7 @@ class ConditionalBijector(tfb.Bijector):
         name: name of the bijector.
     """
 
-    _cache = _NoCache()
+    _cache = NoCache()
     conditional = True
 
     def __init__(
@@ -151,7 +125,7 @@ class ConditionalBijector(tfb.Bijector):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ConditionalBijector:
         """Rebuilds, without weights, the bijector whose `get_config` this is."""
-        return cls(**{key: _restore(value) for key, value in config.items()})
+        return cls(**{key: restore(value) for key, value in config.items()})
 
     @property
     def built(self) -> bool:
@@ -190,7 +164,7 @@ class ConditionalBijector(tfb.Bijector):
                 f"{self.name}: expected data with at least {self.inverse_min_event_ndims} event "
                 f"dimensions, got shape {event_shape}"
             )
-        cond_shape = _as_shapes(cond_shape) if self.conditional else None
+        cond_shape = map_shape(tuple, cond_shape) if self.conditional else None
         if self.built:
             if (event_shape, cond_shape) != (self._event_shape, self._cond_shape):
                 raise UsageError(
@@ -204,6 +178,12 @@ class ConditionalBijector(tfb.Bijector):
             self._build(event_shape, cond_shape)
         self._cond_shape = self._no_dependency(cond_shape)
         self._event_shape = event_shape
+        for layer in self.layers:
+            if not layer.built:
+                raise UsageError(
+                    f"{self.name}: its layer {layer.name} isn't built, so that its weights would "
+                    "be missed; build it in _build"
+                )
         # A Keras 3 layer is not a tf.Module: without this list TFP would report no variables.
         self._tf_variables = self._no_dependency(
             [w.value for layer in self.layers for w in layer.weights]
@@ -218,6 +198,8 @@ class ConditionalBijector(tfb.Bijector):
         """
         ndims = len(self.event_shape) if self.built else self.inverse_min_event_ndims
         x, cond, _ = self._fold("x", x, cond, ndims)
+        if not tf.reduce_all(tf.math.is_finite(x)) or not tf.size(x):
+            raise UsageError(f"{self.name}: expected a batch of finite data to calibrate on")
         self._calibrate(x, cond)
 
     def forward_and_log_det(self, z: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -268,7 +250,7 @@ class ConditionalBijector(tfb.Bijector):
     def _inverse(self, x, cond=None):
         z, log_det = self._one_pass("x", x, cond, self.inverse_min_event_ndims)
         if z is not x:
-            setattr(z, _LOG_DET_MEMO, (self, log_det))
+            setattr(z, _LOG_DET_MEMO, (self, cond, log_det))
         return z
 
     def _inverse_log_det_jacobian(self, x, cond=None):
@@ -277,8 +259,8 @@ class ConditionalBijector(tfb.Bijector):
     def _experimental_compute_density_correction(
         self, z, tangent_space, backward_compat=False, event_ndims=None, cond=None
     ):
-        owner, log_det = getattr(z, _LOG_DET_MEMO, (None, None))
-        if owner is not self or not isinstance(tangent_space, FullSpace):
+        owner, its_cond, log_det = getattr(z, _LOG_DET_MEMO, (None, None, None))
+        if owner is not self or its_cond is not cond or not isinstance(tangent_space, FullSpace):
             return tangent_space.transform_dimension_preserving(
                 z, self, event_ndims=event_ndims, cond=cond
             )
@@ -339,6 +321,7 @@ class ConditionalBijector(tfb.Bijector):
                 f"{self.name}: expected {argument} of shape [..., "
                 f"{', '.join(map(str, expected))}], got {tuple(x.shape)}"
             )
+        x = tf.ensure_shape(x, [None] * batch_ndims + list(expected))
         parts = condition_parts(self.name, cond, self._cond_shape)
         tensors, batch = broadcast_batch(self.name, {argument: (x, batch_ndims), **parts})
         folded = {part: fold_batch(t, batch) for part, t in tensors.items()}
@@ -369,20 +352,3 @@ class ConditionalBijector(tfb.Bijector):
                 "call build(event_shape, cond_shape) first"
             )
         self.build(shape, infer_cond_shape(self.name, cond, x.shape.rank - event_ndims))
-
-
-def _as_shapes(shapes: Any) -> Any:
-    if shapes is None:
-        return None
-    if isinstance(shapes, Mapping):
-        return {key: _as_shapes(value) for key, value in shapes.items()}
-    return tuple(int(n) for n in shapes)
-
-
-def _restore(value: Any) -> Any:
-    """Undoes Keras's serialisation of a constructor's argument."""
-    if isinstance(value, Mapping) and "class_name" in value:
-        return keras.saving.deserialize_keras_object(value)
-    if isinstance(value, list):
-        return [_restore(v) for v in value]
-    return value

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.elementwise import Elementwise
+from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.errors import UsageError
 
 __all__ = ["Coupling", "Subnet"]
@@ -67,6 +68,11 @@ class Coupling(ConditionalBijector):
 
     def _build(self, event_shape, cond_shape):
         channels, spatial = event_shape[-1], event_shape[:-1]
+        if len(event_shape) != self.inverse_min_event_ndims:
+            raise UsageError(
+                f"{self.name}: made for events of rank {self.inverse_min_event_ndims}, got shape "
+                f"{event_shape}; set event_ndims={len(event_shape)}"
+            )
         if channels < 2:
             raise UsageError(f"{self.name}: expected at least 2 channels to split, got {channels}")
         sizes = (channels // 2, channels - channels // 2)
@@ -75,13 +81,12 @@ class Coupling(ConditionalBijector):
         for active in self._order:
             expected = self._elementwise.params_per_channel * sizes[active]
             layer = self._subnet(expected)
-            shape = (None, *spatial, sizes[1 - active] + cond_channels)
-            if not layer.built:
-                layer.build(shape)
-            if tuple(layer.compute_output_shape(shape)) != (None, *spatial, expected):
+            shape = (*spatial, sizes[1 - active] + cond_channels)
+            got = tuple(layer(tf.zeros((1, *shape))).shape[1:])  # builds it as well
+            if got != (*spatial, expected):
                 raise UsageError(
                     f"{self.name}: expected the subnet to map {shape} to "
-                    f"{(None, *spatial, expected)}, it maps to {layer.compute_output_shape(shape)}"
+                    f"{(*spatial, expected)}, it maps to {got}"
                 )
             subnets[str(active)] = layer
         self._sizes = self._no_dependency(sizes)
@@ -135,16 +140,14 @@ class Coupling(ConditionalBijector):
         Raises:
             UsageError: if the subnet's maker is not registered with Keras.
         """
-        maker = self._subnet if hasattr(self._subnet, "get_config") else None
-        registered = keras.saving.get_registered_name(type(maker) if maker else self._subnet)
-        if registered in ("<lambda>", getattr(type(maker or self._subnet), "__name__", "")):
+        if not is_registered(self._subnet):
             raise UsageError(
                 f"{self.name}: can't save the subnet {self._subnet!r}; give a registered maker "
                 "such as tfp_cinn.networks.MLP, or register yours with "
                 "keras.saving.register_keras_serializable"
             )
         return {
-            "subnet": self._subnet,
+            "subnet": keras.saving.serialize_keras_object(self._subnet),
             "event_ndims": self.inverse_min_event_ndims,
             "name": self.name,
         }

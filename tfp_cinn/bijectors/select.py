@@ -70,4 +70,5 @@ class Select(ConditionalBijector):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {"key": self._key, "bijector": self._bijector, "name": self.name}
+        bijector = keras.saving.serialize_keras_object(self._bijector)
+        return {"key": self._key, "bijector": bijector, "name": self.name}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -19,12 +20,33 @@ __all__ = [
     "condition_parts",
     "fold_batch",
     "infer_cond_shape",
+    "map_shape",
     "unfold_batch",
 ]
 
 Shape = tuple[int, ...]
 Parts = dict[str, tuple[tf.Tensor, int]]
 """Tensors by the name an error message gives them, each with its number of batch dimensions."""
+
+
+def map_shape(function: Callable[[Shape], Any], shape: Any) -> Any:
+    """Applies a function to a shape of integers, or to every shape of a dict; None stays None.
+
+    Raises:
+        UsageError: if it is something else.
+    """
+    if shape is None:
+        return None
+    if isinstance(shape, Mapping):
+        if not all(isinstance(key, str) for key in shape):
+            raise UsageError(f"expected strings as keys of a condition, got {list(shape)}")
+        return {key: map_shape(function, part) for key, part in shape.items()}
+    try:
+        return function(tuple(operator.index(n) for n in shape))
+    except TypeError:
+        raise UsageError(
+            f"expected a shape such as (), (3,) or a dict of shapes, got {shape!r}"
+        ) from None
 
 
 class Batch(NamedTuple):
@@ -125,10 +147,10 @@ def broadcast_batch(name: str, parts: Parts) -> tuple[dict[str, tf.Tensor], Batc
 
 
 def _batch_ndims(name: str, part: str, t: tf.Tensor, event_shape: Shape) -> int:
-    ndims = t.shape.rank - len(event_shape)
+    ndims = -1 if t.shape.rank is None else t.shape.rank - len(event_shape)
     if ndims < 0 or not t.shape[ndims:].is_compatible_with(event_shape):
         raise UsageError(
-            f"{name}: expected {part} of shape {_shape_text(event_shape)}, got {tuple(t.shape)}"
+            f"{name}: expected {part} of shape {_shape_text(event_shape)}, got {t.shape}"
         )
     return ndims
 

@@ -50,6 +50,14 @@ class Standardize(ConditionalBijector):
                 f"Standardize: expected a finite mean and a positive std, got {mean} and {std}"
             )
 
+    def _build(self, event_shape, cond_shape):
+        for value in (self._mean, self._std):
+            if value.shape not in ((), event_shape[-1:]):
+                raise UsageError(
+                    f"{self.name}: expected a number or one for each of {event_shape[-1]} "
+                    f"channels, got {value.tolist()}"
+                )
+
     def _forward_and_log_det(self, z, cond):
         x = z * tf.cast(self._std, z.dtype) + tf.cast(self._mean, z.dtype)
         return x, self._log_std_sum(z)

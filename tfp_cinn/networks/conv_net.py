@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialisation import initialisers
+from tfp_cinn.networks.initialisation import check_widths, initialisers
 
 __all__ = ["ConvNet"]
 
@@ -23,9 +23,13 @@ class ConvNet:
         hidden: channels of the hidden layers.
         kernel_size: side of the kernels, of all layers.
         activation: name of a Keras activation.
-        init_std: None for He-normal hidden layers and a zero output layer, by which a coupling
-            starts as the identity; or the standard deviation of a normal from which all weights
-            and biases are drawn.
+        init_std: standard deviation of the normal from which weights and biases are drawn (0.01 in
+            the paper's minimal MNIST example); None for He-normal kernels and zero biases.
+        zero_last: whether the output layer starts at zero, by which a coupling starts as the
+            identity.
+
+    Raises:
+        UsageError: if a width, rate or standard deviation is out of range.
     """
 
     def __init__(
@@ -34,15 +38,18 @@ class ConvNet:
         kernel_size: int = 3,
         activation: str = "relu",
         init_std: float | None = None,
+        zero_last: bool = True,
     ):
+        check_widths(hidden)
         self.hidden = list(hidden)
         self.kernel_size = kernel_size
         self.activation = activation
         self.init_std = init_std
+        self.zero_last = zero_last
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` output channels."""
-        inner, last = initialisers(self.init_std)
+        inner, last = initialisers(self.init_std, self.zero_last)
 
         def conv(channels, **options):
             return keras.layers.Conv2D(channels, self.kernel_size, padding="same", **options)

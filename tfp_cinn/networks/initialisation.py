@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-__all__ = ["initialisers"]
+from tfp_cinn.errors import UsageError
+
+__all__ = ["check_widths", "initialisers"]
 
 
-def initialisers(init_std: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def check_widths(hidden: Sequence[int]) -> None:
+    """Raises a UsageError unless all hidden layers have at least one unit."""
+    if not all(n >= 1 for n in hidden):
+        raise UsageError(f"hidden: expected widths of at least 1, got {tuple(hidden)}")
+
+
+def initialisers(init_std: float | None, zero_last: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Keras initialiser arguments of the hidden layers and of the last one.
 
     Args:
-        init_std: None for He-normal hidden layers and a last layer of zeros; else the standard
-            deviation of a normal for all weights and biases.
+        init_std: None for He-normal kernels; else the standard deviation of a normal for kernels
+            and biases.
+        zero_last: whether the last layer starts at zero instead.
+
+    Raises:
+        UsageError: if the standard deviation is negative.
     """
-    if init_std is None:
-        return {"kernel_initializer": "he_normal"}, {"kernel_initializer": "zeros"}
+    if init_std is not None and not init_std >= 0:
+        raise UsageError(f"init_std: expected 0 or more, or None, got {init_std}")
 
     # An initialiser object repeats its numbers at each use: a new one for each layer.
     def normal():
+        if init_std is None:
+            return {"kernel_initializer": "he_normal"}
         return {
             "kernel_initializer": keras.initializers.RandomNormal(stddev=init_std),
             "bias_initializer": keras.initializers.RandomNormal(stddev=init_std),
         }
 
-    return normal(), normal()
+    return normal(), {"kernel_initializer": "zeros"} if zero_last else normal()

@@ -37,6 +37,7 @@ class _LabelConditioner(keras.layers.Layer):
                 f"label: expected an integer 0 to {self.num_classes - 1}, got dtype "
                 f"{labels.dtype.name}"
             )
+        labels = tf.cast(labels, tf.int64)  # tf.gather takes no bytes
         valid = (labels >= 0) & (labels < self.num_classes)
         if tf.executing_eagerly() and not tf.reduce_all(valid):
             bad = tf.boolean_mask(labels, ~valid).numpy()

@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialisation import initialisers
+from tfp_cinn.errors import UsageError
+from tfp_cinn.networks.initialisation import check_widths, initialisers
 
 __all__ = ["MLP"]
 
@@ -23,9 +24,13 @@ class MLP:
         hidden: widths of the hidden layers.
         activation: name of a Keras activation.
         dropout: dropout rate after each hidden activation, in training only.
-        init_std: None for He-normal hidden layers and a zero output layer, by which a coupling
-            starts as the identity; or the standard deviation of a normal from which all weights
-            and biases are drawn (0.01 in the paper's MNIST code).
+        init_std: standard deviation of the normal from which weights and biases are drawn (0.01 in
+            the paper's minimal MNIST example); None for He-normal kernels and zero biases.
+        zero_last: whether the output layer starts at zero, by which a coupling starts as the
+            identity.
+
+    Raises:
+        UsageError: if a width, rate or standard deviation is out of range.
     """
 
     def __init__(
@@ -34,15 +39,20 @@ class MLP:
         activation: str = "relu",
         dropout: float = 0.0,
         init_std: float | None = None,
+        zero_last: bool = True,
     ):
+        check_widths(hidden)
+        if not 0 <= dropout < 1:
+            raise UsageError(f"dropout: expected a rate from 0 to below 1, got {dropout}")
         self.hidden = list(hidden)
         self.activation = activation
         self.dropout = dropout
         self.init_std = init_std
+        self.zero_last = zero_last
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` outputs."""
-        inner, last = initialisers(self.init_std)
+        inner, last = initialisers(self.init_std, self.zero_last)
         layers = []
         for units in self.hidden:
             layers.append(keras.layers.Dense(units, activation=self.activation, **inner))

@@ -1,21 +1,25 @@
-"""What happens during training beside the steps: progress, history, checkpoints."""
+"""What happens during training beside the steps: progress, metrics, checkpoints."""
 
 from __future__ import annotations
 
 import csv
+import math
 import pathlib
 import sys
 import time
 from collections.abc import Mapping
 
 import keras
+import tensorflow as tf
 import tqdm
 
-from tfp_cinn.evaluation.pictures import draw_curve
+from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.evaluation import draw_curve
 from tfp_cinn.training import checkpoints
+from tfp_cinn.training.samples import draw_class_samples
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["Checkpoint", "History", "Progress"]
+__all__ = ["Checkpoint", "Metrics", "Progress", "TensorBoard"]
 
 _LINE_EVERY_SECONDS = 10.0
 _CHECKPOINT_EVERY_SECONDS = 30.0
@@ -60,8 +64,8 @@ class Progress(keras.callbacks.Callback):
         self._bar.close()
 
 
-class History(keras.callbacks.Callback):
-    """Writes the figures of every epoch to `history.csv` and draws them in `curve.png`.
+class Metrics(keras.callbacks.Callback):
+    """Writes the figures of every epoch to `metrics.csv` and draws them in `curve.png`.
 
     A continued run keeps the rows of the epochs before the one it goes on from.
     """
@@ -69,16 +73,14 @@ class History(keras.callbacks.Callback):
     def __init__(self, workdir: Workdir, initial_epoch: int):
         super().__init__()
         self._workdir = workdir
-        self._rows = [r for r in _read_rows(workdir / "history.csv") if r["epoch"] <= initial_epoch]
+        self._rows = [r for r in _read_rows(workdir / "metrics.csv") if r["epoch"] <= initial_epoch]
         self._began = 0.0
 
-    def best(self) -> tuple[int, float]:
-        """The best epoch so far and its nats/dim; epoch 0 if there is none."""
-        return min(
-            ((r["epoch"], _criterion(r)) for r in self._rows),
-            key=lambda b: b[1],
-            default=(0, float("inf")),
-        )
+    def best(self) -> float:
+        """Nats/dim of the best epoch so far; infinity if its model isn't there."""
+        if not self._workdir.model_path.exists():
+            return math.inf
+        return min(filter(math.isfinite, map(_criterion, self._rows)), default=math.inf)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Notes the time."""
@@ -89,7 +91,7 @@ class History(keras.callbacks.Callback):
         seconds = round(time.time() - self._began, 2)
         figures = {key: float(value) for key, value in sorted(logs.items())}
         self._rows.append({"epoch": epoch + 1, "seconds": seconds, **figures})
-        with self._workdir.writing("history.csv") as scratch, open(scratch, "w") as file:
+        with self._workdir.writing("metrics.csv") as scratch, open(scratch, "w") as file:
             writer = csv.DictWriter(file, list(self._rows[-1]), restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self._rows)
@@ -108,11 +110,11 @@ class Checkpoint(keras.callbacks.Callback):
     held out). Both are saved after an epoch, but not more often than every 30 seconds.
     """
 
-    def __init__(self, workdir: Workdir, epochs: int, keep: int, best: tuple[int, float]):
+    def __init__(self, workdir: Workdir, initial_epoch: int, epochs: int, keep: int, best: float):
         super().__init__()
         self._workdir, self._epochs, self._keep = workdir, epochs, keep
-        self.best_epoch, self._best = best
-        self._best_model, self._best_is_new = None, False
+        self._best, self._best_is_new, self._best_model = best, False, None
+        self._done = initial_epoch
         self._last_save = time.time()
 
     def on_train_begin(self, logs=None):
@@ -122,17 +124,54 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Compares with the best epoch, and saves if it is time."""
+        self._done = epoch + 1
         value = _criterion(logs)
+        if not math.isfinite(value):
+            raise NonFiniteError(
+                f"epoch {epoch + 1}: the validation likelihood is {value} nats/dim; lower the "
+                "learning rate"
+            )
         if value < self._best:
-            self._best, self.best_epoch, self._best_is_new = value, epoch + 1, True
+            self._best, self._best_is_new = value, True
             self._best_model.set_weights(self.model.get_weights())
         if time.time() - self._last_save >= _CHECKPOINT_EVERY_SECONDS or epoch + 1 == self._epochs:
-            checkpoints.save(self.model, self._workdir, epoch + 1, self._keep)
-            if self._best_is_new:
-                with self._workdir.writing(self._workdir.model_path.name) as scratch:
-                    self._best_model.save(scratch)
-                self._best_is_new = False
-            self._last_save = time.time()
+            self.save_now()
+
+    def save_now(self):
+        """Saves the best model and a checkpoint that counts the epochs completed."""
+        # The model first: killed in between, the next run does the epochs since again.
+        if self._best_is_new:
+            with self._workdir.writing(self._workdir.model_path.name) as scratch:
+                self._best_model.save(scratch)
+            self._best_is_new = False
+        checkpoints.save(self.model, self._workdir, self._done, self._keep)
+        self._last_save = time.time()
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes scalars of every epoch, and samples of each class of some, for TensorBoard.
+
+    The samples are also the workdir's `samples.png`, so that they can be watched without it.
+    """
+
+    def __init__(self, workdir: Workdir, every: int):
+        super().__init__()
+        self._workdir, self._every = workdir, every
+        self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes."""
+        with self._writer.as_default(step=epoch + 1):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+            if (epoch + 1) % self._every == 0:
+                picture = draw_class_samples(self.model, self._workdir).read_bytes()
+                tf.summary.image("samples", tf.image.decode_png(picture)[tf.newaxis])
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        """Closes the files."""
+        self._writer.close()
 
 
 def _criterion(figures: Mapping[str, float]) -> float:
@@ -153,6 +192,13 @@ def _duration(seconds: float) -> str:
 def _read_rows(path: pathlib.Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
+    try:
+        return _parse_rows(path)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{path}: damaged ({error}); remove it to go on without it") from None
+
+
+def _parse_rows(path: pathlib.Path) -> list[dict[str, float]]:
     with open(path) as file:
         return [
             {key: float(value) for key, value in row.items() if value}

@@ -35,7 +35,10 @@ def default_config() -> ml_collections.ConfigDict:
                 "permutation": "random",
                 "act_norm": False,
                 "dropout": 0.0,
+                # Standard deviation of all starting weights; He-normal kernels if None.
                 "init_std": config_dict.placeholder(float),
+                # Whether subnets start with an output layer of zeros: the flow as the identity.
+                "zero_last": True,
                 # The reference's L2 of 1e-5 on all weights.
                 "weight_prior": 1e-5,
                 # Grey levels to standardise with; those of the training data if None.
@@ -46,8 +49,13 @@ def default_config() -> ml_collections.ConfigDict:
                 "epochs": 60,
                 "batch_size": 256,
                 "learning_rate": 5e-4,
-                # Epochs after which the learning rate is divided by ten.
+                # See tfp_cinn/training/schedule.py.
                 "milestones": (20, 40),
+                "milestone_decay": 0.1,
+                "final_decay": 1.0,
+                "warm_up_epochs": 0,
+                # Adam's epsilon, and the bound of the gradient's global norm, 0 for none.
+                "epsilon": 1e-8,
                 "clip_norm": 10.0,
                 "seed": 0,
                 "keep_checkpoints": 2,

@@ -13,7 +13,10 @@ from tfp_cinn import architectures, data
 from tfp_cinn.errors import NonFiniteError, UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.training import checkpoints
-from tfp_cinn.training.callbacks import Checkpoint, History, Progress
+from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
+from tfp_cinn.training.interruption import Interrupted, StopOnSignal
+from tfp_cinn.training.samples import draw_class_samples
+from tfp_cinn.training.schedule import learning_rate
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["train"]
@@ -32,6 +35,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     Raises:
         UsageError: if the config, the data or the workdir don't serve.
         NonFiniteError: if the loss turns NaN or infinite. The checkpoints are kept.
+        Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
     """
     section = config["train"]
     _check(section)
@@ -43,9 +47,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     )
     keras.utils.set_random_seed(section["seed"])
     model = architectures.build(data=images, **config["model"])
-    steps = len(images.train.labels) // section["batch_size"]
-    model.compile(_optimizer(section, max(steps, 1)))
-
+    model.compile(_optimizer(section))
     noise_std = config["data"]["noise_std"] * (config["model"]["std"] or images.std)
 
     def batches(epoch):
@@ -61,50 +63,76 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     epoch, problems = checkpoints.restore(model, workdir)
     for problem in problems:
         print(f"{problem}; going back to the checkpoint before it")
-    if epoch:
-        print(f"{workdir}: going on after epoch {epoch}")
-    else:
+    if epoch is None:
+        epoch = 0
         x, cond = next(iter(first_epoch))
         model.bijector.calibrate(x, model.distribution.features(cond))
-    history = History(workdir, epoch)
-    checkpoint = Checkpoint(workdir, section["epochs"], section["keep_checkpoints"], history.best())
+    else:
+        print(f"{workdir}: going on after epoch {epoch}")
     if epoch < section["epochs"]:
         validation = None
         if len(images.validation.labels):
             validation = data.evaluation_batches(images.validation, section["batch_size"])
-        try:
-            model.fit(
-                batches(epoch),
-                initial_epoch=epoch,
-                epochs=section["epochs"],
-                validation_data=validation,
-                callbacks=[Progress(epoch, section["epochs"], steps), history, checkpoint],
-                verbose=0,
-            )
-        except NonFiniteError as error:
-            kept = checkpoints.newest(workdir)
-            raise NonFiniteError(
-                f"{error} (training stopped; last good checkpoint: {kept or 'none yet'})"
-            ) from None
-    print(f"{workdir.model_path}: the model of epoch {checkpoint.best_epoch}, the best")
-    return workdir.load_model()
+        _fit(model, batches(epoch), validation, section, workdir, epoch)
+    best = workdir.load_model()
+    draw_class_samples(best, workdir)
+    print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
+    return best
+
+
+def _fit(model, batches, validation, section, workdir, epoch):
+    epochs = section["epochs"]
+    metrics = Metrics(workdir, epoch)
+    stop = StopOnSignal()
+    checkpoint = Checkpoint(workdir, epoch, epochs, section["keep_checkpoints"], metrics.best())
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(lambda e, _: learning_rate(section, e)),
+        Progress(epoch, epochs, len(batches)),
+        metrics,
+        checkpoint,
+        TensorBoard(workdir, every=max(1, epochs // 10)),
+        stop,
+    ]
+    try:
+        model.fit(
+            batches,
+            initial_epoch=epoch,
+            epochs=epochs,
+            validation_data=validation,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    except NonFiniteError as error:
+        kept = checkpoints.newest(workdir)
+        raise NonFiniteError(
+            f"{error} (training stopped; last good checkpoint: {kept or 'none yet'})"
+        ) from None
+    except Interrupted as error:
+        checkpoint.save_now()
+        raise Interrupted(
+            f"{error}; saved {checkpoints.newest(workdir)}; the same command goes on from there",
+            error.status,
+        ) from None
+    finally:
+        stop.give_back()
 
 
 def _check(section: Mapping[str, Any]) -> None:
     for field in ("epochs", "batch_size", "keep_checkpoints"):
         if section[field] < 1:
             raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
-    for field in ("learning_rate", "clip_norm"):
+    for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
         if not 0 < section[field] < math.inf:
             raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")
+    if not 0 <= section["clip_norm"] < math.inf:
+        raise UsageError(f"config.train.clip_norm: expected 0 or more, got {section['clip_norm']}")
+    if not 0 <= section["seed"] < 2**32:
+        raise UsageError(f"config.train.seed: expected 0 to 2^32 - 1, got {section['seed']}")
 
 
-def _optimizer(section: Mapping[str, Any], steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    rate = section["learning_rate"]
-    milestones = sorted(section["milestones"])
-    if milestones:
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [epoch * steps_per_epoch for epoch in milestones],
-            [rate * 0.1**k for k in range(len(milestones) + 1)],
-        )
-    return keras.optimizers.Adam(rate, global_clipnorm=section["clip_norm"])
+def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(
+        section["learning_rate"],
+        epsilon=section["epsilon"],
+        global_clipnorm=section["clip_norm"] or None,
+    )

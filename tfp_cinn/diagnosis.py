@@ -1,0 +1,76 @@
+"""What went wrong when a likelihood is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_cinn.bijectors import Chain, Select
+from tfp_cinn.distribution import ConditionalTransformedDistribution
+
+__all__ = ["first_non_finite"]
+
+
+def first_non_finite(
+    distribution: ConditionalTransformedDistribution, x: tf.Tensor, cond: Any
+) -> str:
+    """Says in one line what turned NaN or infinite first on the way from x to log p(x | cond).
+
+    Args:
+        distribution: the distribution, in eager mode.
+        x: data, `[N, *event]`.
+        cond: their condition.
+    """
+    rows = _bad_rows(x)
+    if rows:
+        return f"the data x hold NaN or infinite values in {rows}; clean or drop them"
+    bad = [v.name for v in distribution.trainable_variables if not _finite(v)]
+    if bad:
+        return f"the weight {bad[0]} is NaN or infinite; go back to a good checkpoint"
+    parts = cond if isinstance(cond, Mapping) else {"cond": cond}
+    for name, part in parts.items():
+        if part is not None and part.dtype.is_floating and (rows := _bad_rows(part)):
+            return f"the condition {name} holds NaN or infinite values in {rows}"
+    features = distribution.features(cond)
+    if not all(_finite(f) for f in tf.nest.flatten(features) if f is not None):
+        return "the conditioner's output is the first to be NaN or infinite"
+    name = _first_non_finite_bijector(distribution.bijector, x, features, "")
+    if name:
+        return (
+            f"{name} is the first bijector with a NaN or infinite output; lower the learning rate"
+        )
+    return "the squared latents overflow; lower the learning rate"
+
+
+def _finite(t: tf.Tensor) -> bool:
+    return bool(tf.reduce_all(tf.math.is_finite(t)))
+
+
+def _bad_rows(t: tf.Tensor) -> str:
+    """Names the rows of t with a NaN or infinity; empty if there are none."""
+    finite = tf.reduce_all(tf.math.is_finite(tf.reshape(t, [tf.shape(t)[0], -1])), axis=1)
+    rows = tf.where(~finite)[:, 0].numpy()
+    if not rows.size:
+        return ""
+    return f"{rows.size} of its {finite.shape[0]} rows (the first is row {rows[0]})"
+
+
+def _first_non_finite_bijector(bijector: Any, x: tf.Tensor, cond: Any, path: str) -> str | None:
+    """Path of the first bijector whose output or log-determinant is not finite, or None."""
+    if isinstance(bijector, Select):
+        inner = f"{path}Select({bijector.key!r})."
+        return _first_non_finite_bijector(bijector.bijector, x, cond[bijector.key], inner)
+    if not isinstance(bijector, Chain):
+        z, log_det = bijector.inverse_and_log_det(x, cond)
+        good = _finite(z) and _finite(log_det)
+        return None if good else f"{path}{type(bijector).__name__}"
+    for index, (member, z, log_det) in enumerate(bijector.inverse_steps(x, cond)):
+        if not (_finite(z) and _finite(log_det)):
+            here = f"{path}{type(bijector).__name__}[{index}]."
+            if isinstance(member, (Chain, Select)):
+                return _first_non_finite_bijector(member, x, cond, here)
+            return f"{here}{type(member).__name__}"
+        x = z
+    return None
