@@ -1,6 +1,6 @@
-"""Draws samples of a trained flow as a picture.
+"""Draws samples of a trained flow into a picture or an array file.
 
-python bin/sample.py --workdir=runs/digits --cond=3,7 --num_samples=10 --output=samples.png
+python bin/sample.py --workdir=runs/digits --cond=3 --num_samples=64 --output=x.png
 """
 
 from absl import flags
@@ -9,11 +9,13 @@ from tfp_cinn import app
 from tfp_cinn.evaluation import sample
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
-_COND = flags.DEFINE_list("cond", None, "Class labels, a row each; all classes if not given.")
+_COND = flags.DEFINE_list("cond", None, "Classes by number or name; all if not given.")
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 12, "Samples of each condition.", lower_bound=1)
 _TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Factor on the latents, 0 or more.")
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed draws the same samples.", lower_bound=0)
-_OUTPUT = flags.DEFINE_string("output", None, "PNG to write; WORKDIR/samples.png if not given.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, ".png or .npz to write; WORKDIR/samples.png if not given."
+)
 
 
 def main(_):

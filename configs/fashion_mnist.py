@@ -11,4 +11,5 @@ def get_config():
     config.model.zero_last = False
     config.train.epochs = 12
     config.train.milestones = (8, 11)
+    config.train.epsilon = 1e-7
     return config

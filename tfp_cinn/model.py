@@ -175,8 +175,10 @@ class CINN(keras.Model):
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
         guard = [] if self.jit_compile else [self._stop_if_not_finite(loss, data)]
+        # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            gradients = [g if g is None else tf.identity(g) for g in gradients]
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._report(loss, nats, tf.shape(log_prob)[0])
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

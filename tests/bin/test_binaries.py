@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -53,14 +54,18 @@ def workdir(tmp_path_factory):
 
 
 def test_evaluate_prints_a_table_and_json_last(workdir):
-    done = call("evaluate", f"--workdir={workdir}")
+    done = call("evaluate", f"--workdir={workdir}", "--num_samples=5")
     assert done.returncode == 0, done.stderr
-    assert "bits_per_dim" in done.stdout
-    result = json.loads(done.stdout.splitlines()[-1])
+    *table, last = done.stdout.splitlines()
+    assert sum("bits/dim" in line for line in table) == 1
+    assert not any(line.startswith("{") for line in table)
+    result = json.loads(last)
     assert result == json.loads((workdir / "evaluation.json").read_text())
     assert result["num_test"] == 297
     assert 2.0 < result["bits_per_dim"]["mean"] < 4.1  # log2(17) is that of a uniform guess
     assert 0.1 < result["class_accuracy"]["mean"] <= 1.0
+    assert result["cnn_accuracy_real"]["mean"] > 0.95
+    assert result["samples_per_class"] == 5
 
 
 def test_sample_draws_the_same_picture_for_the_same_seed(workdir, tmp_path):
@@ -72,6 +77,21 @@ def test_sample_draws_the_same_picture_for_the_same_seed(workdir, tmp_path):
         assert done.stdout.strip().endswith(name)
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_sample_writes_arrays_of_classes_by_name(workdir, tmp_path):
+    path = workdir / "dataset.json"
+    facts = path.read_text()
+    path.write_text(json.dumps(json.loads(facts) | {"class_names": list("abcdefghij")}))
+    output = tmp_path / "x.npz"
+    arguments = ["--cond=D,7", "--num_samples=4", "--temperature=0.8", f"--output={output}"]
+    done = call("sample", f"--workdir={workdir}", *arguments)
+    path.write_text(facts)
+    assert done.returncode == 0, done.stderr
+    with np.load(output) as arrays:
+        assert arrays["x"].shape == (2, 4, 8, 8, 1)
+        assert arrays["cond"].tolist() == [3, 7]
+        assert arrays["temperature"] == 0.8
 
 
 @pytest.mark.parametrize(
@@ -100,6 +120,7 @@ def test_train_answers_wrong_input_in_one_line_and_writes_nothing(tmp_path, argu
         ("sample", ["--cond=cat"], "expected class labels"),
         ("sample", ["--temperature=-1"], "temperature: expected 0 or more"),
         ("sample", ["--output=none/such.png"], "in a folder that exists"),
+        ("sample", ["--output=such.pdf"], ".png or a .npz"),
         ("evaluate", ["--idx_dir=nowhere"], "digits"),
     ],
 )

@@ -48,6 +48,7 @@ def test_digits_facts(digits):
     assert [len(part.labels) for part in parts] == [1350, 150, 297]
     assert digits.image_shape == (8, 8, 1)
     assert (digits.name, digits.num_classes, digits.levels) == ("digits", 10, 17)
+    assert digits.class_names == tuple("0123456789")
     for part in parts:
         assert part.images.dtype == np.uint8 and part.labels.dtype == np.int32
         assert part.images.shape == (len(part.labels), 8, 8, 1)
@@ -137,6 +138,23 @@ def test_idx_folder(tmp_path, name, separator, suffix, compress):
     np.testing.assert_array_equal(loaded.train.labels, TRAIN[1][10:])
     np.testing.assert_array_equal(loaded.test.images[..., 0], TEST[0])
     np.testing.assert_array_equal(loaded.test.labels, TEST[1])
+
+
+@pytest.mark.parametrize(
+    "name, first, last",
+    [("mnist", "0", "9"), ("fashion_mnist", "T-shirt/top", "Ankle boot"), ("kmnist", "o", "wo")],
+)
+def test_class_names(tmp_path, name, first, last):
+    names = data.load(name, idx_dir=str(write_folder(tmp_path, TRAIN, TEST)), num_validation=0)
+    names = names.class_names
+    assert (names[0], names[9], len(set(names))) == (first, last, 10)
+
+
+def test_class_names_are_as_many_as_classes(digits):
+    parts = ("few", digits.train, digits.validation, digits.test)
+    assert data.LabelledImages(*parts, 10, 17).class_names == tuple("0123456789")
+    with pytest.raises(UsageError, match="2 names, expected one for each of the 10"):
+        data.LabelledImages(*parts, 10, 17, ("a", "b"))
 
 
 def test_default_validation_is_the_first_1024(tmp_path):

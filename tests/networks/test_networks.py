@@ -18,13 +18,13 @@ def test_makers_give_new_networks_of_the_width_asked_for(make):
 
 
 def test_init_std_draws_all_weights_and_biases_anew():
-    net = MLP([400], init_std=0.01)(300)
+    net = MLP([400], init_std=0.01, zero_last=False)(300)
     net.build((None, 200))
     values = [w.numpy() for w in net.weights]
     for value in values:
         np.testing.assert_allclose(value.std(), 0.01, rtol=0.2)
     assert np.abs(values[1][:300] - values[3]).max() > 0.01
-    other = MLP([400], init_std=0.01)(300)
+    other = MLP([400], init_std=0.01, zero_last=False)(300)
     other.build((None, 200))
     assert np.abs(other.weights[0].numpy() - values[0]).max() > 0.01
 

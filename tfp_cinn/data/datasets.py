@@ -11,6 +11,21 @@ DATASETS: tuple[str, ...] = ("digits", "mnist", "fashion_mnist", "kmnist")
 
 _NUM_CLASSES = 10
 _MNIST_SHAPE = (28, 28, 1)
+_CLASS_NAMES = {
+    "fashion_mnist": (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}
 _DIGITS_TEST = 297
 _DIGITS_VALIDATION = 150
 _MNIST_VALIDATION = 1024  # as in the code of arXiv:1907.02392
@@ -82,6 +97,7 @@ def load(
         test=test,
         num_classes=_NUM_CLASSES,
         levels=levels,
+        class_names=_CLASS_NAMES.get(name, ()),
     )
 
 

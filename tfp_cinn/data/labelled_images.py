@@ -35,6 +35,10 @@ class LabelledImages:
         test: the official test set.
         num_classes: how many classes the labels name.
         levels: how many grey levels a pixel can take (256, or 17 for `digits`).
+        class_names: what people call each class; their numbers if none are given.
+
+    Raises:
+        UsageError: a number of class names that is not `num_classes`.
     """
 
     name: str
@@ -43,6 +47,16 @@ class LabelledImages:
     test: Split
     num_classes: int
     levels: int
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        names = tuple(self.class_names) or tuple(str(k) for k in range(self.num_classes))
+        if len(names) != self.num_classes:
+            raise UsageError(
+                f"class_names holds {len(names)} names, expected one for each of the "
+                f"{self.num_classes} classes"
+            )
+        object.__setattr__(self, "class_names", names)  # the dataclass is frozen
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

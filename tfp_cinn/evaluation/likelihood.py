@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from tfp_cinn.errors import UsageError
+from tfp_cinn.evaluation.estimate import Estimate
 from tfp_cinn.model import CINN
 
-__all__ = ["Estimate", "class_accuracy", "nats_per_dim"]
-
-
-class Estimate(NamedTuple):
-    """A mean over examples and its standard error."""
-
-    mean: float
-    standard_error: float
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Estimate:
-        """Mean and standard error of values, one an example."""
-        values = np.asarray(values, np.float64)
-        error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return cls(float(values.mean()), float(error))
-
-    def scaled(self, factor: float) -> Estimate:
-        """The estimate in other units."""
-        return Estimate(self.mean * factor, self.standard_error * abs(factor))
+__all__ = ["class_accuracy", "nats_per_dim"]
 
 
 def nats_per_dim(model: CINN, batches: tf.data.Dataset) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -33,7 +34,10 @@ def draw_samples(
     canvas = np.full((rows, height + 1, columns, width + 1), (levels - 1) / 2)
     canvas[:, :height, :, :width] = grey.transpose(0, 2, 1, 3)
     canvas = canvas.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]
-    figure = Figure(figsize=(0.45 * columns + 0.6, 0.45 * rows + 0.4), layout="constrained")
+    margin = 0.1 * max(len(str(label)) for label in row_labels)
+    figure = Figure(
+        figsize=(0.45 * columns + 0.2 + margin, 0.45 * rows + 0.4), layout="constrained"
+    )
     axes = figure.add_subplot()
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=levels - 1, interpolation="nearest")
     axes.set_yticks(
@@ -51,21 +55,27 @@ def draw_curve(rows: Sequence[Mapping[str, float]], path: str | os.PathLike) -> 
     """Draws bits/dim of training and validation over the epochs.
 
     Args:
-        rows: one an epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`.
+        rows: one an epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`; what is NaN
+            or infinite is left out.
         path: the PNG to write.
     """
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
+    # The first epochs fall steeply; they would flatten all that follows.
+    later = []
     for key, label in (("bits_per_dim", "training (noisy)"), ("val_bits_per_dim", "validation")):
-        points = [(row["epoch"], row[key]) for row in rows if key in row]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label)
+        finite = [(k, row) for k, row in enumerate(rows) if math.isfinite(row.get(key, math.nan))]
+        if finite:
+            axes.plot(
+                *zip(*[(row["epoch"], row[key]) for _, row in finite], strict=True), label=label
+            )
+        later += [row[key] for k, row in finite if k >= len(rows) // 10]
     axes.set_xlabel("epoch")
     axes.set_ylabel("-log p(x | c), bits/dim")
-    # The first epochs fall steeply; they would flatten all that follows.
-    later = [row[k] for row in rows[len(rows) // 10 :] for k in row if k.endswith("bits_per_dim")]
-    margin = 0.05 * (max(later) - min(later)) or 0.1
-    axes.set_ylim(min(later) - margin, max(later) + margin)
+    if later:
+        margin = 0.05 * (max(later) - min(later)) or 0.1
+        axes.set_ylim(min(later) - margin, max(later) + margin)
+    if axes.lines:
+        axes.legend()
     axes.grid(alpha=0.3)
-    axes.legend()
     figure.savefig(path, dpi=150)

@@ -1,52 +1,75 @@
-"""What `bin/evaluate.py` and `bin/sample.py` do with a training run."""
+"""What `bin/evaluate.py` does with a training run."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfp_cinn import data
 from tfp_cinn.errors import UsageError
+from tfp_cinn.evaluation.classifier import is_recognised, train_classifier
+from tfp_cinn.evaluation.diversity import neighbour_distance, pair_distance
+from tfp_cinn.evaluation.estimate import Estimate
+from tfp_cinn.evaluation.facts import field
+from tfp_cinn.evaluation.latents import latent_statistics
 from tfp_cinn.evaluation.likelihood import class_accuracy, nats_per_dim
-from tfp_cinn.evaluation.pictures import draw_samples
+from tfp_cinn.evaluation.report import table
+from tfp_cinn.evaluation.sampling import check_drawing, draw
+from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["evaluate", "sample"]
+__all__ = ["evaluate"]
 
 
 def evaluate(
-    workdir: str | os.PathLike, batch_size: int = 250, idx_dir: str | None = None
+    workdir: str | os.PathLike,
+    batch_size: int = 250,
+    idx_dir: str | None = None,
+    num_samples: int = 100,
+    temperature: float = 1.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Measures the model of a training run on its test data.
+    """Measures the model of a training run on its test data, and its samples beside them.
 
     Prints a table and, as the last line, the same as JSON, which it also writes to
-    `evaluation.json` in the workdir.
+    `evaluation.json` in the workdir. Samples are judged as the grey levels that they show,
+    floor(x) within [0, levels): those are draws of the discrete model
+    P(v | c) = int p(v + u | c) du over u in [0, 1)^D, which compare with real images without the
+    noise that training added to these.
 
     Args:
         workdir: the training run.
         batch_size: images a batch; changes no figure beyond rounding.
         idx_dir: folder of IDX files to read the data from, instead of where training did.
+        num_samples: samples drawn of each class, 2 or more.
+        temperature: factor on the latents of the samples.
+        seed: of the samples and of the classifier that judges them.
 
     Returns:
-        For each quantity its mean over the test set and its standard error.
+        For each quantity of `tfp_cinn.evaluation.report.ROWS` its mean and its standard error, or
+        None where a number is not finite; and beside them `dataset`, `num_test`,
+        `samples_per_class`, `temperature`, `seed`, `non_finite_samples` (how many samples have NaN
+        or infinite pixels) and `cnn_accuracy_samples_by_class`.
 
     Raises:
-        UsageError: if workdir or data don't serve.
+        UsageError: if workdir, data or an argument don't serve.
     """
+    check_drawing(num_samples, temperature, seed)
+    if num_samples < 2:
+        raise UsageError("num_samples: expected 2 or more, as diversity is of pairs, got 1")
     workdir = Workdir(workdir)
+    source = workdir / "config.json"
+    section = field(workdir.config(), "data", dict, source)
     model = workdir.load_model()
-    section = workdir.config()["data"]
     images = data.load(
-        section["name"],
-        idx_dir=idx_dir or section["idx_dir"],
-        data_dir=section["data_dir"],
-        num_validation=section["num_validation"],
+        field(section, "name", str, source),
+        idx_dir=idx_dir or field(section, "idx_dir", str | None, source),
+        data_dir=field(section, "data_dir", str | None, source),
+        num_validation=field(section, "num_validation", int | None, source),
     )
     batches = data.evaluation_batches(images.test, batch_size)
     nats = nats_per_dim(model, batches)
@@ -55,69 +78,54 @@ def evaluate(
         "bits_per_dim": nats.scaled(1 / math.log(2)),
         "class_accuracy": class_accuracy(model, batches, images.num_classes),
     }
-    print(f"{workdir}: {len(images.test.labels)} test images of {images.name}")
-    for name, figure in figures.items():
-        print(f"  {name:16} {figure.mean:8.4f} +- {figure.standard_error:.4f}")
+    latents = latent_statistics(model, batches)
+    figures |= {f"latent_{name}": figure for name, figure in latents._asdict().items()}
+    samples, non_finite = _sampled_split(model, images, num_samples, temperature, seed)
+    classifier = train_classifier(images, seed)
+    recognised = is_recognised(classifier, samples)
+    figures |= {
+        "cnn_accuracy_real": Estimate.of(is_recognised(classifier, images.test)),
+        "cnn_accuracy_samples": Estimate.over_classes(recognised, samples.labels),
+        "pair_distance_real": pair_distance(images.test),
+        "pair_distance_samples": pair_distance(samples),
+        "neighbour_distance_real": neighbour_distance(images.test, images.train),
+        "neighbour_distance_samples": neighbour_distance(samples, images.train),
+    }
+    figures["diversity_ratio"] = figures["pair_distance_samples"].over(
+        figures["pair_distance_real"]
+    )
     result = {
         "dataset": images.name,
         "num_test": len(images.test.labels),
-        **{name: figure._asdict() for name, figure in figures.items()},
+        "samples_per_class": num_samples,
+        "temperature": temperature,
+        "seed": seed,
+        "non_finite_samples": non_finite,
+        **{name: figure.as_json() for name, figure in figures.items()},
+        "cnn_accuracy_samples_by_class": dict(
+            zip(images.class_names, recognised.reshape(-1, num_samples).mean(axis=1), strict=True)
+        ),
     }
+    line = json.dumps(result, allow_nan=False)
+    print(
+        f"{workdir}: {len(images.test.labels)} test images of {images.name}, {num_samples} samples "
+        f"a class at temperature {temperature:g}, means with their standard errors"
+    )
+    print(table(figures))
+    if non_finite:
+        print(f"  {non_finite} samples have NaN or infinite pixels; they count as black or white")
+    print(line)
     with workdir.writing("evaluation.json") as scratch:
-        scratch.write_text(json.dumps(result) + "\n")
-    print(json.dumps(result))
+        scratch.write_text(line + "\n")
     return result
 
 
-def sample(
-    workdir: str | os.PathLike,
-    cond: Sequence[str | int] | None = None,
-    num_samples: int = 12,
-    temperature: float = 1.0,
-    seed: int = 0,
-    output: str | os.PathLike | None = None,
-) -> pathlib.Path:
-    """Draws samples of a training run's model as a grid, a row for each condition.
-
-    Args:
-        workdir: the training run.
-        cond: class labels; all classes if None.
-        num_samples: samples of each.
-        temperature: factor on the latents.
-        seed: the same seed draws the same samples.
-        output: the PNG to write; `samples.png` in the workdir if None.
-
-    Returns:
-        The picture's path, which is printed as well.
-
-    Raises:
-        UsageError: if workdir, label, temperature or output don't serve.
-    """
-    workdir = Workdir(workdir)
-    facts = workdir.dataset()
-    labels = _labels(cond, facts["num_classes"])
-    output = pathlib.Path(output) if output else workdir / "samples.png"
-    if output.suffix != ".png" or not output.parent.is_dir():
-        raise UsageError(f"{output}: expected the name of a .png file in a folder that exists")
-    model = workdir.load_model()
-    images = model.distribution.sample(
-        labels, sample_shape=num_samples, seed=seed, temperature=temperature
-    )
-    try:
-        title = f"{facts['name']}, temperature {temperature:g}"
-        draw_samples(np.swapaxes(images.numpy(), 0, 1), facts["levels"], output, labels, title)
-    except OSError as error:
-        raise UsageError(f"{output}: can't be written ({error.strerror})") from None
-    print(output)
-    return output
-
-
-def _labels(cond: Sequence[str | int] | None, num_classes: int) -> np.ndarray:
-    if cond is None:
-        return np.arange(num_classes)
-    try:
-        return np.array([int(label) for label in cond], np.int32)
-    except ValueError:
-        raise UsageError(
-            f"cond: expected class labels 0 to {num_classes - 1}, got {','.join(map(str, cond))!r}"
-        ) from None
+def _sampled_split(
+    model: CINN, images: data.LabelledImages, num_samples: int, temperature: float, seed: int
+) -> tuple[data.Split, int]:
+    """Samples of every class as images of grey levels, and how many of them were not finite."""
+    classes = np.arange(images.num_classes, dtype=np.int32)
+    x = draw(model, classes, num_samples, temperature, seed).reshape(-1, *images.image_shape)
+    non_finite = np.count_nonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
+    levels = np.clip(np.floor(np.nan_to_num(x)), 0, images.levels - 1)
+    return data.Split(levels.astype(np.uint8), np.repeat(classes, num_samples)), int(non_finite)

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from tfp_cinn.evaluation import draw_samples
+from tfp_cinn.evaluation import draw, draw_samples
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
@@ -26,9 +26,7 @@ def draw_class_samples(model: CINN, workdir: Workdir, num_samples: int = 10) -> 
     """
     facts = workdir.dataset()
     labels = np.arange(facts["num_classes"])
-    images = model.distribution.sample(labels, sample_shape=num_samples, seed=0)
+    images = draw(model, labels, num_samples, temperature=1.0, seed=0)
     with workdir.writing("samples.png") as scratch:
-        draw_samples(
-            np.swapaxes(images.numpy(), 0, 1), facts["levels"], scratch, facts["class_names"]
-        )
+        draw_samples(images, facts["levels"], scratch, facts["class_names"])
     return workdir / "samples.png"

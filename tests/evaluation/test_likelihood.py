@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling, Standardize
-from tfp_cinn.evaluation import Estimate, class_accuracy, draw_curve, draw_samples, nats_per_dim
+from tfp_cinn.evaluation import class_accuracy, nats_per_dim
 from tfp_cinn.networks import MLP, OneHot
 
 
@@ -43,28 +43,3 @@ def test_class_accuracy_needs_labels():
     model = CINN(GlowCoupling(MLP([4])), (2,), cond_shape=(3,))
     with pytest.raises(UsageError, match="class labels"):
         class_accuracy(model, None, 3)
-
-
-def test_estimate():
-    estimate = Estimate.of([1.0, 3.0])
-    assert estimate == (2.0, 1.0)
-    assert estimate.scaled(-2) == (-4.0, 2.0)
-
-
-def test_samples_are_drawn_in_rows_with_their_grey_levels(tmp_path):
-    from matplotlib import image
-
-    images = np.zeros((2, 3, 8, 8, 1)) + 0.5
-    images[1] = 16.5
-    draw_samples(images, 17, tmp_path / "s.png", ["a", "b"])
-    picture = image.imread(tmp_path / "s.png")[..., 0]
-    height, width = picture.shape
-    assert picture[height // 4, width // 2] < 0.05  # away from the borders between images
-    assert picture[3 * height // 4, int(width * 0.6)] > 0.95
-
-
-def test_curve_is_drawn_with_and_without_validation(tmp_path):
-    rows = [{"epoch": k, "bits_per_dim": 5.0 / k} for k in range(1, 9)]
-    draw_curve(rows, tmp_path / "a.png")
-    draw_curve([r | {"val_bits_per_dim": 1.0} for r in rows[:1]], tmp_path / "b.png")
-    assert (tmp_path / "a.png").read_bytes()[:4] == (tmp_path / "b.png").read_bytes()[:4]
