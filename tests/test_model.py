@@ -214,6 +214,7 @@ def test_non_finite_data_stops_training_and_changes_no_weight(data, value, run_e
     assert "\n" not in str(caught.value)
     for now, then in zip(model.get_weights(), seen[-1], strict=True):
         np.testing.assert_array_equal(now, then)
+    assert int(model.optimizer.iterations.numpy()) == 1
     # and the model can go on
     x[64 + 5] = 3.0
     model.fit(dataset((x, labels)), verbose=0)

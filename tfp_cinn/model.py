@@ -96,7 +96,7 @@ class CINN(keras.Model):
         self._loss_metric = keras.metrics.Mean(name="loss")
         self._nats_metric = keras.metrics.Mean(name="nats_per_dim")
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._failure: NonFiniteError | None = None
+        self._failure: tuple[int, str] | None = None
         self.built = True
 
     @property
@@ -163,7 +163,8 @@ class CINN(keras.Model):
         except (tf.errors.OpError, NonFiniteError):
             if self._failure is None:
                 raise
-            raise NonFiniteError(f"{where}: {self._failure}") from None
+            step, reason = self._failure
+            raise NonFiniteError(f"{where.of(step)}: {reason}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of maximum likelihood training."""
@@ -231,17 +232,19 @@ class CINN(keras.Model):
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
 
-        def diagnose(x, *parts):
+        def diagnose(step, x, *parts):
             cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
             try:
                 reason = first_non_finite(self._distribution, x, cond_eager)
             except UsageError as error:  # such as a label out of range, found only in eager mode
                 reason = str(error)
-            self._failure = NonFiniteError(reason)
-            raise self._failure
+            self._failure = int(step), reason
+            raise NonFiniteError(reason)
 
         def stop():
-            tf.py_function(diagnose, [x, *parts], [])
+            # Reading the counter here makes TensorFlow wait with counting this step as well.
+            step = tf.identity(self.optimizer.iterations.value)
+            tf.py_function(diagnose, [step, x, *parts], [])
             return tf.constant(False)
 
         return tf.cond(tf.math.is_finite(loss), lambda: tf.constant(True), stop)
@@ -288,13 +291,12 @@ class _Position(keras.callbacks.Callback):
         self._epoch = self._steps_before = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._steps_before = epoch, self._steps()
+        self._epoch = epoch
+        self._steps_before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
 
-    def __str__(self):
-        return f"epoch {self._epoch + 1}, batch {self._steps() - self._steps_before + 1}"
-
-    def _steps(self):
-        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+    def of(self, step: int) -> str:
+        """Epoch and batch, counted from 1, of a step counted from 0 over the whole training."""
+        return f"epoch {self._epoch + 1}, batch {step - self._steps_before + 1}"
 
 
 def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:

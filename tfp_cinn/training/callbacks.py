@@ -43,7 +43,7 @@ class Progress(keras.callbacks.Callback):
         """Moves the bar."""
         self._bar.update()
         if logs and not self._bar.disable:
-            self._bar.set_postfix_str(f"{logs['nats_per_dim']:.4f} nats/dim", refresh=False)
+            self._bar.set_postfix_str(_likelihood(logs, ""), refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
         """Prints the epoch's line."""

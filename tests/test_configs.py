@@ -1,0 +1,52 @@
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+from tfp_cinn import architectures, data
+from tfp_cinn.training import default_config
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+
+DENSE = 402 * 512 + 512, 512 * 784 + 784, 512 * 512 + 512  # first, last, and inner layers
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def fields(config):
+    return {section: set(config[section]) for section in config}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_has_the_fields_of_the_default_and_a_known_data_set(path):
+    config = load(path)
+    assert fields(config) == fields(default_config())
+    assert config.data.name in data.DATASETS
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("mnist_minimal", 20 * 2 * (DENSE[0] + DENSE[1])),
+        ("mnist_paper", 24 * 2 * (DENSE[0] + 2 * DENSE[2] + DENSE[1])),
+    ],
+)
+def test_the_published_configs_build_the_published_networks(name, parameters):
+    (path,) = (p for p in CONFIGS if p.stem == name)
+    config = load(path)
+    split = data.Split(np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int32))
+    mnist = data.LabelledImages("mnist", split, split, split, 10, 256)
+    model = architectures.build(data=mnist, **config.model.to_dict())
+    assert model.count_params() == parameters
+    first, last = (model.flow_layers[0].weights[k].numpy() for k in (0, -2))
+    np.testing.assert_allclose(first.std(), config.model.init_std, rtol=0.05)
+    assert (np.abs(last).max() == 0) == (name == "mnist_paper")
+    # Black pixels are where the reference puts them: (0 - mean) / std in units of 255.
+    z = (0.5 - config.model.mean) / config.model.std
+    np.testing.assert_allclose(z, {"mnist_minimal": -0.128 / 0.305, "mnist_paper": 0.0}[name])
