@@ -169,9 +169,7 @@ class CINN(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of maximum likelihood training."""
         with tf.GradientTape() as tape:
-            log_prob = self(data, training=True)
-            nats = -tf.reduce_mean(log_prob) / self.dimensions
-            loss = nats + self._other_losses()
+            loss, nats, batch_size = self._batch_losses(data, training=True)
             # Keras's optimizers add up the gradients of all replicas.
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
@@ -180,13 +178,17 @@ class CINN(keras.Model):
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._report(loss, nats, tf.shape(log_prob)[0])
+        return self._report(loss, nats, batch_size)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and likelihoods of one batch."""
-        log_prob = self(data, training=False)
+        return self._report(*self._batch_losses(data, training=False))
+
+    def _batch_losses(self, data, training):
+        """Loss, nats/dim and number of examples of one batch."""
+        log_prob = self(data, training=training)
         nats = -tf.reduce_mean(log_prob) / self.dimensions
-        return self._report(nats + self._other_losses(), nats, tf.shape(log_prob)[0])
+        return nats + self._other_losses(), nats, tf.shape(log_prob)[0]
 
     def _unpack(self, inputs):
         """Takes `(x, cond)` apart; Keras may add None for sample weights."""
