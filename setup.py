@@ -37,7 +37,10 @@ setup(
         "tqdm>=4.67",
     ],
     extras_require={
+        # Exporting a model, and asking a server for its answers.
+        "serving": ["tensorflow-serving-api>=2.21,<3"],
         "test": [
+            "tfp-cinn[serving]",
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",

@@ -202,11 +202,13 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
     def _forward(self, z, features):
         z = self._as_float(z)
-        return _nan_rows(self.bijector, self.bijector.forward_and_log_det(z, features), features)
+        result = self.bijector.forward_and_log_det(z, features)
+        return _nan_rows(self.bijector, result, z, len(self.bijector.latent_shape), features)
 
     def _inverse(self, x, features):
         x = self._as_float(x)
-        return _nan_rows(self.bijector, self.bijector.inverse_and_log_det(x, features), features)
+        result = self.bijector.inverse_and_log_det(x, features)
+        return _nan_rows(self.bijector, result, x, len(self.bijector.event_shape), features)
 
     def _as_float(self, x):
         """Casts floats, such as NumPy's float64, to the base distribution's dtype."""
@@ -233,38 +235,46 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         shape = tf.concat([sample_shape, tf.convert_to_tensor(batch.value, tf.int32)], axis=0)
         static = tf.get_static_value(shape)
         z = self.distribution.sample(shape if static is None else static, seed=stateless_seed(seed))
-        return z * self._scale(temperature, z), self._features(tensors, batch)
-
-    def _scale(self, temperature, z):
-        temperature = tf.convert_to_tensor(temperature, z.dtype)
-        value = tf.get_static_value(temperature)
-        if value is not None and not np.all((value >= 0) & np.isfinite(value)):
-            raise UsageError(f"temperature: expected a finite number, 0 or more, got {value}")
-        if value is None:  # in a graph it can't raise
-            temperature = tf.where(temperature >= 0, temperature, np.nan)
         event_ndims = tf.TensorShape(self.distribution.event_shape).rank
-        return tf.reshape(
-            temperature, tf.concat([tf.shape(temperature), [1] * event_ndims], axis=0)
-        )
+        return scaled(z, temperature, event_ndims), self._features(tensors, batch)
 
 
-def _nan_rows(bijector: ConditionalBijector, result: Any, features: Any) -> Any:
-    """Makes the rows of an output and its log-det NaN whose features aren't finite.
+def scaled(z: tf.Tensor, temperature: Any, event_ndims: int) -> tf.Tensor:
+    """Latents times a temperature; NaN where a graph is given one that is negative or not finite.
 
-    TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0 on a CPU, by which a bad condition
-    would give good-looking samples.
+    Args:
+        z: latents, `[*batch, *event]`.
+        temperature: a number, or a tensor that broadcasts against `[*batch]`.
+        event_ndims: number of event dimensions of z.
+
+    Raises:
+        UsageError: if the temperature's value is known and negative or not finite.
     """
-    if bijector.cond_shape is None:
-        return result
+    temperature = tf.convert_to_tensor(temperature, z.dtype)
+    value = tf.get_static_value(temperature)
+    if value is not None and not np.all((value >= 0) & np.isfinite(value)):
+        raise UsageError(f"temperature: expected a finite number, 0 or more, got {value}")
+    if value is None:  # in a graph it can't raise
+        good = (temperature >= 0) & tf.math.is_finite(temperature)
+        temperature = tf.where(good, temperature, np.nan)
+    return z * tf.reshape(
+        temperature, tf.concat([tf.shape(temperature), [1] * event_ndims], axis=0)
+    )
+
+
+def _nan_rows(bijector, result, argument, event_ndims, features):
+    """Makes the rows of an output and its log-det NaN whose argument or features aren't finite.
+
+    TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0 on a CPU, by which a bad row would
+    give a good-looking output.
+    """
     output, log_det = result
-    parts = condition_parts("features", features, bijector.cond_shape)
-    bad = tf.add_n(
-        [
-            tf.reduce_sum(
-                tf.stop_gradient(tf.cast(f, output.dtype)) * 0, axis=list(range(n, f.shape.rank))
-            )
-            for f, n in parts.values()
-        ]
+    rows = [(argument, argument.shape.rank - event_ndims)]
+    if bijector.cond_shape is not None:
+        rows += condition_parts("features", features, bijector.cond_shape).values()
+    bad = sum(
+        tf.reduce_sum(tf.stop_gradient(tf.cast(t, output.dtype)) * 0, axis=range(n, t.shape.rank))
+        for t, n in rows
     )
     event = tf.ones([output.shape.rank - log_det.shape.rank], tf.int32)
     return output + tf.reshape(bad, tf.concat([tf.shape(bad), event], 0)), log_det + bad
@@ -337,4 +347,4 @@ class _Bound(ConditionalBijector):
 
     def _one_pass(self, argument, value, cond, event_ndims):
         result = self._bijector._one_pass(argument, value, self._features, event_ndims)
-        return _nan_rows(self._bijector, result, self._features)
+        return _nan_rows(self._bijector, result, value, event_ndims, self._features)

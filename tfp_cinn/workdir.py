@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ from tfp_cinn.data import LabelledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN, load_model
 
-__all__ = ["Workdir"]
+__all__ = ["Workdir", "sha256"]
 
 # Where data are read from may change between runs, what they are may not.
 _PATHS = {"data.idx_dir", "data.data_dir"}
@@ -86,17 +87,26 @@ class Workdir:
         """Returns what `describe` wrote."""
         return self._read("dataset.json")
 
+    def evaluation(self) -> dict[str, Any]:
+        """Returns what `bin/evaluate.py` measured, nothing if it didn't run."""
+        return self._read("evaluation.json") if (self.path / "evaluation.json").exists() else {}
+
+    def model_sha256(self) -> str:
+        """Returns what tells the trained model from any other.
+
+        Raises:
+            UsageError: if there is none.
+        """
+        self._check_has_model()
+        return sha256(self.model_path)
+
     def load_model(self) -> CINN:
         """Loads the trained model.
 
         Raises:
             UsageError: if there is none.
         """
-        self._check_is_run()
-        if not self.model_path.exists():
-            raise UsageError(
-                f"{self.path}: has no model.keras yet; wait for its training's first checkpoint"
-            )
+        self._check_has_model()
         return load_model(self.model_path)
 
     @contextlib.contextmanager
@@ -131,6 +141,13 @@ class Workdir:
             what = "not the workdir of a training run" if self.path.exists() else "no such workdir"
             raise UsageError(f"{self.path}: {what}; train one first with bin/train.py")
 
+    def _check_has_model(self) -> None:
+        self._check_is_run()
+        if not self.model_path.exists():
+            raise UsageError(
+                f"{self.path}: has no model.keras yet; wait for its training's first checkpoint"
+            )
+
     def _check_same(self, config: Mapping[str, Any]) -> None:
         old, new = _flat(self.config()), _flat(config)
         differing = [
@@ -155,6 +172,15 @@ class Workdir:
         if not isinstance(content, dict):
             raise UsageError(f"{self.path / name}: expected a JSON object")
         return content
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -51,9 +51,10 @@ def evaluate(
 
     Returns:
         For each quantity of `tfp_cinn.evaluation.report.ROWS` its mean and its standard error, or
-        None where a number is not finite; and beside them `dataset`, `num_test`,
-        `samples_per_class`, `temperature`, `seed`, `non_finite_samples` (how many samples have NaN
-        or infinite pixels) and `cnn_accuracy_samples_by_class`.
+        None where a number is not finite; and beside them `dataset`, `model_sha256` (of the file
+        that was measured), `num_test`, `samples_per_class`, `temperature`, `seed`,
+        `non_finite_samples` (how many samples have NaN or infinite pixels) and
+        `cnn_accuracy_samples_by_class`.
 
     Raises:
         UsageError: if workdir, data or an argument don't serve.
@@ -96,6 +97,7 @@ def evaluate(
     )
     result = {
         "dataset": images.name,
+        "model_sha256": workdir.model_sha256(),
         "num_test": len(images.test.labels),
         "samples_per_class": num_samples,
         "temperature": temperature,

@@ -1,0 +1,40 @@
+"""Exports a trained flow as a version that TensorFlow Serving can load.
+
+python bin/export.py --workdir=runs/digits --output=models/digits
+"""
+
+from absl import flags
+
+from tfp_cinn import app, export
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder of the model's versions, MODELS/NAME; NAME is served.", required=True
+)
+_VERSION = flags.DEFINE_integer(
+    "version", None, "The version to write; the one after the highest there if not given."
+)
+_BATCH_SIZES = flags.DEFINE_list(
+    "batch_sizes", [str(n) for n in export.BATCH_SIZES], "Rows a server may batch, increasing."
+)
+_XLA = flags.DEFINE_bool(
+    "xla", False, "Compile with XLA; a server needs --xla_cpu_compilation_enabled or its like."
+)
+_SERVER_CONFIG = flags.DEFINE_string(
+    "server_config", None, "Folder to write a compose file and TensorFlow Serving's configs to."
+)
+
+
+def main(_):
+    export.export_run(
+        _WORKDIR.value,
+        _OUTPUT.value,
+        version=_VERSION.value,
+        batch_sizes=_BATCH_SIZES.value,
+        xla=_XLA.value,
+        config_folder=_SERVER_CONFIG.value,
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,147 @@
+"""Configuration files for TensorFlow Serving."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from tfp_cinn.errors import UsageError
+from tfp_cinn.workdir import Workdir
+
+__all__ = ["batching_parameters", "check_server_config", "server_config", "write_server_config"]
+
+_FLAGS = (
+    "model_config_file=/config/models.config",
+    "model_config_file_poll_wait_seconds=60",
+    "file_system_poll_wait_seconds=10",
+    "monitoring_config_file=/config/monitoring.config",
+    "enable_batching=true",
+    "enable_per_model_batching_parameters=true",
+    "batching_parameters_file=/config/batching.config",
+)
+
+
+def batching_parameters(batch_sizes: Sequence[int]) -> str:
+    """A version's own BatchingParameters, for `--enable_per_model_batching_parameters`.
+
+    Args:
+        batch_sizes: how many rows a batch may have; the server pads up to the next of them.
+    """
+    sizes = "".join(f"allowed_batch_sizes: {n}\n" for n in batch_sizes)
+    return f"""\
+# Read by a server started with --enable_batching --enable_per_model_batching_parameters.
+max_batch_size {{ value: {batch_sizes[-1]} }}
+{sizes}\
+# How long a row waits for others to share its batch.
+batch_timeout_micros {{ value: 2000 }}
+# Beyond these the server answers UNAVAILABLE, and clients try again.
+max_enqueued_batches {{ value: 100 }}
+"""
+
+
+def server_config(folder: pathlib.Path, models: pathlib.Path, xla: bool) -> dict[str, str]:
+    """The files that start a server for a model: their content by their name.
+
+    Args:
+        folder: where they will be.
+        models: folder of the model's versions.
+        xla: whether the model is compiled by XLA.
+    """
+    name = models.name
+    # A port that anyone can reach would serve anyone: the compose file binds this machine's own.
+    return {
+        "compose.yaml": f"""\
+# docker compose --profile cpu up     or     --profile gpu up
+# TF_SERVING_TAG names a version, such as 2.19.1; MODELS is the folder above the models.
+x-server: &server
+  volumes:
+    - ${{MODELS:-{os.path.relpath(models.parent, folder)}}}:/models:ro
+    - .:/config:ro
+  ports:
+    - "127.0.0.1:8500:8500"  # gRPC
+    - "127.0.0.1:8501:8501"  # REST, and metrics for Prometheus
+  restart: unless-stopped
+
+services:
+  cpu:
+    <<: *server
+    profiles: [cpu]
+    image: tensorflow/serving:${{TF_SERVING_TAG:-latest}}
+    command:
+{_command("cpu", xla)}
+
+  gpu:
+    <<: *server
+    profiles: [gpu]
+    image: tensorflow/serving:${{TF_SERVING_TAG:-latest}}-gpu
+    command:
+{_command("gpu", xla)}
+    environment:
+      # Otherwise the server takes all of the GPU's memory at once.
+      TF_FORCE_GPU_ALLOW_GROWTH: "true"
+    deploy:
+      resources:
+        reservations:
+          devices:
+            - driver: nvidia
+              count: 1
+              capabilities: [gpu]
+""",
+        "models.config": f"""\
+# tensorflow.serving.ModelServerConfig. The newest version is served; see docs/serving.md for others.
+model_config_list {{
+  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+    model_version_policy {{ latest {{ num_versions: 1 }} }}
+  }}
+}}
+""",
+        "batching.config": """\
+# tensorflow.serving.BatchingParameters, what all models share. Sizes and waiting times stand in each
+# version's own batching_params.pbtxt.
+# Batches that run at once: the number of cores on a CPU; 2 keep a GPU busy.
+num_batch_threads { value: 2 }
+""",
+        "monitoring.config": """\
+# tensorflow.serving.MonitoringConfig
+prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
+""",
+    }
+
+
+def _command(kind: str, xla: bool) -> str:
+    flags = [*_FLAGS, f"xla_{kind}_compilation_enabled=true"] if xla else _FLAGS
+    return "\n".join(f"      - --{flag}" for flag in flags)
+
+
+def check_server_config(folder: pathlib.Path, files: Mapping[str, str]) -> None:
+    """Makes sure that writing the files would lose nothing.
+
+    Raises:
+        UsageError: if one is there with another content.
+    """
+    for name, text in files.items():
+        place = folder / name
+        if place.exists() and (not place.is_file() or place.read_text() != text):
+            raise UsageError(
+                f"{place}: is there with another content and is kept; take it away, or give "
+                "another folder"
+            )
+
+
+def write_server_config(folder: pathlib.Path, files: Mapping[str, str]) -> None:
+    """Writes the files of `server_config`.
+
+    Raises:
+        UsageError: if they can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: can't be made ({error.strerror})") from None
+    for name, text in files.items():
+        with Workdir(folder).writing(name) as scratch:
+            scratch.write_text(text)

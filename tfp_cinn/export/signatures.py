@@ -1,0 +1,166 @@
+"""What an exported model answers: its signatures, each a function of tensors with a batch of rows.
+
+Dimension 0 of every input and output is the batch, of any size. A row of the output depends on the
+same row of the inputs alone, up to the rounding of matrix products, whose order of addition changes
+with the batch size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_cinn.bijectors.shapes import Shape
+from tfp_cinn.distribution import scaled
+from tfp_cinn.model import CINN
+
+__all__ = ["Feature", "Signature", "noise", "signatures"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One input or output of a signature.
+
+    Attributes:
+        name: as the server's clients know it.
+        dtype: TensorFlow's name of its type.
+        shape: of one row.
+        meaning: what it is, and in which unit.
+    """
+
+    name: str
+    dtype: str
+    shape: Shape
+    meaning: str
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """The tensor of a batch of any size."""
+        return tf.TensorSpec([None, *self.shape], self.dtype, self.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One thing that an exported model can be asked for.
+
+    Attributes:
+        name: as the server's clients know it.
+        meaning: what it computes.
+        inputs: what it takes.
+        output: what it gives.
+        function: of tensors, one for each input, in their order.
+    """
+
+    name: str
+    meaning: str
+    inputs: tuple[Feature, ...]
+    output: Feature
+    function: Callable[..., tf.Tensor]
+
+    @property
+    def specs(self) -> list[tf.TensorSpec]:
+        """The tensors that `function` takes."""
+        return [feature.spec for feature in self.inputs]
+
+    def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The output under its name, as TensorFlow wants it of a SavedModel's function."""
+        return {self.output.name: self.function(*inputs)}
+
+
+def signatures(model: CINN, card: str, x_meaning: str, cond_meaning: str) -> list[Signature]:
+    """The signatures of a model; the first is what a server answers by default.
+
+    A row of which something is no valid number (a label out of range, a NaN in x, z or the
+    condition, a temperature that is negative or not finite) becomes NaN throughout, in `sample`,
+    `log_prob`, `encode` and `decode`, and harms no other row.
+
+    Args:
+        model: the model.
+        card: a text that the signature `card` gives, so that clients learn what is served.
+        x_meaning: what x is, in which unit.
+        cond_meaning: what the condition is.
+    """
+    dist = model.distribution
+    dtype = dist.dtype.name
+    latent_shape = model.bijector.latent_shape
+    cond, pack = _condition(model, cond_meaning)
+    x = Feature("x", dtype, model.event_shape, x_meaning)
+    z = Feature("z", dtype, latent_shape, "latents, N(0, I)")
+    seed = Feature("seed", "int32", (2,), "any two integers; the same give the same x")
+    temperature = Feature("temperature", dtype, (), "factor on the latents, 0 or more; 1 for p")
+
+    def sample(*inputs):
+        *parts, seeds, temperatures = inputs
+        latents = scaled(noise(seeds, latent_shape, dtype), temperatures, len(latent_shape))
+        return dist.decode(latents, pack(parts))
+
+    return [
+        Signature("sample", "draws x from p(x | cond)", (*cond, seed, temperature), x, sample),
+        Signature(
+            "log_prob",
+            "log p(x | cond)",
+            (x, *cond),
+            Feature("log_prob", dtype, (), "nats, of a density in the units of x"),
+            lambda x, *parts: dist.log_prob(x, pack(parts)),
+        ),
+        Signature(
+            "encode",
+            "z = f^-1(x; cond)",
+            (x, *cond),
+            z,
+            lambda x, *parts: dist.encode(x, pack(parts)),
+        ),
+        Signature(
+            "decode",
+            "x = f(z; cond)",
+            (z, *cond),
+            x,
+            lambda z, *parts: dist.decode(z, pack(parts)),
+        ),
+        Signature(
+            "card",
+            "describes the model",
+            (Feature("row", "int32", (), "any integer, one for each copy"),),
+            Feature("card", "string", (), "the content of model_card.json"),
+            lambda row: tf.fill(tf.shape(row), card),
+        ),
+    ]
+
+
+def noise(seeds: tf.Tensor, shape: Shape, dtype: str) -> tf.Tensor:
+    """Standard normal noise, `[N, *shape]`, each row from its own seed.
+
+    One operation with one seed would be faster, but would give a row other noise whenever it
+    shares a batch with other rows.
+
+    Args:
+        seeds: int32 `[N, 2]`.
+        shape: of one row.
+        dtype: of the noise.
+    """
+    return tf.map_fn(
+        # The algorithm is named, as the default one differs between devices.
+        lambda seed: tf.random.stateless_normal(shape, seed, dtype=dtype, alg="philox"),
+        seeds,
+        fn_output_signature=tf.TensorSpec(shape, dtype),
+    )
+
+
+def _condition(model: CINN, meaning: str) -> tuple[list[Feature], Callable]:
+    """The inputs for the condition, and what makes the condition of their tensors."""
+    shape = model.cond_shape
+    if shape is None:
+        return [], lambda parts: None
+    if isinstance(shape, dict):
+        keys = list(shape)
+        features = [_part(f"cond_{key}", shape[key], model, f"{meaning}, {key}") for key in keys]
+        return features, lambda parts: dict(zip(keys, parts, strict=True))
+    return [_part("cond", shape, model, meaning)], lambda parts: parts[0]
+
+
+def _part(name: str, shape: Shape, model: CINN, meaning: str) -> Feature:
+    dtype = model.distribution.dtype.name if shape else np.dtype(np.int32).name
+    return Feature(name, dtype, tuple(shape), meaning)

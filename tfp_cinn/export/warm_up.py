@@ -1,0 +1,103 @@
+"""Warm-up records: requests that a server answers before it serves, with the answers expected."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_cinn.errors import UsageError
+from tfp_cinn.export.session import WARM_UP
+from tfp_cinn.export.signatures import Feature, Signature
+
+__all__ = ["write_warm_up"]
+
+
+def write_warm_up(
+    path: pathlib.Path,
+    name: str,
+    functions: Mapping[str, tuple[Signature, Callable]],
+    batch_sizes: Sequence[int],
+    num_classes: int,
+) -> None:
+    """Writes a record for each signature and batch size into a model's folder.
+
+    Without such records a server loads a model whose weights are missing, and fails at every
+    request; with them it refuses to serve it (and the first requests are not slower than the rest).
+    Servers look at the requests alone; the answers are for `session.replay`.
+
+    Args:
+        path: the model's folder.
+        name: the name it is served by.
+        functions: for each signature as served itself and its traced function, `sample` first.
+        batch_sizes: numbers of rows.
+        num_classes: labels are drawn below it.
+
+    Raises:
+        UsageError: if the model gives NaN or infinities, or tensorflow-serving-api is missing.
+    """
+    try:
+        from tensorflow_serving.apis import prediction_log_pb2
+    except ImportError:
+        raise UsageError(
+            "export needs the package tensorflow-serving-api; pip install 'tfp-cinn[serving]'"
+        ) from None
+
+    file = path / WARM_UP
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for rows in batch_sizes:
+            values = _inputs(functions["sample"], rows, num_classes)
+            for served_as, (signature, function) in functions.items():
+                record = prediction_log_pb2.PredictionLog()
+                request = record.predict_log.request
+                request.model_spec.name = name
+                request.model_spec.signature_name = served_as
+                inputs = [_value(feature, values, rows) for feature in signature.inputs]
+                for feature, value in zip(signature.inputs, inputs, strict=True):
+                    request.inputs[feature.name].CopyFrom(_proto(value))
+                for key, value in function(*map(tf.constant, inputs)).items():
+                    value = value.numpy()
+                    if value.dtype != object and not np.isfinite(value).all():
+                        raise UsageError(
+                            f"{signature.name}: the model gives NaN or infinite values for "
+                            "ordinary inputs; train it further, or with a smaller learning rate"
+                        )
+                    record.predict_log.response.outputs[key].CopyFrom(_proto(value))
+                writer.write(record.SerializeToString())
+
+
+def _inputs(
+    sample: tuple[Signature, Callable], rows: int, num_classes: int
+) -> dict[str, np.ndarray]:
+    """Values by name for `sample`, and the x that it draws of them."""
+    signature, function = sample
+    rng = np.random.RandomState(rows)
+    values = {"temperature": np.ones(rows, signature.output.dtype)}
+    values["seed"] = rng.randint(0, 2**31 - 1, (rows, 2)).astype(np.int32)
+    for feature in signature.inputs:
+        if feature.name not in values:
+            shape = (rows, *feature.shape)
+            values[feature.name] = (
+                rng.standard_normal(shape) if feature.shape else rng.randint(0, num_classes, shape)
+            ).astype(feature.dtype)
+    drawn = function(*(tf.constant(values[feature.name]) for feature in signature.inputs))
+    return values | {name: x.numpy() for name, x in drawn.items()}
+
+
+def _value(feature: Feature, values: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+    if feature.name in values:
+        return values[feature.name]
+    noise = np.random.RandomState(rows + 1).standard_normal((rows, *feature.shape))
+    return noise.astype(feature.dtype)
+
+
+def _proto(value: np.ndarray) -> tf.compat.v1.TensorProto:
+    """As `tf.make_tensor_proto`, but numbers always as bytes, which take the least room."""
+    proto = tf.make_tensor_proto(value)
+    if value.dtype != object:
+        proto = type(proto)(dtype=proto.dtype, tensor_shape=proto.tensor_shape)
+        proto.tensor_content = value.tobytes()
+    return proto
