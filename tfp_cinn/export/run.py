@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -205,6 +204,6 @@ def _check_weights(model: CINN) -> None:
         bad = np.count_nonzero(~np.isfinite(keras.ops.convert_to_numpy(weight)))
         if bad:
             raise UsageError(
-                f"the model can't be exported: {bad} of {weight.value.shape.num_elements()} values of its "
-                f"weight {weight.path} are NaN or infinite; train it again"
+                f"the model can't be exported: {bad} values of its weight {weight.path} are NaN or "
+                "infinite; train it again"
             )

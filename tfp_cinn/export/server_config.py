@@ -89,7 +89,7 @@ services:
               capabilities: [gpu]
 """,
         "models.config": f"""\
-# tensorflow.serving.ModelServerConfig. The newest version is served; see docs/serving.md for others.
+# tensorflow.serving.ModelServerConfig. It serves the newest version; docs/serving.md has others.
 model_config_list {{
   config {{
     name: "{name}"
@@ -100,8 +100,8 @@ model_config_list {{
 }}
 """,
         "batching.config": """\
-# tensorflow.serving.BatchingParameters, what all models share. Sizes and waiting times stand in each
-# version's own batching_params.pbtxt.
+# tensorflow.serving.BatchingParameters, what all models share. Sizes and waiting times stand in
+# each version's own batching_params.pbtxt.
 # Batches that run at once: the number of cores on a CPU; 2 keep a GPU busy.
 num_batch_threads { value: 2 }
 """,
