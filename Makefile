@@ -1,8 +1,10 @@
-# Two commands: `make demo` trains, evaluates and draws; `make test` checks everything.
+# Two commands: `make demo` trains, evaluates, draws and exports; `make test` checks everything.
 PYTHON ?= python3
 VENV ?= .venv
 RUN ?= runs/digits
 CONFIG ?= configs/digits.py
+MODEL ?= models/digits
+SERVING ?= serving
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test lint
@@ -12,6 +14,10 @@ demo: $(VENV)/installed
 	$(VENV)/bin/python bin/evaluate.py --workdir=$(RUN)
 	@echo "generated digits, a row for each class:"
 	@$(VENV)/bin/python bin/sample.py --workdir=$(RUN) --temperature=0.8
+	@echo "exported for TensorFlow Serving, and answered by its loader:"
+	@$(VENV)/bin/python bin/export.py --workdir=$(RUN) --output=$(MODEL) --server_config=$(SERVING)
+	@$(VENV)/bin/python bin/client.py --saved_model=$(MODEL) --cond=7 --num_samples=16 \
+	    --temperature=0.8 --output=$(RUN)/answer.png
 
 test: $(VENV)/installed-test lint
 	$(VENV)/bin/python -m pytest
@@ -22,7 +28,7 @@ lint: $(VENV)/installed-test
 
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv"; exit 1; }
-	$(VENV)/bin/pip install --quiet --editable .
+	$(VENV)/bin/pip install --quiet --editable ".[serving]"
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -44,6 +44,7 @@ setup(
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pyyaml>=6",
             "ruff>=0.9",
         ],
     },

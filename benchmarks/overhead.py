@@ -16,35 +16,27 @@ import sys
 import time
 
 import keras
+import minimal
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
 import tfp_cinn
-from tfp_cinn import architectures, data
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Images a batch.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 12, "How often each is measured.", lower_bound=2)
 _STEPS = flags.DEFINE_integer("steps", 4, "Training steps a round.", lower_bound=2)
 _PEAK = flags.DEFINE_enum("peak", None, ["package", "by hand"], "Only print peak memory, bytes.")
 
-_WEIGHT_PRIOR = 1e-5
-
-
-def _make_model():
-    rng = np.random.RandomState(0)
-    split = data.Split(rng.randint(0, 256, (64, 28, 28, 1)).astype("uint8"), np.zeros(64, "int32"))
-    images = data.LabelledImages("noise", split, split, split, 10, 256)
-    keras.utils.set_random_seed(0)
-    model = architectures.build(
-        "dense_glow", images, init_std=0.01, zero_last=False, weight_prior=_WEIGHT_PRIOR
-    )
-    model.compile(_optimizer())
-    return model, images.mean, images.std
-
 
 def _optimizer():
     return keras.optimizers.Adam(5e-4, global_clipnorm=10.0)
+
+
+def _make_model():
+    model, mean, std = minimal.make_model()
+    model.compile(_optimizer())
+    return model, mean, std
 
 
 class ByHand:
@@ -99,7 +91,7 @@ class ByHand:
     def step(self, x, label):
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(self.log_prob(x, label)) / 784
-            loss += _WEIGHT_PRIOR * tf.add_n([tf.nn.l2_loss(w) for w in self.weights])
+            loss += minimal.WEIGHT_PRIOR * tf.add_n([tf.nn.l2_loss(w) for w in self.weights])
         gradients = tape.gradient(loss, self.weights)
         self.optimizer.apply_gradients(zip(gradients, self.weights, strict=True))
         return loss
@@ -122,36 +114,6 @@ class StepTimer(keras.callbacks.Callback):
         self._last = now
         if batch == 0:  # later ones are means over the epoch so far
             self.losses.append(float(logs["loss"]))
-
-
-def _products(batch_size):
-    """The matrix products of one pass, and of a training step: forward and two for backward."""
-    inputs = tf.random.normal([batch_size, 402]), tf.random.normal([batch_size, 512])
-    output = tf.random.normal([batch_size, 784])
-    weights = [
-        (tf.Variable(tf.random.normal([402, 512])), tf.Variable(tf.random.normal([512, 784])))
-        for _ in range(40)
-    ]
-
-    def forward():
-        return [t for a, b in weights for t in (inputs[0] @ a, inputs[1] @ b)]
-
-    def backward():
-        return [
-            tf.matmul(x, y, transpose_a=ta, transpose_b=tb)
-            for a, b in weights
-            for x, y, ta, tb in (
-                (output, b, False, True),
-                (inputs[1], output, True, False),
-                (inputs[1], a, False, True),
-                (inputs[0], inputs[1], True, False),
-            )
-        ]
-
-    # A sum over one element of each keeps the products from being pruned and costs nothing.
-    one_pass = tf.function(lambda: tf.add_n([t[0, 0] for t in forward()]))
-    step = tf.function(lambda: tf.add_n([t[0, 0] for t in forward() + backward()]))
-    return one_pass, step
 
 
 def _time(function):
@@ -199,7 +161,7 @@ def main(_):
     by_hand = ByHand(model, mean, std)
     x, label = _batches(_BATCH_SIZE.value)
     seed = tf.constant([0, 1])
-    one_pass, train_products = _products(_BATCH_SIZE.value)
+    one_pass, train_products = minimal.products(_BATCH_SIZE.value)
     calls = {
         ("log_prob", "package"): tf.function(lambda: model.distribution.log_prob(x, label)),
         ("log_prob", "by hand"): tf.function(lambda: by_hand.log_prob(x, label)),

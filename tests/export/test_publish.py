@@ -197,9 +197,8 @@ def test_a_read_only_target_is_left_alone(model, tmp_path, mount):
 def test_a_full_disk_leaves_the_models_as_they_were(model, tmp_path, mount, kilobytes):
     folder = mount(tmp_path / "small", f"size={kilobytes}k")
     (folder / "digits" / "1").mkdir(parents=True)
-    with pytest.raises(UsageError, match="digits/2: can't be written|can't be served") as caught:
+    with pytest.raises(UsageError, match=r"digits/2: can't be written \(No space left on device\)"):
         export_model(model, folder / "digits", batch_sizes=[1, 64], facts=FACTS)
-    assert "\n" not in str(caught.value)
     assert tree(folder) == ["digits", "digits/1"]
 
 

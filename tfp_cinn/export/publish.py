@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -83,18 +84,22 @@ def publishing(models: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
         published = True
         _write_through(models)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-        if target.exists() and not published:
-            reason = "this version exists by now"
-        raise UsageError(
-            f"{target}: can't be written ({' '.join(reason.split())[:300]}); {models} is as it was"
-        ) from None
+        exists = target.exists() and not published
+        reason = "this version exists by now" if exists else _reason(error)
+        raise UsageError(f"{target}: can't be written ({reason}); nothing was published") from None
     finally:
         if not published:
             shutil.rmtree(scratch, ignore_errors=True)
             for folder in made:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
+
+
+def _reason(error: OSError | tf.errors.OpError) -> str:
+    """What went wrong, without TensorFlow's account of where."""
+    text = getattr(error, "strerror", None) or str(error)
+    known = (os.strerror(n) for n in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES))
+    return next((each for each in known if each in text), " ".join(text.split())[:300])
 
 
 def _write_through(place: pathlib.Path) -> None:
