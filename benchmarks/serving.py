@@ -6,6 +6,8 @@ products alone, and an export whose noise comes of one seed a batch. All alterna
 
     python benchmarks/serving.py [--batch_sizes=1,16,64,256] [--calls=200]
 
+    python benchmarks/serving.py --rows_of=models/digits/1    # how far a row depends on its batch
+
 There is no network and no server in it: this is what a server would run for each request.
 """
 
@@ -32,6 +34,7 @@ from tfp_cinn.export import session as session_loader
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "16", "64", "256"], "Rows a request.")
 _CALLS = flags.DEFINE_integer("calls", 200, "Requests of each kind.", lower_bound=10)
 _CALLERS = flags.DEFINE_integer("callers", 32, "Callers of one row at a time.", lower_bound=1)
+_ROWS_OF = flags.DEFINE_string("rows_of", None, "Only compare rows alone and in batches of this.")
 _REPLICA = flags.DEFINE_string("replica", None, "Only serve the model here, and print rows/s.")
 
 _INPUTS = ("cond", "seed", "temperature")
@@ -196,6 +199,33 @@ def _serve_replica(path):
     print(json.dumps({"rate": rate, "resident": resident[0], "version": resident[1] - resident[0]}))
 
 
+def _compare_rows(path):
+    """What the size of its batch makes of a row's sample, beside the row's largest pixel."""
+    loaded = export.SavedModelSession(path)
+    count = 256
+    inputs = _rows(count)
+
+    def draw(size):
+        parts = [
+            loaded.run("sample", {name: value[k : k + size] for name, value in inputs.items()})["x"]
+            for k in range(0, count, size)
+        ]
+        return np.concatenate(parts).reshape(count, -1)
+
+    alone = draw(1)
+    result = {"rows": count, "batch": {}}
+    print(f"{count} rows: |x alone - x in a batch|, largest of a row, over the row's largest |x|")
+    print(f"{'':12}{'median':>10}{'p99':>10}{'largest':>10}")
+    for size in (4, 16, 64, 256):
+        difference = np.abs(draw(size) - alone).max(1) / np.abs(alone).max(1)
+        figures = dict(
+            zip(("median", "p99", "largest"), np.percentile(difference, [50, 99, 100]), strict=True)
+        )
+        print(f"{f'batch {size}':12}" + "".join(f"{f:10.1e}" for f in figures.values()))
+        result["batch"][size] = figures
+    print(json.dumps(result))
+
+
 def _memory(which):
     status = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(rf"{which}:\s+(\d+) kB", status)[1]) * 1024
@@ -204,6 +234,9 @@ def _memory(which):
 def main(_):
     if _REPLICA.value:
         _serve_replica(_REPLICA.value)
+        return
+    if _ROWS_OF.value:
+        _compare_rows(_ROWS_OF.value)
         return
     logging.set_verbosity(logging.WARNING)
     model, _, _ = minimal.make_model()
@@ -235,8 +268,8 @@ def main(_):
     }
     print(
         f"\na version: {size / 2**20:.0f} MiB of files, {version / 2**20:.0f} MiB in memory; "
-        f"exported and checked in {exporting:.1f} s, warm-up replayed in {replay['seconds']:.1f} s, "
-        f"loaded in {loading:.2f} s of which the first request, without warm-up, {first:.2f} s"
+        f"exported and checked in {exporting:.1f} s, warm-up replayed in {replay['seconds']:.1f} "
+        f"s, loaded in {loading:.2f} s of which the first request, without warm-up, {first:.2f} s"
     )
     print(json.dumps(result))
 
