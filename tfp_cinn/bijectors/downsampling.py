@@ -61,7 +61,7 @@ class Downsampling(ConditionalBijector):
         return (height * f, width * f, channels // f**2)
 
     def _to_channels(self, x: tf.Tensor) -> tf.Tensor:
-        """Pixel (y, x) of each block of the images becomes the channels (y f + x) C to + C."""
+        """Pixel (a, b) of each block becomes channels (a f + b) C to (a f + b + 1) C - 1."""
         return tf.nn.space_to_depth(x, self._factor)
 
     def _to_space(self, z: tf.Tensor) -> tf.Tensor:

@@ -35,22 +35,22 @@ class HaarDownsampling(Downsampling):
     `FactorOut(keep=C)` keeps the averages. Signs, factors and both orders are those of FrEIA's
     `HaarDownsampling`.
 
-    Source: arXiv 1907.02392, sec. 3.4 ("Haar wavelet downsampling") and fig. 3.
+    Source: arXiv 1907.02392, paragraph "Haar wavelet downsampling".
 
     Args:
-        rebalance: k, positive.
+        rebalance: k, positive and finite.
         order_by_wavelet: whether the channels of z are grouped by wavelet.
         name: name of the bijector.
 
     Raises:
-        UsageError: if rebalance isn't positive; when it is built, if H or W is odd.
+        UsageError: if rebalance is out of range; when it is built, if H or W is odd.
     """
 
     def __init__(
         self, rebalance: float = 1.0, order_by_wavelet: bool = False, name: str | None = None
     ):
         if not 0 < rebalance < math.inf:
-            raise UsageError(f"rebalance: expected a positive factor, got {rebalance}")
+            raise UsageError(f"rebalance: expected a positive finite factor, got {rebalance}")
         super().__init__(2, name=name)
         self._rebalance = float(rebalance)
         self._order_by_wavelet = bool(order_by_wavelet)
@@ -75,7 +75,7 @@ class HaarDownsampling(Downsampling):
 
     def _log_det(self, x):
         total = math.prod(x.shape[1:]) * math.log(self._rebalance)
-        return tf.fill(tf.shape(x)[:1], tf.cast(total, x.dtype))
+        return tf.fill(tf.shape(x)[:1], tf.constant(total, x.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -86,8 +86,8 @@ class HaarDownsampling(Downsampling):
         }
 
 
-# Sums rather than a convolution: about as fast on a CPU, and exact where a GPU rounds the factors
-# of its products.
+# Sums rather than a product with the signs, since GPUs may round the factors of products to TF32.
+# On a CPU a grouped convolution would save 1 to 2 ms for 32 images of 64 x 64 x 2.
 def _butterfly(parts: list[tf.Tensor]) -> list[tf.Tensor]:
     """Multiplies four tensors by the Haar matrix of signs, which is four times its own inverse."""
     p, q, r, s = parts
