@@ -30,6 +30,16 @@ CASES = {
         (2, 3, 4),
         (5,),
     ),
+    "GlowCoupling-vector-on-odd-map": (
+        lambda: b.GlowCoupling(CONV_SUBNET, event_ndims=3),
+        (3, 2, 5),
+        (1,),
+    ),
+    "GlowCoupling-vector-on-sequence": (
+        lambda: b.GlowCoupling(MLP_SUBNET, event_ndims=2),
+        (3, 5),
+        (2,),
+    ),
     "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
     "AffineCoupling-map": (
         lambda: b.AffineCoupling(CONV_SUBNET, event_ndims=3),
@@ -37,10 +47,21 @@ CASES = {
         (3, 2, 1),
     ),
     "AdditiveCoupling": (lambda: b.AdditiveCoupling(MLP_SUBNET), (5,), (3,)),
+    "AdditiveCoupling-map": (
+        lambda: b.AdditiveCoupling(CONV_SUBNET, event_ndims=3),
+        (2, 4, 3),
+        (2, 4, 5),
+    ),
+    "AdditiveCoupling-vector-on-map": (
+        lambda: b.AdditiveCoupling(CONV_SUBNET, event_ndims=3),
+        (3, 1, 5),
+        (3,),
+    ),
     "RandomPermutation": (lambda: b.RandomPermutation(seed=3), (5,), None),
     "RandomPermutation-map": (lambda: b.RandomPermutation(seed=3), (2, 3, 5), None),
     "SoftPermutation": (lambda: b.SoftPermutation(seed=3), (5,), None),
     "SoftPermutation-map": (lambda: b.SoftPermutation(seed=3), (2, 3, 4), None),
+    "SoftPermutation-odd-map": (lambda: b.SoftPermutation(seed=3), (3, 4, 5), None),
     "SoftPermutation-one-channel": (lambda: b.SoftPermutation(seed=3), (1,), None),
     "ActNorm": (b.ActNorm, (5,), None),
     "ActNorm-map": (b.ActNorm, (2, 3, 4), None),
@@ -48,6 +69,35 @@ CASES = {
     "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),
     "Flatten": (b.Flatten, (2, 3, 2), None),
     "Reshape": (lambda: b.Reshape((2, 3), (3, 2, 1)), (2, 3), None),
+    "HaarDownsampling": (b.HaarDownsampling, (4, 2, 3), None),
+    "HaarDownsampling-rebalanced": (lambda: b.HaarDownsampling(0.5), (2, 6, 3), None),
+    "HaarDownsampling-by-wavelet": (lambda: b.HaarDownsampling(2.0, True), (4, 6, 1), None),
+    "Squeeze": (b.Squeeze, (4, 6, 3), None),
+    "Squeeze-by-three": (lambda: b.Squeeze(3), (3, 6, 1), None),
+    "FactorOut": (lambda: b.FactorOut(3, b.GlowCoupling(MLP_SUBNET)), (5,), (2,)),
+    "FactorOut-unconditional": (lambda: b.FactorOut(1, b.ActNorm(), 3), (2, 3, 3), None),
+    "FactorOut-map": (
+        lambda: b.FactorOut(3, b.GlowCoupling(CONV_SUBNET, event_ndims=3)),
+        (2, 3, 5),
+        (2, 3, 1),
+    ),
+    "FactorOut-nested": (
+        lambda: b.FactorOut(
+            3,
+            b.Chain(
+                [
+                    b.Select("map", b.AffineCoupling(CONV_SUBNET, event_ndims=3)),
+                    b.HaarDownsampling(0.5),
+                    b.FactorOut(
+                        5,
+                        b.Chain([b.Flatten(), b.Select("vector", b.GlowCoupling(MLP_SUBNET))]),
+                    ),
+                ]
+            ),
+        ),
+        (4, 2, 4),
+        {"map": (4, 2, 3), "vector": (5,)},
+    ),
     "Select": (
         lambda: b.Select("a", b.GlowCoupling(MLP_SUBNET)),
         (4,),

@@ -6,12 +6,16 @@ from tfp_cinn.bijectors.affine_coupling import AffineCoupling
 from tfp_cinn.bijectors.chain import Chain
 from tfp_cinn.bijectors.clamps import arctan_clamp, sigmoid_clamp, tanh_clamp
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.factor_out import FactorOut
 from tfp_cinn.bijectors.flatten import Flatten
 from tfp_cinn.bijectors.glow_coupling import GlowCoupling
+from tfp_cinn.bijectors.haar_downsampling import HaarDownsampling
+from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.random_permutation import RandomPermutation
 from tfp_cinn.bijectors.reshape import Reshape
 from tfp_cinn.bijectors.select import Select
 from tfp_cinn.bijectors.soft_permutation import SoftPermutation
+from tfp_cinn.bijectors.squeeze import Squeeze
 from tfp_cinn.bijectors.standardize import Standardize
 
 __all__ = [
@@ -20,12 +24,16 @@ __all__ = [
     "AffineCoupling",
     "Chain",
     "ConditionalBijector",
+    "FactorOut",
     "Flatten",
     "GlowCoupling",
+    "HaarDownsampling",
+    "LatentScale",
     "RandomPermutation",
     "Reshape",
     "Select",
     "SoftPermutation",
+    "Squeeze",
     "Standardize",
     "arctan_clamp",
     "sigmoid_clamp",

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
-from tfp_cinn.bijectors.serialisation import is_registered
+from tfp_cinn.bijectors.serialisation import serialise_bijector
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
 
@@ -88,6 +88,10 @@ class Chain(ConditionalBijector):
                 return None
         return latent_shape
 
+    def _latent_scales(self):
+        last = self._bijectors[-1]
+        return last.latent_scales if _is_ours(last) else super()._latent_scales()
+
     def inverse_steps(
         self, x: tf.Tensor, cond: Any = None
     ) -> Iterator[tuple[tfb.Bijector, tf.Tensor, tf.Tensor]]:
@@ -143,15 +147,8 @@ class Chain(ConditionalBijector):
         Raises:
             UsageError: if Keras couldn't rebuild a member, such as one of TFP's own.
         """
-        for b in self._bijectors:
-            if not _is_ours(b) or not is_registered(b):
-                raise UsageError(
-                    f"{self.name}: can't save the bijector {b.name}; register its class with "
-                    "keras.saving.register_keras_serializable, or use this package's instead of "
-                    "TFP's own"
-                )
         return {
-            "bijectors": [keras.saving.serialize_keras_object(b) for b in self._bijectors],
+            "bijectors": [serialise_bijector(self.name, b) for b in self._bijectors],
             "name": self.name,
         }
 

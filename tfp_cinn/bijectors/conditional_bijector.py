@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.experimental.tangent_spaces import FullSpace
 
+from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.no_cache import NoCache
 from tfp_cinn.bijectors.serialisation import restore
 from tfp_cinn.bijectors.shapes import (
@@ -104,6 +106,10 @@ class ConditionalBijector(tfb.Bijector):
         """Shape of x for a z of `latent_shape`; None where only `build` can tell."""
         return latent_shape
 
+    def _latent_scales(self) -> tuple[LatentScale, ...]:
+        """What `latent_scales` returns, once built."""
+        return (LatentScale(0, math.prod(self.latent_shape), self.latent_shape),)
+
     def _calibrate(self, x: tf.Tensor, cond: Any) -> None:
         """Sets data-dependent weights from a batch x; nothing to do for most bijectors."""
 
@@ -146,6 +152,15 @@ class ConditionalBijector(tfb.Bijector):
     def latent_shape(self) -> Shape | None:
         """Shape of z without batch dimensions; None before `build`."""
         return None if self._event_shape is None else self._latent_shape(self._event_shape)
+
+    @property
+    def latent_scales(self) -> tuple[LatentScale, ...] | None:
+        """The parts of z by resolution, in their order in z; None before `build`.
+
+        They cover z, once its event is flattened, without a gap. A bijector that lets no latents
+        leave early has one.
+        """
+        return self._latent_scales() if self.built else None
 
     def build(self, event_shape: Shape, cond_shape: Any = None) -> None:
         """Creates the weights for data of `event_shape` and conditions of `cond_shape`.

@@ -76,7 +76,7 @@ class Coupling(ConditionalBijector):
         if channels < 2:
             raise UsageError(f"{self.name}: expected at least 2 channels to split, got {channels}")
         sizes = (channels // 2, channels - channels // 2)
-        cond_channels = self._cond_channels(spatial, cond_shape)
+        cond_channels = self._cond_channels(event_shape, cond_shape)
         subnets = {}
         for active in self._order:
             expected = self._elementwise.params_per_channel * sizes[active]
@@ -92,7 +92,8 @@ class Coupling(ConditionalBijector):
         self._sizes = self._no_dependency(sizes)
         self._subnets = subnets
 
-    def _cond_channels(self, spatial, cond_shape) -> int:
+    def _cond_channels(self, event_shape, cond_shape) -> int:
+        spatial = event_shape[:-1]
         if cond_shape is None:
             return 0
         if isinstance(cond_shape, Mapping):
@@ -103,7 +104,8 @@ class Coupling(ConditionalBijector):
         if len(cond_shape) != 1 and cond_shape[:-1] != spatial:
             raise UsageError(
                 f"{self.name}: expected a condition of shape (K,)"
-                f"{f' or {spatial} + (K,)' if spatial else ''}, got {cond_shape}"
+                f"{f' or {spatial} + (K,)' if spatial else ''} with data of shape {event_shape}, "
+                f"got {cond_shape}; resize it, or pick another entry with Select"
             )
         if not cond_shape:
             raise UsageError(
@@ -119,7 +121,8 @@ class Coupling(ConditionalBijector):
     def _transform(self, x, cond, order, elementwise):
         if cond is not None and cond.shape.rank < x.shape.rank:
             space = tf.concat([tf.shape(x)[:-1], tf.shape(cond)[-1:]], axis=0)
-            cond = tf.broadcast_to(cond[:, tf.newaxis, tf.newaxis, :], space)
+            ones = [1] * (x.shape.rank - 2)
+            cond = tf.broadcast_to(tf.reshape(cond, [-1, *ones, cond.shape[-1]]), space)
         parts = tf.split(x, self._sizes, axis=-1)
         total = 0.0
         for active in order:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.serialisation import serialise_bijector
 from tfp_cinn.errors import UsageError
 
 __all__ = ["Select"]
@@ -59,6 +60,9 @@ class Select(ConditionalBijector):
     def _data_shape(self, latent_shape):
         return self._bijector._data_shape(latent_shape)
 
+    def _latent_scales(self):
+        return self._bijector.latent_scales
+
     def _calibrate(self, x, cond):
         self._bijector._calibrate(x, cond[self._key])
 
@@ -69,6 +73,10 @@ class Select(ConditionalBijector):
         return self._bijector._inverse_and_log_det(x, cond[self._key])
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        bijector = keras.saving.serialize_keras_object(self._bijector)
+        """Returns the constructor's arguments.
+
+        Raises:
+            UsageError: if Keras couldn't rebuild the bijector.
+        """
+        bijector = serialise_bijector(self.name, self._bijector)
         return {"key": self._key, "bijector": bijector, "name": self.name}

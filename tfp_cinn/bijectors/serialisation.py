@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow_probability as tfp
 
-__all__ = ["is_registered", "restore"]
+from tfp_cinn.errors import UsageError
+
+__all__ = ["is_registered", "restore", "serialise_bijector"]
+
+tfb = tfp.bijectors
 
 
 def is_registered(item: Any) -> bool:
@@ -21,6 +26,24 @@ def is_registered(item: Any) -> bool:
     if kind.__module__.split(".")[0] == "keras":
         return True
     return keras.saving.get_registered_object(keras.saving.get_registered_name(kind)) is kind
+
+
+def serialise_bijector(owner: str, bijector: tfb.Bijector) -> dict[str, Any]:
+    """Keras's serialisation of a bijector that is a constructor's argument.
+
+    Args:
+        owner: name of the bijector it is a part of, for the error message.
+        bijector: the part.
+
+    Raises:
+        UsageError: if Keras couldn't rebuild it, such as one of TFP's own.
+    """
+    if not is_registered(bijector):
+        raise UsageError(
+            f"{owner}: can't save the bijector {bijector.name}; register its class with "
+            "keras.saving.register_keras_serializable, or use this package's instead of TFP's own"
+        )
+    return keras.saving.serialize_keras_object(bijector)
 
 
 def restore(value: Any) -> Any:

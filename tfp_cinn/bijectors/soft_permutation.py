@@ -64,7 +64,11 @@ class SoftPermutation(ConditionalBijector):
         return self._rotate(x, transpose=False), tf.zeros(tf.shape(x)[:1], x.dtype)
 
     def _rotate(self, x, transpose):
-        return tf.linalg.matmul(x, tf.cast(self._q.value, x.dtype), transpose_b=transpose)
+        # Rank 2: a product of feature maps of one row with a matrix corrupts memory in TensorFlow
+        # 2.21 (tensorflow/tensorflow#117700).
+        rows = tf.reshape(x, [-1, x.shape[-1]])
+        rows = tf.linalg.matmul(rows, tf.cast(self._q.value, x.dtype), transpose_b=transpose)
+        return tf.reshape(rows, [-1, *x.shape[1:]])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

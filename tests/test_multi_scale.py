@@ -1,0 +1,167 @@
+"""The multi-scale conditional flow of the paper's colorization network, made small."""
+
+import math
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_cinn import CINN
+from tfp_cinn.bijectors import (
+    Chain,
+    FactorOut,
+    Flatten,
+    GlowCoupling,
+    HaarDownsampling,
+    RandomPermutation,
+    Select,
+    SoftPermutation,
+)
+from tfp_cinn.networks import MLP, ConvNet
+from tfp_cinn.testing import assert_bijector_consistent
+
+SHAPE, COND_SHAPE = (8, 4, 3), (8, 4, 1)
+# Of 8 x 4 x 3 pixels, 12 channels at 4 x 2 of which 5 go on, 20 at 2 x 1 of which 4 go on.
+SCALES = [(0, 56, (4, 2, 7)), (56, 88, (2, 1, 16)), (88, 96, (8,))]
+
+
+def conditioner():
+    """Features for each resolution, of odd channel counts, and a vector."""
+    layers = keras.layers
+    image = keras.Input(COND_SHAPE)
+    full = layers.Conv2D(3, 3, padding="same", activation="tanh")(image)
+    half = layers.Conv2D(5, 3, strides=2, padding="same", activation="tanh")(full)
+    quarter = layers.Conv2D(1, 3, strides=2, padding="same", activation="tanh")(half)
+    vector = layers.Dense(7)(layers.Flatten()(half))
+    return keras.Model(image, {"8x4": full, "4x2": half, "2x1": quarter, "vector": vector})
+
+
+def conv_blocks(key, kernel_sizes, clamp):
+    """Glow couplings with feature maps, each followed by a permutation as in the paper."""
+    blocks = []
+    for k, kernel_size in enumerate(kernel_sizes):
+        subnet = ConvNet([6], kernel_size, activation="tanh")
+        coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
+        blocks += [Select(key, coupling), SoftPermutation(k)]
+    return blocks
+
+
+def flow():
+    dense = [Select("vector", GlowCoupling(MLP([8], "tanh"), clamp=0.6)), RandomPermutation(0)]
+    quarter = [HaarDownsampling(0.5), *conv_blocks("2x1", [1, 3], 0.6)]
+    quarter.append(FactorOut(4, Chain([Flatten(), *dense])))
+    half = [HaarDownsampling(0.5), *conv_blocks("4x2", [1, 3], 1.0), FactorOut(5, Chain(quarter))]
+    return Chain([*conv_blocks("8x4", [3, 3], 1.0), *half])
+
+
+@pytest.fixture
+def model(perturb):
+    model = CINN(flow(), SHAPE, conditioner(), COND_SHAPE)
+    # Moderately: every block of a flow amplifies the rounding of those before it.
+    perturb([model], std=0.1)
+    return model
+
+
+@pytest.fixture
+def data():
+    rng = np.random.RandomState(0)
+    return tuple(rng.randn(3, *s).astype("float32") for s in (SHAPE, COND_SHAPE))
+
+
+@pytest.mark.slow
+def test_consistent_and_every_part_of_the_condition_counts(model, data):
+    x, cond = data
+    features = model.distribution.features(cond)
+    assert {key: tuple(f.shape[1:]) for key, f in features.items()} == {
+        "8x4": (8, 4, 3), "4x2": (4, 2, 5), "2x1": (2, 1, 1), "vector": (7,)
+    }  # fmt: skip
+    assert_bijector_consistent(model.bijector, tf.constant(x), features)
+    z = model.bijector.inverse_and_log_det(x, features)[0]
+    for key in features:
+        other = features | {key: features[key] + 1.0}
+        moved = np.abs(model.bijector.inverse_and_log_det(x, other)[0] - z)
+        assert moved.max() > 1e-3, key
+
+
+def test_log_prob_is_that_of_the_change_of_variables(model, data):
+    x, cond = (tf.constant(d) for d in data)
+    dist = model.distribution
+    np.testing.assert_allclose(dist.decode(dist.encode(x, cond), cond), x, atol=1e-4)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        z = dist.encode(x, cond)
+    jacobian = tf.reshape(tape.batch_jacobian(z, x), [3, 96, 96]).numpy().astype("float64")
+    expected = -0.5 * np.sum(np.square(z), 1) - 48 * math.log(2 * math.pi)
+    expected += np.linalg.slogdet(jacobian).logabsdet
+    np.testing.assert_allclose(dist.log_prob(x, cond), expected, atol=1e-3)
+
+
+def test_gradients_reach_every_weight_of_flow_and_conditioner(model, data):
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(model.distribution.log_prob(*data))
+    weights = model.trainable_weights
+    assert len(weights) == 4 * 2 + 7 * 8
+    for w, gradient in zip(weights, tape.gradient(loss, [w.value for w in weights]), strict=True):
+        assert gradient is not None, w.path
+        assert np.all(np.isfinite(gradient)), w.path
+        assert np.any(gradient != 0), w.path
+
+
+def test_the_raw_condition_changes_samples_and_likelihood(model, data):
+    x, cond = data
+    dist = model.distribution
+    sample = dist.sample(cond, sample_shape=2, seed=1)
+    assert sample.shape == (2, 3, *SHAPE)
+    assert np.abs(dist.sample(cond[::-1], sample_shape=2, seed=1) - sample).max() > 1e-2
+    assert np.abs(dist.log_prob(x, cond[::-1]) - dist.log_prob(x, cond))[[0, 2]].min() > 1e-2
+
+
+def test_one_scale_can_be_drawn_anew(model, data):
+    x, cond = data
+    dist, scales = model.distribution, model.bijector.latent_scales
+    assert [tuple(s) for s in scales] == SCALES
+    covered = np.concatenate([np.arange(s.start, s.stop) for s in scales])
+    np.testing.assert_array_equal(covered, np.arange(96))
+    z = dist.encode(x, cond).numpy()
+    for scale in scales:
+        new = z.copy()
+        new[:, scale.start : scale.stop] = np.random.randn(3, scale.stop - scale.start)
+        moved = dist.decode(new, cond)
+        assert np.abs(moved - x).max() > 1e-2
+        np.testing.assert_allclose(dist.encode(moved, cond), new, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_learns(data):
+    model = CINN(flow(), SHAPE, conditioner(), COND_SHAPE)
+    model.compile(keras.optimizers.Adam(1e-2))
+    x = np.tile(0.3 * data[0] + data[1], [16, 1, 1, 1])
+    batches = tf.data.Dataset.from_tensor_slices((x, np.tile(data[1], [16, 1, 1, 1]))).batch(12)
+    history = model.fit(batches, epochs=5, verbose=0).history["nats_per_dim"]
+    assert history[-1] < history[0] - 0.3
+
+
+FRESH = """
+import sys
+import numpy as np
+import tfp_cinn
+model = tfp_cinn.load_model(sys.argv[1])
+given = np.load(sys.argv[2])
+log_prob = model.distribution.log_prob(given["x"], given["cond"])
+np.testing.assert_array_equal(log_prob, given["log_prob"])
+print([tuple(s) for s in model.bijector.latent_scales])
+"""
+
+
+@pytest.mark.slow
+def test_saved_model_is_the_same_in_a_fresh_process(model, data, tmp_path):
+    x, cond = data
+    paths = [tmp_path / "model.keras", tmp_path / "given.npz"]
+    model.save(paths[0])
+    np.savez(paths[1], x=x, cond=cond, log_prob=model.distribution.log_prob(x, cond))
+    done = subprocess.run([sys.executable, "-c", FRESH, *paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == str(SCALES)
