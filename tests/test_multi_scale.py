@@ -20,6 +20,7 @@ from tfp_cinn.bijectors import (
     Select,
     SoftPermutation,
 )
+from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.networks import MLP, ConvNet
 from tfp_cinn.testing import assert_bijector_consistent
 
@@ -165,3 +166,13 @@ def test_saved_model_is_the_same_in_a_fresh_process(model, data, tmp_path):
     done = subprocess.run([sys.executable, "-c", FRESH, *paths], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == str(SCALES)
+
+
+def test_the_first_non_finite_bijector_is_named_behind_factor_out(model, data):
+    x, cond = data
+    inner = model.bijector.bijectors[-1].rest.bijectors[-1].rest.bijectors[1].bijector
+    for weight in inner.layers[0].weights:
+        weight.assign(tf.ones_like(weight) * 1e38)
+    assert first_non_finite(model.distribution, tf.constant(x), tf.constant(cond)).startswith(
+        "Chain[9].FactorOut.Chain[5].FactorOut.Chain[1].Select('vector').GlowCoupling is the first"
+    )

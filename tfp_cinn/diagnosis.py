@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_cinn.bijectors import Chain, Select
+from tfp_cinn.bijectors import Chain, FactorOut, Select
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 
 __all__ = ["first_non_finite"]
@@ -62,6 +62,9 @@ def _first_non_finite_bijector(bijector: Any, x: tf.Tensor, cond: Any, path: str
     if isinstance(bijector, Select):
         inner = f"{path}Select({bijector.key!r})."
         return _first_non_finite_bijector(bijector.bijector, x, cond[bijector.key], inner)
+    if isinstance(bijector, FactorOut):
+        kept, inner = x[..., : bijector.keep], f"{path}FactorOut."
+        return _first_non_finite_bijector(bijector.rest, kept, cond, inner)
     if not isinstance(bijector, Chain):
         z, log_det = bijector.inverse_and_log_det(x, cond)
         good = _finite(z) and _finite(log_det)
@@ -69,7 +72,7 @@ def _first_non_finite_bijector(bijector: Any, x: tf.Tensor, cond: Any, path: str
     for index, (member, z, log_det) in enumerate(bijector.inverse_steps(x, cond)):
         if not (_finite(z) and _finite(log_det)):
             here = f"{path}{type(bijector).__name__}[{index}]."
-            if isinstance(member, (Chain, Select)):
+            if isinstance(member, (Chain, FactorOut, Select)):
                 return _first_non_finite_bijector(member, x, cond, here)
             return f"{here}{type(member).__name__}"
         x = z
