@@ -45,6 +45,7 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.9",
+            "trustme>=1.2",
         ],
     },
 )

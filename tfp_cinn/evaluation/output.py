@@ -106,8 +106,13 @@ def write_samples(
         dataset: name of the data set.
 
     Raises:
-        UsageError: if a sample isn't finite, or the file can't be written.
+        UsageError: if a sample isn't finite, is no grey image, or the file can't be written.
     """
+    if output.suffix == ".png" and (x.ndim != 5 or x.shape[-1] != 1):
+        raise UsageError(
+            f"{output}: expected grey images, [H, W, 1], for a picture, samples are "
+            f"{list(x.shape[2:])}; use a .npz file"
+        )
     finite = np.isfinite(x).all(axis=tuple(range(2, x.ndim)))
     if not finite.all():
         raise UsageError(
