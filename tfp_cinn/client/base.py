@@ -191,8 +191,9 @@ def _checked(
         _check_rows(what, (value < limits.min) | (value > limits.max), str(tensor.dtype), value)
     if key == "temperature":
         _check_rows(what, (value < 0) | np.isinf(value), "0 or more, and finite", value)
-    if key == "cond" and value.ndim == 1 and card.get("class_names"):
-        last = len(card["class_names"]) - 1
+    names = card.get("class_names")
+    if key == "cond" and value.ndim == 1 and isinstance(names, list):
+        last = len(names) - 1
         _check_rows(what, (value < 0) | (value > last), f"a class, 0 to {last}", value)
     return value.astype(tensor.dtype, copy=False)
 

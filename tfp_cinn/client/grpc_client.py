@@ -70,9 +70,11 @@ class GrpcClient(ServerClient):
             request.model_spec.version_label = self._label
         for key, value in inputs.items():
             request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-        response = self._call(self._prediction.Predict, request)
         try:
+            response = self._prediction.Predict(request, timeout=self._timeout)
             return {key: tf.make_ndarray(proto) for key, proto in response.outputs.items()}
+        except self._grpc.RpcError as error:
+            raise self._failure(error.code().name, error.details() or "") from None
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"{self}: {signature}: the answer can't be read ({error}); check what answers there"
@@ -91,12 +93,6 @@ class GrpcClient(ServerClient):
             VersionStatus(s.version, s.State.Name(s.state), s.status.error_message)
             for s in response.model_version_status
         ]
-
-    def _call(self, method: Any, request: Any) -> Any:
-        try:
-            return method(request, timeout=self._timeout)
-        except self._grpc.RpcError as error:
-            raise self._failure(error.code().name, error.details() or "") from None
 
     def close(self) -> None:
         """Lets go of the connection."""
