@@ -13,58 +13,28 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-import json
-import math
 import pathlib
-import re
-import socket
 import ssl
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping
 from concurrent import futures
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
 import numpy as np
-import tensorflow as tf
-from google.protobuf import json_format
+from stand_in_grpc import Failure, add_services
+from stand_in_rest import RestServer
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from tfp_cinn.export import SavedModelSession
 
 _AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
-_HTTP = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "NOT_FOUND": 404,
-    "RESOURCE_EXHAUSTED": 429,
-    "UNAVAILABLE": 503,
-}
 _QUEUE_FULL = (
     "The batch scheduling queue to which this task was submitted is full; currently 100 batches "
     "enqueued and max_enqueued_batches is 100"
 )
-_PREDICT = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:predict")
-_MODEL = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(/metadata)?")
-
-
-class Failure(Exception):
-    """A status other than OK."""
-
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class StandIn:
@@ -108,7 +78,7 @@ class StandIn:
         }
         self._labels = labels or {}
         self._max_batch_size = max_batch_size
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._certificate = certificate
         self._ports = ports
         self._lock = threading.Lock()
@@ -139,12 +109,9 @@ class StandIn:
     def _start_grpc(self, stack: contextlib.ExitStack) -> None:
         server = grpc.server(
             futures.ThreadPoolExecutor(8),
-            options=[("grpc.max_receive_message_length", self._max_bytes)],
+            options=[("grpc.max_receive_message_length", self.max_bytes)],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            _PredictionService(self), server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(self), server)
+        add_services(self, server)
         address = f"127.0.0.1:{self._ports[0]}"
         if self._certificate:
             pair = tuple(pathlib.Path(file).read_bytes() for file in self._certificate)
@@ -157,12 +124,7 @@ class StandIn:
         self.grpc = f"127.0.0.1:{port}"
 
     def _start_rest(self, stack: contextlib.ExitStack) -> None:
-        stand_in = self
-
-        class Handler(_RestHandler):
-            server_of = stand_in
-
-        server = _RestServer(("127.0.0.1", self._ports[1]), Handler)
+        server = RestServer(("127.0.0.1", self._ports[1]), self)
         if self._certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self._certificate[1], self._certificate[0])
@@ -255,217 +217,3 @@ class StandIn:
 @functools.cache
 def _session(path: pathlib.Path) -> SavedModelSession:
     return SavedModelSession(path)
-
-
-class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, server: StandIn):
-        self._server = server
-
-    def Predict(self, request, context):
-        with _as_status(context):
-            self._server.begin("Predict")
-            spec = request.model_spec
-            key = self._server.find(*_of_spec(spec))
-            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-            signature = spec.signature_name or "serving_default"
-            outputs = self._server.predict(key, signature, inputs)
-            response = predict_pb2.PredictResponse()
-            response.model_spec.name, response.model_spec.version.value = key
-            response.model_spec.signature_name = signature
-            for name, value in outputs.items():
-                response.outputs[name].CopyFrom(_proto(value))
-            return response
-
-    def GetModelMetadata(self, request, context):
-        with _as_status(context):
-            self._server.begin("GetModelMetadata")
-            if list(request.metadata_field) != ["signature_def"]:
-                message = "GetModelMetadataRequest must specify at least one metadata_field"
-                raise Failure("INVALID_ARGUMENT", message)
-            key = self._server.find(*_of_spec(request.model_spec))
-            response = get_model_metadata_pb2.GetModelMetadataResponse()
-            response.model_spec.name, response.model_spec.version.value = key
-            response.metadata["signature_def"].Pack(self._server.metadata(key))
-            return response
-
-
-class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, server: StandIn):
-        self._server = server
-
-    def GetModelStatus(self, request, context):
-        with _as_status(context):
-            self._server.begin("GetModelStatus")
-            name, version, _ = _of_spec(request.model_spec)
-            return self._server.status(name, version)
-
-
-@contextlib.contextmanager
-def _as_status(context):
-    try:
-        yield
-    except Failure as failure:
-        context.abort(getattr(grpc.StatusCode, failure.code), failure.message[:1024])
-
-
-def _of_spec(spec) -> tuple[str, int | None, str | None]:
-    choice = spec.WhichOneof("version_choice")
-    version = spec.version.value if choice == "version" else None
-    return spec.name, version, spec.version_label if choice == "version_label" else None
-
-
-def _proto(value: np.ndarray):
-    """As the server does by default: floats as a list of numbers, not as bytes."""
-    proto = tf.make_tensor_proto(value)
-    if value.dtype == np.float32:
-        proto = type(proto)(dtype=proto.dtype, tensor_shape=proto.tensor_shape)
-        proto.float_val.extend(value.ravel().tolist())
-    return proto
-
-
-class _RestServer(ThreadingHTTPServer):
-    """Closes its connections with itself, which clients may keep open."""
-
-    daemon_threads = True
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self._connections = set()
-
-    def get_request(self):
-        connection, address = super().get_request()
-        self._connections.add(connection)
-        return connection, address
-
-    def shutdown_request(self, request):
-        self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def server_close(self):
-        super().server_close()
-        for connection in list(self._connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-class _RestHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server_of: StandIn
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        match = _MODEL.fullmatch(self.path)
-        if not match:
-            self._send(404, "<html>Not Found</html>", "text/html")
-            return
-        name, version, label = _of_url(match)
-        with self._as_json():
-            if match[4]:
-                self.server_of.begin("GetModelMetadata")
-                key = self.server_of.find(name, version, label)
-                spec = {"name": key[0], "signature_name": "", "version": str(key[1])}
-                metadata = {"signature_def": _to_json(self.server_of.metadata(key))}
-                self._send(200, json.dumps({"model_spec": spec, "metadata": metadata}))
-            else:
-                self.server_of.begin("GetModelStatus")
-                self._send(200, json.dumps(_to_json(self.server_of.status(name, version))))
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        match = _PREDICT.fullmatch(self.path)
-        if not match:
-            self._send(404, "<html>Not Found</html>", "text/html")
-            return
-        with self._as_json():
-            self.server_of.begin("Predict")
-            if len(body) > self.server_of._max_bytes:
-                self._send(413, "<html>Payload Too Large</html>", "text/html")
-                return
-            key = self.server_of.find(*_of_url(match))
-            request = json.loads(body)
-            signature = request.get("signature_name", "serving_default")
-            expected = self.server_of.inputs_of(key, signature)
-            columns, values = "inputs" in request, request.get("inputs")
-            if not columns:
-                rows = request["instances"]
-                named = len(expected) > 1 or isinstance(rows[0], dict)
-                values = {k: [row[k] for row in rows] for k in expected} if named else rows
-            if not isinstance(values, dict):
-                values = {next(iter(expected)): values}
-            if missing := expected.keys() - values.keys():
-                message = f"Missing named input: {min(missing)} in 'inputs' object."
-                raise Failure("INVALID_ARGUMENT", message)
-            inputs = {k: np.array(values[k], facts.dtype) for k, facts in expected.items()}
-            outputs = self.server_of.predict(key, signature, inputs)
-            self._send(200, _columns(outputs) if columns else _rows(outputs))
-
-    @contextlib.contextmanager
-    def _as_json(self):
-        try:
-            yield
-        except Failure as failure:
-            self._send(_HTTP[failure.code], json.dumps({"error": failure.message}))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            self._send(400, json.dumps({"error": f"JSON Parse error: {error}"}))
-
-    def _send(self, status: int, text: str, kind: str = "application/json") -> None:
-        if self.server_of.html:
-            text, kind = "<html>\n<body>Sign in to the proxy</body>\n</html>", "text/html"
-        body = text.encode()
-        with contextlib.suppress(OSError):  # the client may be gone
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-
-def _of_url(match: re.Match) -> tuple[str, int | None, str | None]:
-    version = int(match[2]) if match[2] else None
-    label = urllib.parse.unquote(match[3]) if match[3] else None
-    return urllib.parse.unquote(match[1]), version, label
-
-
-def _to_json(proto) -> dict[str, Any]:
-    return json_format.MessageToDict(
-        proto, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-
-
-def _columns(outputs: Mapping[str, np.ndarray]) -> str:
-    return _object({"outputs": _without_only_name({k: _text(v) for k, v in outputs.items()})})
-
-
-def _rows(outputs: Mapping[str, np.ndarray]) -> str:
-    count = len(next(iter(outputs.values())))
-    rows = [{name: _text(value[k]) for name, value in outputs.items()} for k in range(count)]
-    return _object({"predictions": "[" + ", ".join(map(_without_only_name, rows)) + "]"})
-
-
-def _without_only_name(texts: Mapping[str, str]) -> str:
-    return next(iter(texts.values())) if len(texts) == 1 else _object(texts)
-
-
-def _object(texts: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f'"{name}": {text}' for name, text in texts.items()) + "}"
-
-
-def _text(value: Any) -> str:
-    """A tensor in JSON, numbers as the server writes them."""
-    if isinstance(value, np.ndarray) and value.ndim:
-        return "[" + ", ".join(map(_text, value)) + "]"
-    if isinstance(value, bytes):
-        return json.dumps(value.decode())
-    if not isinstance(value, np.floating):
-        return str(value)
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "-Infinity" if value < 0 else "Infinity"
-    text = f"{value:g}"
-    if type(value)(text) != value:
-        text = f"{value:.9g}"
-    return text if set(".e") & set(text) else text + ".0"
