@@ -46,6 +46,7 @@ setup(
             "pytest-timeout>=2.3",
             "pyyaml>=6",
             "ruff>=0.9",
+            "trustme>=1.2",
         ],
     },
 )
