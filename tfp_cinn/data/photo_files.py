@@ -83,8 +83,7 @@ def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, n
 
     Raises:
         Unusable: the file is one of "unreadable", "empty", "too large", "not JPEG, PNG or WebP",
-            "damaged", "animated", "CMYK", "too small" and "grey": one channel, or channels that
-            differ by more than 8 levels in less than 1 % of the pixels.
+            "damaged", "animated", "CMYK", "too small" and "grey": one channel, or `is_grey`.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
