@@ -35,8 +35,9 @@ from the README beside it in the package where there is one, else from the packa
 class _Places(NamedTuple):
     """Where the photographs of a package are, as patterns of paths.
 
-    gcompris-qt-data is mostly drawings and paintings, and small pictures of single things;
-    lomiri-wallpapers-16.04 has a computed gradient and a coloured texture.
+    gcompris-qt-data is mostly drawings, paintings and small pictures of single things;
+    lomiri-wallpapers-16.04 has a computed gradient and a coloured texture; mate-backgrounds has
+    logos and paintings beside its photographs of nature.
     """
 
     take: tuple[str, ...] = ("*",)
@@ -51,6 +52,7 @@ _PLACES = {
             "*/activities/explore_*/resource/*",
         )
     ),
+    "mate-backgrounds": _Places(take=("*/mate/nature/*",)),
     "lomiri-wallpapers-16.04": _Places(leave=("*/analogpattern_*", "*/umang_*")),
 }
 
@@ -64,13 +66,14 @@ def gather_photos(
 
     Packages are downloaded by `apt-get` and unpacked by `dpkg-deb`, neither of which needs root or
     installs anything. Images are looked for among the files and inside Qt resource files (`.rcc`).
-    One is a photograph if
+    One is taken for a photograph if
 
-    - it lies where the package is known to keep photographs; in any place of other packages;
+    - it lies where the package is known to keep photographs (`PACKAGES` and `mate-backgrounds`), or
+      anywhere in other packages, whose paintings and renderings pass the next criteria as well;
     - it is a colour image that `load_photos` takes, with no transparency;
     - its shorter side has 300 pixels or more;
-    - 3 % or more of the pixels, averaged over 2 x 2, differ from the next one in their row by more
-      than 2 levels in some channel, which computed gradients and flat drawings don't.
+    - of its pixels, averaged over 2 x 2, 3 % or more differ from the next one in their row by more
+      than 2 levels in some channel, which isn't so in gradients and flat drawings.
 
     The files are copied byte for byte to `PACKAGE/path/in/package`, those of the same bytes once.
     `LICENCES.md` lists the copyright and licence of each, and `PACKAGE/copyright` is the package's
@@ -86,7 +89,8 @@ def gather_photos(
             missing, or there is no photograph.
     """
     output = pathlib.Path(output).expanduser()
-    if output.exists():
+    packages = list(dict.fromkeys(packages))
+    if os.path.lexists(output):
         raise UsageError(f"{output} exists and isn't overwritten: name a new folder")
     _check_tools(packages, deb_dir)
     try:
@@ -104,8 +108,8 @@ def gather_photos(
                     f"no photograph in {', '.join(packages)}: name packages with photographs, such "
                     f"as {' and '.join(PACKAGES)}"
                 )
-            photos.joinpath(".candidate").unlink(missing_ok=True)
-            (photos / "LICENCES.md").write_text(_INTRODUCTION + "".join(sections))
+            text = _INTRODUCTION + "".join(sections)
+            (photos / "LICENCES.md").write_text(text, encoding="utf-8")
             photos.rename(output)
     except OSError as error:
         raise UsageError(
@@ -169,9 +173,10 @@ def _gather_package(package: str, deb: pathlib.Path, photos: pathlib.Path, seen:
             except Unusable as reason:
                 left_out[str(reason)] += 1
         statement = pathlib.Path(unpacked, "usr/share/doc", package, "copyright")
-        text = statement.read_text(errors="replace") if statement.is_file() else None
-    if text is not None:
-        (folder / "copyright").write_text(text)
+        text = None
+        if statement.is_file():
+            text = statement.read_text(encoding="utf-8", errors="replace")
+            (folder / "copyright").write_text(text, encoding="utf-8")
     counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
     print(
         f"{package} {version}: {len(found)} photographs, {area / 1e6:.1f} megapixels; left out "
@@ -220,7 +225,7 @@ def _copy_photo(
         raise Unusable("in other places")
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise Unusable("of unsafe names")
-    candidate = folder.with_name(".candidate")
+    candidate = folder.parents[1] / "candidate"
     candidate.write_bytes(contents)
     file, pixels = photo_files.read(candidate, size=_MIN_SIDE // 2, downscale=2)
     with Image.open(candidate) as image:

@@ -1,5 +1,6 @@
 """Photographs in a folder: which files can be used, and their pixels."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -206,15 +207,18 @@ def _maybe(path: pathlib.Path) -> bool:
 
 def _read_header(contents: bytes) -> tuple[int, int, int]:
     """Return the orientation, and the height and width before turning."""
+    orientation = 1
+    # Pillow raises almost anything on damage, of the image and of its EXIF data alike.
     try:
         with Image.open(io.BytesIO(contents), formats=("JPEG", "PNG", "WEBP")) as image:
             mode, (width, height) = image.mode, image.size
             # Phones write JPEG files with several pictures; the first is the photograph.
             animated = getattr(image, "is_animated", False) and image.format != "MPO"
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+            with contextlib.suppress(Exception):
+                orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Image.DecompressionBombError:
         raise Unusable("too large") from None
-    except Exception:  # whatever Pillow makes of damage
+    except Exception:
         raise Unusable("damaged") from None
     if animated:
         raise Unusable("animated")

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.photo_files import PhotoFile, Unusable
@@ -176,8 +175,8 @@ def _read_all(
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
         with warnings.catch_warnings():
-            # Pillow warns of half of what it refuses.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of large images and of damaged EXIF data.
+            warnings.filterwarnings("ignore", module="PIL")
             for path, result in zip(paths, pool.map(read, paths), strict=True):
                 if isinstance(result, str):
                     skipped[str(path)] = result
