@@ -8,7 +8,7 @@ from tfp_cinn.data.photos import PhotoSplit
 from tfp_cinn.errors import UsageError
 
 # Of photos that aren't held in memory: how many are cut up at a time, and how many of their crops
-# wait to be drawn from.
+# are put in a random order at a time.
 _MIXED_PHOTOS = 16
 _MIXED_CROPS = 4096
 
@@ -18,8 +18,8 @@ def training_crops(split: PhotoSplit, batch_size: int, *, seed: int = 0) -> tf.d
 
     An epoch takes floor(H W / S^2) crops of each photo of H x W pixels, as many as would tile it:
     photos are weighted by their area. Their places are uniform and half of them are mirrored. Of
-    photos that are held in memory all crops are mixed; others are read anew in every epoch, 16 at a
-    time, and batches are drawn from 4096 of their crops.
+    photos that are held in memory all crops are mixed; others are read anew in every epoch, and of
+    16 of them at a time every 4096 crops are mixed.
 
     Everything is new in every epoch and a function of `seed` and the epoch's number alone: two data
     sets of one seed yield the same epochs 1, 2, .... What doesn't fill a batch is dropped.
@@ -117,15 +117,23 @@ def _stream(split: PhotoSplit, batch_size: int, seed: int) -> tf.data.Dataset:
     seed %= 1 << 63
 
     def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        # The key of an epoch, (seed, first), is followed by those of its photos.
+        # The key of an epoch, (seed, first), is followed by those of its photos and of its blocks.
+        # The shuffling of tf.data would depend on the global seed as well.
         first = epoch.assign_add(1) * 2**32
         return (
             split.stream(tf.stack([seed, first]))
             .enumerate(first + 1)
             .map(cut, tf.data.AUTOTUNE, deterministic=True)
             .interleave(tf.data.Dataset.from_tensor_slices, cycle_length=_MIXED_PHOTOS)
-            .shuffle(_MIXED_CROPS, seed=seed + first, reshuffle_each_iteration=False)
+            .batch(_MIXED_CROPS)
+            .enumerate(first + 2**31)
+            .map(mix)
+            .prefetch(1)
+            .unbatch()
         )
+
+    def mix(n: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
+        return tf.random.experimental.stateless_shuffle(crops, tf.stack([seed, n]), alg="philox")
 
     def cut(n: tf.Tensor, photo: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(photo, tf.int64)[:2]
