@@ -208,6 +208,7 @@ def test_gather(tmp_path, capsys):
         "p/small.webp": photo(3, side=299),
         "p/README": README.encode(),
         "../../evil.webp": photo(4),
+        "p/nul\0.webp": photo(4),
         "p/sound.ogg": b"OggS",
     }
     files = {
@@ -241,14 +242,14 @@ def test_gather(tmp_path, capsys):
     assert oct(output.stat().st_mode & 0o700) == "0o700"
 
     printed = capsys.readouterr().out
-    assert "synthetic-photos 1.2-3: 4 photographs, 0.4 megapixels; left out 8 images (" in printed
+    assert "synthetic-photos 1.2-3: 4 photographs, 0.4 megapixels; left out 9 images (" in printed
     for words in (
         "1 too small",
         "1 duplicate",
         "1 grey",
         "1 without texture",
         "1 transparent",
-        "1 of unsafe names",
+        "2 of unsafe names",
         "1 in damaged .rcc files",
         "1 in resources that can't be decompressed",
     ):
@@ -332,7 +333,7 @@ def test_failures_leave_nothing(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gather, "_table", interrupt)
+    monkeypatch.setattr(gather, "licence_table", interrupt)
     with pytest.raises(KeyboardInterrupt):
         gather.gather_photos(tmp_path / "photos", ["good"], tmp_path)
     assert not [path for path in tmp_path.iterdir() if "photos" in path.name or path.name[0] == "."]

@@ -83,6 +83,17 @@ def test_photos_that_do_not_fit_are_read_again_to_the_same_pixels(folder, photos
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_names_that_are_no_text(tmp_path, cache_bytes):
+    path = os.path.join(os.fsencode(tmp_path), b"\xff [*].png")
+    with open(path, "wb") as file:
+        file.write(encode(pixels(40, 48)))
+    options = {**SMALL, "validation_fraction": 0, "test_fraction": 0, "cache_bytes": cache_bytes}
+    photos = data.load_photos(tmp_path, **options)
+    assert os.fsencode(photos.train.files[0]) == path
+    assert [photo.shape for photo in decoded(photos.train)] == [(20, 24, 3)]
+
+
 def test_names_folders_and_company_do_not_matter(folder, photos, tmp_path):
     """Renamed, moved, half removed, and others added: nobody changes sides, in the same order."""
     kept = [path for part in PARTS for path in getattr(photos, part).files][::2]

@@ -136,7 +136,7 @@ def test_crops(root):
     assert [len(batch) for batch in centres] == [len(TEST)]
 
 
-@pytest.mark.parametrize("name", ["lsun/bedroom", "no_such_set", "../coco"])
+@pytest.mark.parametrize("name", ["lsun/bedroom", "no_such_set", "../coco", "*/*"])
 def test_not_prepared(tmp_path, name):
     words = [name, "not prepared", str(tmp_path), f"tfds build {name}", "folder of photographs"]
     check_error(words, name, data_dir=str(tmp_path))
@@ -144,6 +144,13 @@ def test_not_prepared(tmp_path, name):
 
 def test_a_config_is_missing(root):
     check_error(["coco is not prepared", "name one of coco/2017"], "coco", data_dir=str(root))
+
+
+def test_brackets_in_the_folder(root, tmp_path):
+    (tmp_path / "[x]").symlink_to(root)
+    check_error(
+        ["num_validation is 99"], "coco/2017", data_dir=f"{tmp_path}/[x]", num_validation=99
+    )
 
 
 def test_default_folder(monkeypatch, root):

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data.batches import check_batch_size, shuffled_epochs
-from tfp_cinn.data.photos import PhotoSplit
+from tfp_cinn.data.photo_split import PhotoSplit
 from tfp_cinn.errors import UsageError
 
 # Of photos that aren't held in memory: how many are cut up at a time, and how many of their crops

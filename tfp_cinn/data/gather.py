@@ -8,14 +8,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.licences import Licence, find_licence
+from tfp_cinn.data.licences import find_licence, licence_table
 from tfp_cinn.data.photo_files import Unusable
 from tfp_cinn.data.qt_resources import read_resources
 from tfp_cinn.errors import UsageError
@@ -184,7 +184,7 @@ def _gather_package(package: str, deb: pathlib.Path, photos: pathlib.Path, seen:
         flush=True,
     )
     rows = ((f"{package}/{path}", find_licence(path, readmes, text)) for path in sorted(found))
-    return f"\n## {package} {version}\n\n{homepage}\n\n{_table(rows)}"
+    return f"\n## {package} {version}\n\n{homepage}\n\n{licence_table(rows)}"
 
 
 def _files(root: pathlib.Path, left_out: collections.Counter) -> Iterator[tuple[str, bytes]]:
@@ -223,7 +223,7 @@ def _copy_photo(
         fnmatch.fnmatchcase(path, pattern) for pattern in places.leave
     ):
         raise Unusable("in other places")
-    if any(part in ("", ".", "..") for part in path.split("/")):
+    if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise Unusable("of unsafe names")
     candidate = folder.parents[1] / "candidate"
     candidate.write_bytes(contents)
@@ -245,14 +245,6 @@ def _copy_photo(
 def _has_texture(pixels: np.ndarray) -> bool:
     steps = np.abs(np.diff(pixels.astype(np.int16), axis=1)).max(axis=-1)
     return bool(np.mean(steps > _TEXTURE_LEVELS) >= _TEXTURE_SHARE)
-
-
-def _table(rows: Iterable[tuple[str, Licence]]) -> str:
-    lines = ["| file | copyright | licence | source | stated in |", "|---|---|---|---|---|"]
-    for path, licence in rows:
-        cells = (" ".join(cell.split()).replace("|", "\\|") for cell in (path, *licence))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def _run(command: list[str], *, problem: str, remedy: str, cwd: pathlib.Path | None = None) -> str:

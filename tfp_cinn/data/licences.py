@@ -3,7 +3,7 @@
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 _FIELD = re.compile(r"([A-Z][A-Za-z-]*):\s*(.*)")
@@ -65,6 +65,15 @@ def find_licence(path: str, readmes: Mapping[str, str], copyright_file: str | No
         if _matches(stanza, path):
             return _licence(stanza, "copyright, of the whole package")
     return Licence("", "see the copyright file" if copyright_file else "not stated", "", "")
+
+
+def licence_table(rows: Iterable[tuple[str, Licence]]) -> str:
+    """Write files and their licences as a Markdown table."""
+    lines = ["| file | copyright | licence | source | stated in |", "|---|---|---|---|---|"]
+    for path, licence in rows:
+        cells = (" ".join(cell.split()).replace("|", "\\|") for cell in (path, *licence))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _matches(stanza: Mapping[str, str], path: str) -> bool:

@@ -1,8 +1,7 @@
-"""Photographs in a folder, split into training, validation and test photos."""
+"""The photographs in a folder, split into training, validation and test photos."""
 
 import collections
 import concurrent.futures
-import dataclasses
 import os
 import pathlib
 import warnings
@@ -13,50 +12,8 @@ import tensorflow as tf
 
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.photo_files import PhotoFile, Unusable
+from tfp_cinn.data.photo_split import Photos, PhotoSplit, check_crops
 from tfp_cinn.errors import UsageError
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PhotoSplit:
-    """Some photos, downscaled, in an order of their own, and the size of the crops they are for.
-
-    Attributes:
-        size: S, the rows and columns of a crop.
-        stream: all photos once, as a data set of uint8 `[H, W, 3]`, sRGB. The argument is None for
-            their own order, else an int64 `[2]` key, of which an order at random is a function as
-            far as the source allows.
-        files: where each photo is, N of them; empty if the photos come from elsewhere.
-        shapes: int64 `[N, 2]`, rows and columns of each; None if that isn't known beforehand.
-        pixels: uint8 tensor `[P, 3]`, the pixels of all of them one after the other; None if they
-            aren't held in memory.
-    """
-
-    size: int
-    stream: Callable[[tf.Tensor | None], tf.data.Dataset]
-    files: tuple[str, ...] = ()
-    shapes: np.ndarray | None = None
-    pixels: tf.Tensor | None = None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Photos:
-    """A data set of photographs.
-
-    Attributes:
-        name: the folder, or the name that TensorFlow Datasets has for it.
-        train: what a flow is fitted to.
-        validation: held out of training; may be empty if so asked.
-        test: neither trained nor selected on; may be empty if so asked.
-        summary: a line on what was found and what was skipped.
-        skipped: of a folder, the reason for each file that can't be used.
-    """
-
-    name: str
-    train: PhotoSplit
-    validation: PhotoSplit
-    test: PhotoSplit
-    summary: str
-    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def load_photos(
@@ -149,17 +106,6 @@ def load_photos(
     )
 
 
-def check_crops(size: int, downscale: int) -> None:
-    """Refuse crops or factors that can't be, with a UsageError."""
-    if size < 1:
-        raise UsageError(f"size is {size}, expected at least 1 pixel")
-    if downscale not in range(1, photo_files.MAX_DOWNSCALE + 1):
-        raise UsageError(
-            f"downscale is {downscale}, expected a whole number from 1 to "
-            f"{photo_files.MAX_DOWNSCALE}"
-        )
-
-
 def _read_all(
     paths: list[pathlib.Path], size: int, downscale: int, cache_bytes: int
 ) -> tuple[dict[bytes, PhotoFile], dict[bytes, np.ndarray], dict[str, str]]:
@@ -243,7 +189,7 @@ def _in_memory(
 def _on_disk(files: list[PhotoFile], downscale: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return what reads photo i."""
     with tf.device("CPU:0"):
-        paths = tf.constant([file.path for file in files], tf.string)
+        paths = tf.constant([os.fsencode(file.path) for file in files], tf.string)
         kinds = tf.constant([file.kind for file in files], tf.int32)
         orientations = tf.constant([file.orientation for file in files], tf.int32)
 

@@ -1,5 +1,6 @@
 """The official data sets by way of TensorFlow Datasets, failing fast without a network."""
 
+import glob
 import os
 import threading
 import urllib.parse
@@ -83,9 +84,10 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
         UsageError: it isn't prepared under `data_dir`, or what is there can't be read.
     """
     root = _root(data_dir)
-    found = tf.io.gfile.glob(os.path.join(root, name, "*.*.*", "dataset_info.json"))
+    base = glob.escape(os.path.join(root, name))
+    found = tf.io.gfile.glob(os.path.join(base, "*.*.*", "dataset_info.json"))
     if not found:
-        configs = tf.io.gfile.glob(os.path.join(root, name, "*", "*.*.*", "dataset_info.json"))
+        configs = tf.io.gfile.glob(os.path.join(base, "*", "*.*.*", "dataset_info.json"))
         names = sorted({f"{name}/{path.split(os.sep)[-3]}" for path in configs})
         hint = f"name one of {', '.join(names)}" if names else f"run `tfds build {name}` once"
         raise UsageError(

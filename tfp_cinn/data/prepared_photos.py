@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.photos import Photos, PhotoSplit, check_crops
+from tfp_cinn.data.photo_split import Photos, PhotoSplit, check_crops
 from tfp_cinn.data.prepared import open_prepared
 from tfp_cinn.errors import UsageError
 
@@ -19,11 +19,11 @@ def load_prepared_photos(
 ) -> Photos:
     """Open photographs that TensorFlow Datasets has prepared before, without the network.
 
-    The published validation set becomes the test set, as its labels are what is compared with
-    (the published test set where there is no validation set); the first `num_validation` photos of
-    the training set become the validation set. Photos are read anew at each use, in the order that
-    TensorFlow Datasets has shuffled them into when preparing. Those that are grey or too small are
-    left out then (see `load_photos`), so that nobody knows their number beforehand.
+    The test set is the published validation set, which published figures are of, or the published
+    test set if there is none; validation is the first part of the training set. Photos are read
+    anew at each use, in the order that TensorFlow Datasets shuffled them into when preparing. Those
+    that are grey or too small (see `load_photos`) are left out as they come, so that nobody knows
+    their number beforehand.
 
     Args:
         name: such as `lsun/bedroom`, `imagenet2012` or `coco/2017`: any set with colour images.
@@ -42,10 +42,8 @@ def load_prepared_photos(
 
     features = builder.info.features
     image = features["image"] if features and "image" in features else None
-    if not isinstance(image, tfds.features.Image) or (image.shape[-1], image.np_dtype) != (
-        3,
-        np.uint8,
-    ):
+    coloured = isinstance(image, tfds.features.Image) and image.shape[-1] == 3
+    if not coloured or image.np_dtype != np.uint8:
         raise UsageError(
             f"{name} has no colour photographs, expected uint8 images of three channels, "
             f"found {image}: name another set"
