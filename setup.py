@@ -25,6 +25,7 @@ setup(
         "matplotlib>=3.10",
         "ml_collections>=1.1",
         "numpy>=2.0",
+        "pillow>=11",
         "requests>=2.31",
         "scikit-learn>=1.6",
         "scipy>=1.14",
