@@ -127,10 +127,15 @@ def _samples(
         x.append(client.predict("sample", inputs)["x"])
         seconds.append(time.perf_counter() - begin)
     ms = 1e3 * np.array(seconds)
+    latency = f"{ms[0]:.1f} ms"
+    if len(ms) > 1:
+        latency = (
+            f"first {latency}, median {np.median(ms):.1f} ms, 90th percentile "
+            f"{np.percentile(ms, 90):.1f} ms"
+        )
+    rate = 1e3 * len(cond) / ms.sum()
     print(
-        f"{len(ms)} requests, {len(cond)} rows: first {ms[0]:.1f} ms, median {np.median(ms):.1f} "
-        f"ms, 90th percentile {np.percentile(ms, 90):.1f} ms; {1e3 * len(cond) / ms.sum():.0f} "
-        "rows/s"
+        f"{len(ms)} request{'s' * (len(ms) > 1)}, {len(cond)} rows: {latency}; {rate:.0f} rows/s"
     )
     x = np.concatenate(x)
     return x.reshape(len(labels), num_samples, *x.shape[1:])
