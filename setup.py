@@ -42,6 +42,7 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.9",
+            "scikit-image>=0.25",
         ],
     },
 )
