@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import ml_collections
@@ -18,22 +19,29 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Runs a binary's `main` under absl.
 
     What the user can put right is answered by one line on standard error and exit status 2, not by
-    a traceback. SIGTERM unwinds as Ctrl-C does, so that scratch files are taken away.
+    a traceback. SIGINT and SIGTERM unwind alike, so that scratch files are taken away, and end in
+    one line and exit status 128 plus the signal's number.
 
     Args:
         main: takes the positional arguments, of which there should be none.
     """
 
     def guarded(argv: list[str]) -> None:
-        signal.signal(signal.SIGTERM, _stop)
+        stop = _Stop()
         try:
             if len(argv) > 1:
                 raise UsageError(f"unexpected argument {argv[1]!r}; all options are flags (--help)")
             main(argv)
         except UsageError as error:
             _fail(" ".join(str(error).split()))
-        except KeyboardInterrupt as stop:
-            _fail(str(stop) or "interrupted", status=getattr(stop, "status", 130))
+        except BaseException as error:
+            # Libraries wrap an interruption that comes while they call back, as AutoGraph does.
+            if stop.number is None and not isinstance(error, KeyboardInterrupt):
+                raise
+            number = stop.number or signal.SIGINT
+            message = str(error) if isinstance(error, KeyboardInterrupt) else ""
+            name = signal.Signals(number).name
+            _fail(message or f"stopped by {name}", getattr(error, "status", 128 + number))
 
     app.run(guarded, flags_parser=_parse)
 
@@ -55,10 +63,27 @@ def checked_config(config: ml_collections.ConfigDict | None) -> dict:
     return config.to_dict(preserve_field_references=False)
 
 
-def _stop(number: int, frame: object) -> None:
-    stop = KeyboardInterrupt("stopped by SIGTERM")
-    stop.status = 128 + number
-    raise stop
+class _Stop:
+    """Turns SIGINT and SIGTERM into KeyboardInterrupt.
+
+    Attributes:
+        number: the signal that came, None if none did.
+    """
+
+    # A second signal so soon after the first means the same; the scratch files shall go still.
+    _PATIENCE = 5.0  # seconds
+
+    def __init__(self):
+        self.number: int | None = None
+        self._came = 0.0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number, frame):
+        if self.number is not None and time.monotonic() - self._came < self._PATIENCE:
+            return
+        self.number, self._came = number, time.monotonic()
+        raise KeyboardInterrupt
 
 
 def _parse(argv: list[str]) -> list[str]:
