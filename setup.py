@@ -47,6 +47,7 @@ setup(
             "pytest-timeout>=2.3",
             "pyyaml>=6",
             "ruff>=0.9",
+            "scikit-image>=0.25",
             "trustme>=1.2",
         ],
     },
