@@ -134,9 +134,7 @@ def _samples(
             f"{np.percentile(ms, 90):.1f} ms"
         )
     rate = 1e3 * len(cond) / ms.sum()
-    print(
-        f"{len(ms)} request{'s' * (len(ms) > 1)}, {len(cond)} rows: {latency}; {rate:.0f} rows/s"
-    )
+    print(f"{len(ms)} request{'s' * (len(ms) > 1)}, {len(cond)} rows: {latency}; {rate:.0f} rows/s")
     x = np.concatenate(x)
     return x.reshape(len(labels), num_samples, *x.shape[1:])
 
