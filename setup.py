@@ -45,6 +45,7 @@ setup(
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "pyyaml>=6",
             "ruff>=0.9",
             "scikit-image>=0.25",
