@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import bijectors as b
-from tfp_cinn.networks import MLP, ConvNet, strided_features, strided_vector
+from tfp_cinn.networks import MLP, ConvNet, DenseConvNet, strided_features, strided_vector
 from tfp_cinn.testing import assert_bijector_consistent
 
 MLP_SUBNET = MLP([8], activation="tanh")
@@ -47,6 +47,11 @@ CASES = {
         lambda: b.GlowCoupling(MLP_SUBNET, event_ndims=2),
         (3, 5),
         (2,),
+    ),
+    "GlowCoupling-densely-connected": (
+        lambda: b.GlowCoupling(DenseConvNet([3, 2], 3, negative_slope=0.1), event_ndims=3),
+        (3, 2, 3),
+        (3, 2, 2),
     ),
     "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
     "AffineCoupling-map": (

@@ -16,6 +16,8 @@ __all__ = ["LightnessToGrey", "application_features"]
 
 Tap = str | Sequence[int]
 
+_PADDING = keras.layers.ZeroPadding2D
+
 
 @keras.saving.register_keras_serializable("tfp_cinn")
 class LightnessToGrey(keras.layers.Layer):
@@ -122,7 +124,8 @@ def _tap(network: keras.Model, application: str, entry: str, tap: Tap) -> Any:
         shape = getattr(layer.output, "shape", ())
         if layer.name == tap and len(shape) == 4:
             return layer.output
-        if len(shape) == 4 and not isinstance(layer, keras.layers.ZeroPadding2D):
+        # With three channels it is the image still.
+        if len(shape) == 4 and shape[-1] != 3 and not isinstance(layer, _PADDING):
             maps[tuple(shape[1:3])] = layer.output
     if isinstance(tap, str):
         raise UsageError(

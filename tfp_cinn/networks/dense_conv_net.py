@@ -82,7 +82,7 @@ class _DenselyConnected(keras.layers.Layer):
     """What `DenseConvNet` makes; saved by way of its maker."""
 
     def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer):
-        super().__init__()
+        super().__init__(name="densely_connected")  # TensorFlow takes no leading underscore
         self.hidden, self.last = hidden, last
 
     def call(self, x):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 
 import h5py
@@ -79,7 +80,9 @@ def load_weights(network: keras.Model, path: str | os.PathLike) -> None:
         if path.endswith(".keras"):
             network.set_weights(keras.saving.load_model(path, compile=False).get_weights())
             return
-        network.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # so Keras says that layers were left out
+            network.load_weights(path)
         with h5py.File(path) as file:
             found = []
             file.visititems(lambda _, item: found.append(item) if hasattr(item, "dtype") else None)
