@@ -46,6 +46,11 @@ def test_it_starts_at_the_mean_color_and_learns():
     assert history[-1] < 0.6 * history[0]
 
 
+def test_means_are_those_of_the_channels():
+    with pytest.raises(UsageError, match="one for each of 3 channels"):
+        color_regressor(pyramid(), (16, 16, 3))
+
+
 @pytest.mark.parametrize("name", ["c.weights.h5", "c.keras"])
 def test_trained_weights_are_loaded(name, tmp_path):
     trained, fresh = pyramid(), pyramid()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import h5py
 import keras
+import numpy as np
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.networks.torch_layers import LEAKY_SLOPE, conv, dense
@@ -44,8 +45,16 @@ def color_regressor(
 
     Returns:
         A model from conditions to `[N, H, W, C]`.
+
+    Raises:
+        UsageError: if there are more or fewer means or standard deviations than channels.
     """
     height, width, channels = image_shape
+    if any(np.shape(value) not in ((), (channels,)) for value in (mean, std)):
+        raise UsageError(
+            f"mean, std: expected a number or one for each of {channels} channels, got {mean} and "
+            f"{std}"
+        )
     image = keras.Input(conditioner.input_shape[1:], name="image")
     terms = []
     for feature in keras.tree.flatten(conditioner(image)):
@@ -86,8 +95,8 @@ def load_weights(network: keras.Model, path: str | os.PathLike) -> None:
         with h5py.File(path) as file:
             found = []
             file.visititems(lambda _, item: found.append(item) if hasattr(item, "dtype") else None)
-        if len(found) != len(network.variables):
-            raise ValueError(f"{len(found)} weights, not {len(network.variables)}")
+        if len(found) != len(network.weights):
+            raise ValueError(f"{len(found)} weights, not {len(network.weights)}")
     except Exception as error:  # whatever Keras finds wrong with a stranger's file
         reason = " ".join(str(error).split())
         reason = reason if len(reason) <= 160 else f"{reason[:157]}..."
