@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 	    --temperature=0.8 --output=$(RUN)/answer.png
 
 test: $(VENV)/installed-test lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

@@ -1,6 +1,14 @@
+import pathlib
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pytest
+
+from tfp_cinn import CINN
+from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
+from tfp_cinn.export import export_model
+from tfp_cinn.networks import MLP, OneHot
 
 
 @pytest.fixture(autouse=True)
@@ -11,11 +19,32 @@ def seeded():
 @pytest.fixture
 def perturb():
     """Moves all trainable weights away from their start: an identity passes anything."""
+    return _perturb
 
-    def perturb(layers, std=0.3, seed=1):
-        rng = np.random.RandomState(seed)
-        for layer in layers:
-            for w in layer.trainable_weights:
-                w.assign(w.numpy() + std * rng.randn(*w.shape).astype(w.dtype))
 
-    return perturb
+def _perturb(layers, std=0.3, seed=1):
+    rng = np.random.RandomState(seed)
+    for layer in layers:
+        for w in layer.trainable_weights:
+            w.assign(w.numpy() + std * rng.randn(*w.shape).astype(w.dtype))
+
+
+class Exported(NamedTuple):
+    model: CINN
+    path: pathlib.Path  # of the version, MODELS/digits/1
+    class_names: list[str]
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A small flow of digits, not trained, and where it was exported to."""
+    keras.utils.set_random_seed(0)
+    flow = [Standardize(4.9, 6.0), Flatten()]
+    for k in range(2):
+        flow += [SoftPermutation(k), GlowCoupling(MLP([16]), clamp=1.0)]
+    model = CINN(Chain(flow), (8, 8, 1), OneHot(10), cond_shape=())
+    _perturb(model.bijector.layers, std=0.1)
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    facts = {"dataset": "digits", "class_names": names, "levels": 17}
+    folder = tmp_path_factory.mktemp("models") / "digits"
+    return Exported(model, export_model(model, folder, facts=facts), names)

@@ -10,6 +10,10 @@ class UsageError(ValueError):
     print it and exit with status 2.
     """
 
+    # AutoGraph makes an error of a traced function into another kind, unless it has this one's
+    # constructor; then it only adds where it was.
+    __init__ = Exception.__init__
+
     # Keras wraps what a layer raises into several lines about the call, unless it finds this mark.
     _keras_call_info_injected = True
 

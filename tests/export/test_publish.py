@@ -125,6 +125,8 @@ def test_weights_that_are_not_the_models_are_not_published(model, tmp_path, monk
 
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path):
+    tmp_path /= "model-1.x"
+    tmp_path.mkdir()
     assert choose_version(tmp_path / "new", None) == 1
     for name in ("1", "007", "x9", ".8-ab.tmp"):
         (tmp_path / name).mkdir()
@@ -136,6 +138,9 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
     for version in (0, -1, 2**63):
         with pytest.raises(UsageError, match="version: expected a whole number from 1"):
             choose_version(tmp_path, version)
+    for name in ("7", "a:b", "with space", "é"):
+        with pytest.raises(UsageError, match="expected a folder MODELS/NAME"):
+            choose_version(tmp_path / name, None)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="expected a folder of versions, it is a file"):
         choose_version(tmp_path / "file", None)

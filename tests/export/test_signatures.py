@@ -12,7 +12,7 @@ from tfp_cinn import CINN
 from tfp_cinn.bijectors import ActNorm, Chain, GlowCoupling, Select, SoftPermutation
 from tfp_cinn.export import SavedModelSession, export_model
 from tfp_cinn.export.signatures import noise, signatures
-from tfp_cinn.networks import MLP
+from tfp_cinn.networks import MLP, ConvNet
 
 # Of x's range of 17 grey levels: how a row's sample may depend on its batch, by rounding.
 TOLERANCE = 1e-5 * 17
@@ -168,6 +168,23 @@ def test_a_flow_without_condition_has_no_input_for_it(tmp_path):
     with SavedModelSession(path) as session:
         x = session.run("sample", {"seed": [[1, 2], [1, 3]], "temperature": [1.0, 1.0]})["x"]
     assert x.shape == (2, 4) and np.abs(x[0] - x[1]).max() > 0.1
+
+
+def test_convolutions_answer_requests_without_rows_and_of_one(tmp_path):
+    image = keras.Input((4, 4, 1))
+    features = keras.layers.Conv2D(3, 3, padding="same", activation="tanh")(image)
+    coupling = GlowCoupling(ConvNet([5], zero_last=False), event_ndims=3)
+    model = CINN(
+        Chain([coupling, SoftPermutation(0)]), (4, 4, 2), keras.Model(image, features), (4, 4, 1)
+    )
+    path = export_model(model, tmp_path / "conv", batch_sizes=[2])
+    rng = np.random.RandomState(0)
+    x, cond = rng.randn(3, 4, 4, 2), rng.rand(3, 4, 4, 1)
+    with SavedModelSession(path) as session:
+        for rows in (0, 1, 3):
+            answer = session.run("log_prob", {"x": x[:rows], "cond": cond[:rows]})["log_prob"]
+            expected = model.distribution.log_prob(x, cond)[:rows]
+            np.testing.assert_allclose(answer, expected, rtol=1e-5)
 
 
 @pytest.mark.slow

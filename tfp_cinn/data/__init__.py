@@ -1,16 +1,26 @@
-"""Labelled image data sets as integer grey levels, and the batches that flows train on."""
+"""Labelled images as integer grey levels, photographs, and the batches that flows train on."""
 
 from tfp_cinn.data.batches import evaluation_batches, training_batches
+from tfp_cinn.data.crops import evaluation_crops, training_crops
 from tfp_cinn.data.datasets import DATASETS, load
 from tfp_cinn.data.idx import read_idx
 from tfp_cinn.data.labelled_images import LabelledImages, Split
+from tfp_cinn.data.photo_split import Photos, PhotoSplit
+from tfp_cinn.data.photos import load_photos
+from tfp_cinn.data.prepared_photos import load_prepared_photos
 
 __all__ = [
     "DATASETS",
     "LabelledImages",
+    "PhotoSplit",
+    "Photos",
     "Split",
     "evaluation_batches",
+    "evaluation_crops",
     "load",
+    "load_photos",
+    "load_prepared_photos",
     "read_idx",
     "training_batches",
+    "training_crops",
 ]

@@ -1,6 +1,7 @@
 """Batches of dequantised images."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +45,7 @@ def training_batches(
         arXiv:1511.01844. L. Ardizzone et al.: Guided image generation with conditional invertible
         neural networks, 2019, arXiv:1907.02392.
     """
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     if not 0.0 <= noise_std < math.inf:
         raise UsageError(
             f"noise_std is {noise_std}, expected a finite number of grey levels >= 0: use 0 for "
@@ -55,24 +56,11 @@ def training_batches(
         raise UsageError(
             f"batch_size is {batch_size} but the split has {count} images: use at most {count}"
         )
-    num_batches = count // batch_size
     with tf.device("CPU:0"):
         images, labels = tf.constant(split.images), tf.constant(split.labels)
-        epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
-    # Each draw has a key of its own, (seed, n), where n counts an epoch's order and then its
-    # batches. Python integers of any size or sign are folded into int64.
-    seed %= 1 << 63
 
-    def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        first = epoch.assign_add(1) * (num_batches + 1)
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(count), tf.stack([seed, first]), alg="philox"
-        )
-        indices = tf.reshape(order[: num_batches * batch_size], [num_batches, batch_size])
-        return tf.data.Dataset.from_tensor_slices(indices).enumerate(first + 1)
-
-    def draw(n: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        levels, key = tf.cast(tf.gather(images, rows), tf.float32), tf.stack([seed, n])
+    def draw(key: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        levels = tf.cast(tf.gather(images, rows), tf.float32)
         if noise_std:
             noise = tf.random.stateless_normal(levels.shape, key, alg="philox")
             x = levels + 0.5 + noise_std * noise
@@ -81,13 +69,7 @@ def training_batches(
             x = levels + tf.floor(noise * _NOISE_STEPS) / _NOISE_STEPS
         return x, tf.gather(labels, rows)
 
-    return (
-        tf.data.Dataset.range(1)
-        .flat_map(next_epoch)
-        .map(draw, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .apply(tf.data.experimental.assert_cardinality(num_batches))
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return shuffled_epochs(count, batch_size, draw, seed=seed)
 
 
 def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.data.Dataset:
@@ -108,7 +90,7 @@ def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.da
     Raises:
         UsageError: `batch_size` is below 1.
     """
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     # Drawn once for the split: at two bytes a pixel it is cheap to keep, and a longer split only
     # draws further.
     generator = np.random.Generator(np.random.Philox(seed % (1 << 63)))
@@ -129,6 +111,54 @@ def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.da
     )
 
 
-def _check_batch_size(batch_size: int) -> None:
+def shuffled_epochs(
+    count: int,
+    batch_size: int,
+    draw: Callable[[tf.Tensor, tf.Tensor], tf.types.experimental.TensorLike],
+    *,
+    seed: int,
+) -> tf.data.Dataset:
+    """One epoch of batches in random order; each further iteration is the next epoch.
+
+    Args:
+        count: N, how many rows there are.
+        batch_size: B, 1 .. N.
+        draw: makes a batch of a key, int64 `[2]` for stateless random numbers that no other batch
+            or epoch of this seed has, and of the numbers of its rows, int32 `[B]`.
+        seed: any integer.
+
+    Returns:
+        A data set of N // B batches, prefetched.
+    """
+    num_batches = count // batch_size
+    with tf.device("CPU:0"):
+        epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
+    # Each draw has a key of its own, (seed, n), where n counts an epoch's order and then its
+    # batches. Python integers of any size or sign are folded into int64.
+    seed %= 1 << 63
+
+    def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        first = epoch.assign_add(1) * (num_batches + 1)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), tf.stack([seed, first]), alg="philox"
+        )
+        indices = tf.reshape(order[: num_batches * batch_size], [num_batches, batch_size])
+        return tf.data.Dataset.from_tensor_slices(indices).enumerate(first + 1)
+
+    return (
+        tf.data.Dataset.range(1)
+        .flat_map(next_epoch)
+        .map(
+            lambda n, rows: draw(tf.stack([seed, n]), rows),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .apply(tf.data.experimental.assert_cardinality(num_batches))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Refuse a batch size below 1 with a UsageError."""
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}, expected at least 1")

@@ -1,5 +1,6 @@
 """The official data sets by way of TensorFlow Datasets, failing fast without a network."""
 
+import glob
 import os
 import threading
 import urllib.parse
@@ -38,8 +39,7 @@ def read_tfds(
             f"{name} needs tensorflow-datasets, which can't be imported ({_one_line(error)}): "
             f"install it, or {_without_network(name)}"
         ) from error
-    root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
-    root = os.path.expanduser(root)
+    root = _root(data_dir)
     cls = tfds.builder_cls(name)
     # Looked up before the builder is made: the constructor of one that isn't prepared asks Google
     # Cloud Storage about it, which can hang for minutes.
@@ -75,6 +75,38 @@ def read_tfds(
     )
 
 
+def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
+    """Open the newest version of a data set that TensorFlow Datasets has prepared on disk.
+
+    Neither a download nor the network is tried.
+
+    Raises:
+        UsageError: it isn't prepared under `data_dir`, or what is there can't be read.
+    """
+    root = _root(data_dir)
+    base = glob.escape(os.path.join(root, name))
+    found = tf.io.gfile.glob(os.path.join(base, "*.*.*", "dataset_info.json"))
+    if not found:
+        configs = tf.io.gfile.glob(os.path.join(base, "*", "*.*.*", "dataset_info.json"))
+        names = sorted({f"{name}/{path.split(os.sep)[-3]}" for path in configs})
+        hint = f"name one of {', '.join(names)}" if names else f"run `tfds build {name}` once"
+        raise UsageError(
+            f"{name} is not prepared under {root}, expected {name}/VERSION/dataset_info.json "
+            f"there: {hint}, set data_dir, or use a folder of photographs"
+        )
+    folder = os.path.dirname(max(found, key=_version))
+    # Whatever a missing package, a file system or a damaged file raises has one remedy.
+    try:
+        import tensorflow_datasets as tfds
+
+        return tfds.builder_from_directory(folder)
+    except Exception as error:
+        raise UsageError(
+            f"{name} under {root} can't be opened ({_one_line(error)}): prepare it anew, or use a "
+            "folder of photographs"
+        ) from error
+
+
 def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
     """Ask for the headers of `url`, through the proxies that the environment names.
 
@@ -104,6 +136,16 @@ def _read(builder: "tfds.core.DatasetBuilder", part: str) -> tuple[np.ndarray, n
     batches = builder.as_dataset(split=part, batch_size=1024).as_numpy_iterator()
     images, labels = zip(*((batch["image"], batch["label"]) for batch in batches), strict=True)
     return np.concatenate(images), np.concatenate(labels)
+
+
+def _root(data_dir: str | None) -> str:
+    root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    return os.path.expanduser(root)
+
+
+def _version(info: str) -> tuple[int, ...]:
+    parts = os.path.basename(os.path.dirname(info)).split(".")
+    return tuple(int(part) if part.isdigit() else -1 for part in parts)
 
 
 def _without_network(name: str) -> str:

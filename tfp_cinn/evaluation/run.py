@@ -17,8 +17,9 @@ from tfp_cinn.evaluation.estimate import Estimate
 from tfp_cinn.evaluation.facts import field
 from tfp_cinn.evaluation.latents import latent_statistics
 from tfp_cinn.evaluation.likelihood import class_accuracy, nats_per_dim
+from tfp_cinn.evaluation.output import check_drawing
 from tfp_cinn.evaluation.report import table
-from tfp_cinn.evaluation.sampling import check_drawing, draw
+from tfp_cinn.evaluation.sampling import draw
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -12,15 +11,18 @@ import tqdm
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.evaluation.facts import class_names, field
-from tfp_cinn.evaluation.pictures import draw_samples
+from tfp_cinn.evaluation.output import (
+    check_drawing,
+    check_output,
+    to_labels,
+    write_samples,
+)
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["check_drawing", "draw", "sample"]
+__all__ = ["draw", "sample"]
 
 _CHUNK = 250
-_MAX_SIDE = 500  # images; a longer picture is beyond what can be drawn or looked at
-_MAX_IMAGES = 10_000
 
 
 def sample(
@@ -56,23 +58,12 @@ def sample(
     levels = field(facts, "levels", int, workdir / "dataset.json")
     dataset = field(facts, "name", str, workdir / "dataset.json")
     names = class_names(facts, workdir / "dataset.json")
-    labels = _labels(cond, names)
+    labels = to_labels(cond, names)
     check_drawing(num_samples, temperature, seed)
     output = pathlib.Path(output) if output else workdir / "samples.png"
-    _check_output(output, len(labels), num_samples)
+    check_output(output, len(labels), num_samples)
     x = draw(workdir.load_model(), labels, num_samples, temperature, seed)
-    bad = np.count_nonzero(~np.isfinite(x).all(axis=(2, 3, 4)))
-    if bad:
-        raise UsageError(
-            f"{bad} of {len(labels) * num_samples} samples hold NaN or infinite pixels; lower the "
-            "temperature, or train further"
-        )
-    with Workdir(output.parent).writing(output.name) as scratch:
-        if output.suffix == ".npz":
-            np.savez(scratch, x=x, cond=labels, temperature=temperature, seed=seed)
-        else:
-            title = f"{dataset}, temperature {temperature:g}"
-            _draw_png(x, levels, scratch, [names[label] for label in labels], title)
+    write_samples(x, labels, temperature, seed, output, names, levels, dataset)
     print(output)
     return output
 
@@ -109,82 +100,3 @@ def draw(
                 temperature=temperature,
             )
     return x
-
-
-def check_drawing(num_samples: int, temperature: float, seed: int) -> None:
-    """Checks how samples are to be drawn.
-
-    Raises:
-        UsageError: if num_samples is below 1, temperature negative or not finite, or seed negative
-            or beyond 64 bits.
-    """
-    if num_samples < 1:
-        raise UsageError(f"num_samples: expected 1 or more, got {num_samples}")
-    if not 0 <= temperature < math.inf:
-        raise UsageError(f"temperature: expected 0 or more, and finite, got {temperature:g}")
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"seed: expected an integer from 0 to 2^63 - 1, got {seed}")
-
-
-def _labels(cond: Sequence[str | int] | str | int | None, names: Sequence[str]) -> np.ndarray:
-    """Class numbers, int32, of numbers and names."""
-    if cond is None:
-        return np.arange(len(names), dtype=np.int32)
-    cond = [cond] if isinstance(cond, str | int) else cond
-    if not len(cond):
-        raise UsageError(f"cond: expected one class or more of {_choice(names)}, got none")
-    return np.array([_label(each, names) for each in cond], np.int32)
-
-
-def _label(each: str | int, names: Sequence[str]) -> int:
-    text = str(each).strip()
-    try:
-        number = int(text)
-    except ValueError:
-        found = [k for k, name in enumerate(names) if name.casefold() == text.casefold()]
-        if not found:
-            raise UsageError(
-                f"cond: expected class labels {_choice(names)}, got {text!r}"
-            ) from None
-        return found[0]
-    if not 0 <= number < len(names):
-        raise UsageError(
-            f"cond: label {number} is out of range: expected 0 to {len(names) - 1}"
-        ) from None
-    return number
-
-
-def _choice(names: Sequence[str]) -> str:
-    choice = f"0 to {len(names) - 1}"
-    if list(names) != [str(k) for k in range(len(names))]:
-        choice += f" or {', '.join(names)}"
-    return choice
-
-
-def _check_output(output: pathlib.Path, rows: int, columns: int) -> None:
-    if output.suffix not in (".png", ".npz"):
-        raise UsageError(f"{output}: expected the name of a .png or a .npz file")
-    if not output.parent.is_dir():
-        raise UsageError(f"{output}: expected a file in a folder that exists")
-    side = max(rows, columns) if rows > 1 else 1
-    if output.suffix == ".png" and (side > _MAX_SIDE or rows * columns > _MAX_IMAGES):
-        raise UsageError(
-            f"{output}: {rows} x {columns} samples are too many for a picture, expected up to "
-            f"{_MAX_IMAGES}, {_MAX_SIDE} in a row; use a .npz file"
-        )
-
-
-def _draw_png(
-    x: np.ndarray, levels: int, path: pathlib.Path, names: Sequence[str], title: str
-) -> None:
-    if len(x) > 1:
-        draw_samples(x, levels, path, names, title)
-        return
-    count, image_shape = x.shape[1], x.shape[2:]
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    # Cells left over take the grey of the borders.
-    grid = np.full((rows * columns, *image_shape), levels / 2, np.float32)
-    grid[:count] = x[0]
-    grid = grid.reshape(rows, columns, *image_shape)
-    draw_samples(grid, levels, path, [""] * rows, f"{names[0]}, {title}")

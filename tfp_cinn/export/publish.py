@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -28,9 +29,20 @@ CHECKSUMS = "SHA256SUMS"
 def choose_version(models: pathlib.Path, version: int | None) -> int:
     """Returns the version to publish: the one given, or the one after the highest there.
 
+    Args:
+        models: folder of the model's versions, whose name is the model's.
+        version: the version wanted, if any.
+
     Raises:
-        UsageError: if the version exists already, or is no version number.
+        UsageError: if the name isn't one to serve by, or the version exists already or is no
+            version number.
     """
+    # A folder of digits would be a version of its parent to a server; a URL has no room for others.
+    if not re.fullmatch(r"(?!\d+$)[\w.-]+", models.name, re.ASCII):
+        raise UsageError(
+            f"{models}: expected a folder MODELS/NAME, with a name of letters, digits, '_', '-' "
+            "and '.', not of digits alone; give the version apart"
+        )
     if models.exists() and not models.is_dir():
         raise UsageError(f"{models}: expected a folder of versions, it is a file")
     try:
@@ -84,8 +96,11 @@ def publishing(models: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
         published = True
         _write_through(models)
     except (OSError, tf.errors.OpError) as error:
-        exists = target.exists() and not published
-        reason = "this version exists by now" if exists else _reason(error)
+        if published:
+            raise UsageError(
+                f"{target}: is published, but the disk may not keep it ({_reason(error)})"
+            ) from None
+        reason = "this version exists by now" if target.exists() else _reason(error)
         raise UsageError(f"{target}: can't be written ({reason}); nothing was published") from None
     finally:
         if not published:
@@ -159,7 +174,8 @@ def verify(path: str | os.PathLike) -> dict[str, Any]:
         raise UsageError(f"{path}: not an exported model ({error})") from None
     replay = subprocess.run(
         [sys.executable, session.__file__, str(path)],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        # Without a GPU, whose memory this process may hold.
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
         capture_output=True,
         text=True,
     )

@@ -163,7 +163,6 @@ def _write_saved_model(
     path: pathlib.Path, served: Sequence[Signature], xla: bool
 ) -> dict[str, tuple[Signature, tf.types.experimental.GenericFunction]]:
     """Writes the SavedModel; returns each signature with its traced function."""
-    logging.set_verbosity(logging.WARNING)  # TensorFlow tells of each tensor that it renames
     archive = keras.export.ExportArchive()
     functions = {}
     for signature in served:
@@ -177,7 +176,12 @@ def _write_saved_model(
         # Without `track`, which would store the weights twice.
         archive.add_endpoint(signature.name, function)
         functions[signature.name] = signature, function
-    archive.write_out(str(path), verbose=False)
+    verbosity = logging.get_verbosity()
+    try:
+        logging.set_verbosity(logging.WARNING)  # TensorFlow tells of each tensor that it renames
+        archive.write_out(str(path), verbose=False)
+    finally:
+        logging.set_verbosity(verbosity)
     return functions | {"serving_default": functions["sample"]}
 
 

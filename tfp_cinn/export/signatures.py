@@ -67,7 +67,11 @@ class Signature:
 
     def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The output under its name, as TensorFlow wants it of a SavedModel's function."""
-        return {self.output.name: self.function(*inputs)}
+        rows = tf.shape(inputs[0])[0]
+        # TensorFlow's convolutions (oneDNN) fail on a batch without rows: it gets one.
+        missing = tf.maximum(1 - rows, 0)
+        inputs = [tf.pad(t, [[0, missing], *[[0, 0]] * (t.shape.rank - 1)]) for t in inputs]
+        return {self.output.name: self.function(*inputs)[:rows]}
 
 
 def signatures(model: CINN, card: str, x_meaning: str, cond_meaning: str) -> list[Signature]:

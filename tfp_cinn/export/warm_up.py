@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -47,7 +48,7 @@ def write_warm_up(
 
     file = path / WARM_UP
     file.parent.mkdir()
-    with tf.io.TFRecordWriter(str(file)) as writer:
+    with _full_precision(), tf.io.TFRecordWriter(str(file)) as writer:
         for rows in batch_sizes:
             values = _inputs(functions["sample"], rows, num_classes)
             for served_as, (signature, function) in functions.items():
@@ -67,6 +68,17 @@ def write_warm_up(
                         )
                     record.predict_log.response.outputs[key].CopyFrom(_proto(value))
                 writer.write(record.SerializeToString())
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Context without TF32, by which a GPU's answers would differ from those of the replay."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _inputs(

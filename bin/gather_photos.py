@@ -1,0 +1,23 @@
+"""Collects photographs out of Debian packages into a folder, with their licences.
+
+python bin/gather_photos.py --output=photos [--deb_dir=DIR]
+"""
+
+from absl import flags
+
+from tfp_cinn import app
+from tfp_cinn.data import gather
+
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to make.", required=True)
+_PACKAGES = flags.DEFINE_list("packages", list(gather.PACKAGES), "Debian packages to look in.")
+_DEB_DIR = flags.DEFINE_string(
+    "deb_dir", None, "Folder with their .deb files; they are downloaded if not given."
+)
+
+
+def main(_):
+    gather.gather_photos(_OUTPUT.value, _PACKAGES.value, _DEB_DIR.value)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,56 @@
+"""`bin/client.py` as a user calls it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from stand_in import StandIn
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "bin/client.py", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_same_picture_comes_by_grpc_by_rest_and_without_a_server(exported, tmp_path):
+    with StandIn({"digits": exported.path.parent}) as stand_in:
+        draw = ["--cond=7,three", "--num_samples=40", "--temperature=0.8", "--seed=3"]
+        ways = {
+            "grpc": [f"--server={stand_in.grpc}", "--model=digits"],
+            "rest": [f"--server={stand_in.rest}", "--model=digits", "--protocol=rest"],
+            "local": [f"--saved_model={exported.path.parent}"],
+            "tls": [f"--server={stand_in.grpc}", "--model=digits", "--tls"],
+        }
+        # At once, since most of the time goes into starting.
+        processes = {
+            name: start(*way, *draw, f"--output={tmp_path / name}.png")
+            for name, way in ways.items()
+        }
+        done = {name: (*p.communicate(timeout=300), p.returncode) for name, p in processes.items()}
+    stdout, stderr, status = done.pop("tls")
+    assert status == 2 and not stdout and "Traceback" not in stderr
+    # gRPC writes nothing of its own.
+    (line,) = [text for text in stderr.splitlines() if "client.py" in text or "SSL" in text]
+    assert (
+        line
+        == f"bin/client.py: {stand_in.grpc}: no server answers here: it speaks no TLS; ask without"
+    )
+    for name, (stdout, stderr, status) in done.items():
+        assert status == 0, stderr
+        asked, latency, path = stdout.splitlines()
+        assert "version 1" in asked and "2 requests, 80 rows" in latency
+        assert path == f"{tmp_path / name}.png"
+    pictures = [(tmp_path / f"{name}.png").read_bytes() for name in done]
+    assert pictures[0] == pictures[1] == pictures[2]

@@ -1,0 +1,396 @@
+"""gather_photos: what it takes out of packages, what it says of licences, and how it fails."""
+
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from synthetic_photos import encode, pixels
+
+from tfp_cinn import data
+from tfp_cinn.data import gather
+from tfp_cinn.data.licences import Licence, find_licence
+from tfp_cinn.data.qt_resources import read_resources
+from tfp_cinn.errors import UsageError
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is not installed")
+
+
+def rcc(files, *, version=3, compress=(), flags=0):
+    """A Qt resource file: `{path: bytes}`, some of them compressed by zlib."""
+    tree = {}
+    for path, contents in files.items():
+        *folders, name = path.split("/")
+        node = tree
+        for folder in folders:
+            node = node.setdefault(folder, {})
+        node[name] = contents if path not in compress else (contents,)
+    nodes, names, blob = [("", tree)], b"", b""
+    packed = b""
+    for name, node in nodes:  # grows: breadth first, so that children follow each other
+        at = len(names)
+        names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
+        if isinstance(node, dict):
+            packed += struct.pack(">IHII", at, 2, len(node), len(nodes))
+            nodes += node.items()
+        else:
+            raw = node
+            if isinstance(node, tuple):
+                raw = struct.pack(">I", len(node[0])) + zlib.compress(node[0])
+            kind = flags or (1 if isinstance(node, tuple) else 0)
+            packed += struct.pack(">IHHHI", at, kind, 0, 0, len(blob))
+            blob += struct.pack(">I", len(raw)) + raw
+        packed += b"" if version == 1 else struct.pack(">Q", 0)
+    header = 20 if version < 3 else 24
+    offsets = (header + len(blob) + len(names), header, header + len(blob))
+    start = struct.pack(">4s4I", b"qres", version, *offsets)
+    return start + (b"" if version < 3 else bytes(4)) + blob + names + packed
+
+
+FILES = {"a/b/x.webp": b"picture", "a/y.txt": b"text" * 99, "z": b""}
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("compress", [(), ("a/y.txt",), tuple(FILES)])
+def test_resources(version, compress):
+    assert dict(read_resources(rcc(FILES, version=version, compress=compress))) == FILES
+
+
+def test_resources_that_cannot_be_decompressed():
+    assert dict(read_resources(rcc(FILES, flags=4))) == dict.fromkeys(FILES)
+    damaged = rcc({"x": b"text" * 99}, compress=("x",)).replace(b"\x78\x9c", b"\0\0")
+    assert dict(read_resources(damaged)) == {"x": None}
+    cut = zlib.compress(b"text" * 99)[:-5]
+    short = rcc({"x": bytes(4) + cut}, flags=1)
+    assert dict(read_resources(short)) == {"x": None}
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"qres",
+        b"text" * 99,
+        rcc(FILES, version=3).replace(b"\0\0\0\3", b"\0\0\0\4", 1),
+        rcc(FILES)[:-10],
+        struct.pack(">4s4I", b"qres", 1, 20, 0, 0) + struct.pack(">IHII", 0, 2, 5, 0) * 5,
+        struct.pack(">4s4I", b"qres", 1, 20, 0, 0) + struct.pack(">IHII", 0, 2, 2**32 - 1, 1),
+    ],
+)
+def test_damaged_resource_files(contents):
+    with pytest.raises(ValueError, match="not a Qt resource file"):
+        list(read_resources(contents))
+
+
+README = """Copyright: Ada, 2020
+License: CC0-1.0
+Source: https://example.org/x
+Files:
+x.webp
+deeper/*.webp
+
+Files: y.webp
+License: CC-BY-4.0
+Comments: cropped: twice
+Copyright: Grace
+"""
+COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: *
+Copyright: 2001 A
+ 2002 B
+ 2003 C
+ 2004 D
+ 2005 E
+ 2006 F
+License: GPL-3+
+ All of its text.
+ .
+ More of it.
+
+Files: src/pictures/*
+Copyright: Mary
+License: MIT
+
+Files: src/pictures/special.png
+       src/pictures/other.png
+Copyright: Emmy
+License: CC-BY-SA-4.0
+
+Files: wallpapers/16/sky.jpg
+Copyright: Hedy
+License: CC-BY-4.0
+"""
+
+
+@pytest.mark.parametrize(
+    "path, expected",
+    [
+        ("p/x.webp", Licence("Ada, 2020", "CC0-1.0", "https://example.org/x", "README")),
+        ("p/deeper/z.webp", Licence("Ada, 2020", "CC0-1.0", "https://example.org/x", "../README")),
+        ("p/y.webp", Licence("Grace", "CC-BY-4.0", "", "README")),
+        ("opt/src/pictures/x.png", Licence("Mary", "MIT", "", "copyright")),
+        ("src/pictures/special.png", Licence("Emmy", "CC-BY-SA-4.0", "", "copyright")),
+        ("usr/share/sky.jpg", Licence("Hedy", "CC-BY-4.0", "", "copyright")),
+        (
+            "p/unlisted.webp",
+            Licence(
+                "2001 A, 2002 B, 2003 C, 2004 D, and 2 others",
+                "GPL-3+",
+                "",
+                "copyright, of the whole package",
+            ),
+        ),
+    ],
+)
+def test_licences(path, expected):
+    assert find_licence(path, {"p/README": README, "q/README": README}, COPYRIGHT) == expected
+
+
+def test_licences_that_are_not_stated():
+    assert find_licence("x", {}, None) == Licence("", "not stated", "", "")
+    free_text = find_licence("x", {}, "Everybody may do anything.")
+    assert free_text == Licence("", "see the copyright file", "", "")
+
+
+def photo(seed, format="WEBP", side=300):
+    return encode(pixels(side, side + 20, seed), format)
+
+
+def gradient():
+    rows, columns = np.mgrid[:400, :400]
+    return np.stack([rows // 2, columns // 2, 200 - rows // 2], -1).astype(np.uint8)
+
+
+def build_deb(folder, package, files, copyright_text=COPYRIGHT):
+    """Makes a Debian package of some files in `folder`."""
+    root = folder / f"{package}-tree"
+    control = (
+        f"Package: {package}\nVersion: 1.2-3\nArchitecture: all\nHomepage: https://example.org\n"
+    )
+    control += "Maintainer: Nobody <nobody@example.org>\nDescription: synthetic\n"
+    files = {
+        **files,
+        "DEBIAN/control": control.encode(),
+        f"usr/share/doc/{package}/copyright": copyright_text.encode(),
+    }
+    for name, contents in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(contents)
+    target = folder / f"{package}_1.2-3_all.deb"
+    command = ["dpkg-deb", "--root-owner-group", "--build", str(root), str(target)]
+    subprocess.run(command, check=True, capture_output=True)
+    shutil.rmtree(root)
+    return target
+
+
+def listing(folder):
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+@needs_dpkg
+def test_gather(tmp_path, capsys):
+    debs = tmp_path / "debs"
+    debs.mkdir()
+    transparent = np.dstack([pixels(300, 300), np.full((300, 300), 200, np.uint8)])
+    inside = {
+        "p/x.webp": photo(1),
+        "p/deeper/z.webp": photo(2),
+        "p/small.webp": photo(3, side=299),
+        "p/README": README.encode(),
+        "../../evil.webp": photo(4),
+        "p/nul\0.webp": photo(4),
+        "p/sound.ogg": b"OggS",
+    }
+    files = {
+        "usr/share/sky.jpg": photo(5, "JPEG"),
+        "usr/share/no-suffix": photo(6, "PNG"),
+        "usr/share/again.webp": photo(1),
+        "usr/share/grey.png": encode(pixels(300, 300)[..., 0]),
+        "usr/share/gradient.png": encode(gradient()),
+        "usr/share/transparent.png": encode(transparent),
+        "usr/share/text.jpg": b"text",
+        "usr/share/things.rcc": rcc(inside, compress=("p/deeper/z.webp",)),
+        "usr/share/damaged.rcc": b"qres",
+        "usr/share/modern.rcc": rcc({"q.webp": photo(7)}, flags=4),
+    }
+    build_deb(debs, "synthetic-photos", files)
+    output = tmp_path / "new" / "photos"
+    gather.gather_photos(output, ["synthetic-photos", "synthetic-photos"], debs)
+    assert listing(output) == [
+        "LICENCES.md",
+        "synthetic-photos/copyright",
+        "synthetic-photos/usr/share/again.webp",
+        "synthetic-photos/usr/share/no-suffix",
+        "synthetic-photos/usr/share/sky.jpg",
+        "synthetic-photos/usr/share/things.rcc/p/deeper/z.webp",
+    ]
+    for name in ("usr/share/sky.jpg", "usr/share/no-suffix"):
+        assert (output / "synthetic-photos" / name).read_bytes() == files[name]
+    z = output / "synthetic-photos/usr/share/things.rcc/p/deeper/z.webp"
+    assert z.read_bytes() == inside["p/deeper/z.webp"]
+    assert listing(tmp_path / "new") == [f"photos/{name}" for name in listing(output)]
+    assert oct(output.stat().st_mode & 0o700) == "0o700"
+
+    printed = capsys.readouterr().out
+    assert "synthetic-photos 1.2-3: 4 photographs, 0.4 megapixels; left out 9 images (" in printed
+    for words in (
+        "1 too small",
+        "1 duplicate",
+        "1 grey",
+        "1 without texture",
+        "1 transparent",
+        "2 of unsafe names",
+        "1 in damaged .rcc files",
+        "1 in resources that can't be decompressed",
+    ):
+        assert words in printed
+
+    text = (output / "LICENCES.md").read_text()
+    assert "## synthetic-photos 1.2-3\n\nhttps://example.org\n" in text
+    (row,) = [line for line in text.splitlines() if "sky.jpg" in line]
+    assert row == "| synthetic-photos/usr/share/sky.jpg | Hedy | CC-BY-4.0 |  | copyright |"
+    (row,) = [line for line in text.splitlines() if "z.webp" in line]
+    assert row.endswith("| Ada, 2020 | CC0-1.0 | https://example.org/x | ../README |")
+
+    photos = data.load_photos(output, validation_fraction=0, test_fraction=0)
+    assert len(photos.train.files) == 4 and photos.skipped == {}
+
+
+@needs_dpkg
+@pytest.mark.parametrize("package", ["gcompris-qt-data", "lomiri-wallpapers-16.04"])
+def test_known_packages_are_searched_in_known_places(tmp_path, package, capsys):
+    activities = "usr/share/gcompris-qt/rcc/x.rcc/gcompris/src/activities"
+    inside = {
+        f"gcompris/src/activities/{name}": photo(k)
+        for k, name in enumerate(
+            [
+                "erase/resource/x.webp",
+                "lang/resource/words_sample/x.webp",
+                "explore_a/resource/b/x.webp",
+            ]
+        )
+    }
+    build_deb(
+        tmp_path,
+        package,
+        {
+            "usr/share/gcompris-qt/rcc/x.rcc": rcc(inside),
+            "usr/share/backgrounds/sky.jpg": photo(8, "JPEG"),
+            "usr/share/backgrounds/umang_by_x.jpg": photo(9, "JPEG"),
+        },
+    )
+    gather.gather_photos(tmp_path / "photos", [package], tmp_path)
+    found = listing(tmp_path / "photos" / package)
+    if package == "gcompris-qt-data":
+        assert found == [
+            "copyright",
+            f"{activities}/erase/resource/x.webp",
+            f"{activities}/explore_a/resource/b/x.webp",
+        ]
+    else:
+        assert "usr/share/backgrounds/sky.jpg" in found
+        assert "usr/share/backgrounds/umang_by_x.jpg" not in found
+    assert "in other places" in capsys.readouterr().out
+
+
+def check_error(words, tmp_path, packages, deb_dir=None, output="photos"):
+    before = listing(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        gather.gather_photos(tmp_path / output, packages, deb_dir)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    assert listing(tmp_path) == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".gather")]
+
+
+@needs_dpkg
+def test_failures_leave_nothing(tmp_path, monkeypatch):
+    build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})
+    build_deb(tmp_path, "none", {"text.jpg": b"text"})
+    (tmp_path / "bad_1_all.deb").write_bytes(b"no package")
+    (tmp_path / "two_1_all.deb").write_bytes(b"")
+    (tmp_path / "two_2_all.deb").write_bytes(b"")
+    check_error(["no photograph in none", "gcompris-qt-data"], tmp_path, ["none"], tmp_path)
+    check_error(["bad_1_all.deb can't be unpacked"], tmp_path, ["good", "bad"], tmp_path)
+    check_error(["0 files absent_*.deb"], tmp_path, ["good", "absent"], tmp_path)
+    check_error(["2 files two_*.deb"], tmp_path, ["two"], tmp_path)
+    check_error(["'--help' is no name"], tmp_path, ["--help"], tmp_path)
+    check_error(["exists and isn't overwritten"], tmp_path, ["good"], tmp_path, "bad_1_all.deb")
+    check_error(["can't be written"], tmp_path, ["good"], tmp_path, "bad_1_all.deb/photos")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gather, "licence_table", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        gather.gather_photos(tmp_path / "photos", ["good"], tmp_path)
+    assert not [path for path in tmp_path.iterdir() if "photos" in path.name or path.name[0] == "."]
+
+
+def tool(folder, name, script):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_missing_tools(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check_error(["dpkg-deb is not installed"], tmp_path, ["good"])
+    tool(tmp_path, "dpkg-deb", "exit 1")
+    check_error(["apt-get is not installed"], tmp_path, ["good"])
+    check_error(["0 files good_*.deb"], tmp_path, ["good"], tmp_path)
+
+
+@needs_dpkg
+def test_download(tmp_path, monkeypatch, capsys):
+    """A stand-in for apt-get, as tests have no network."""
+    deb = build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    tool(tools, "apt-get", f'test "$*" = "download good" && cp {deb} .')
+    gather.gather_photos(tmp_path / "photos", ["good"])
+    assert listing(tmp_path / "photos") == ["LICENCES.md", "good/copyright", "good/sky.jpg"]
+    assert "good: downloading" in capsys.readouterr().out
+
+    says = "E: Unable to locate package nowhere"
+    tool(
+        tools, "apt-get", f"echo 'W: unsandboxed' >&2; echo '{says}' >&2; echo 'W: x' >&2; exit 100"
+    )
+    check_error([says, "apt-get update", "deb_dir"], tmp_path, ["nowhere"], output="other")
+    tool(tools, "apt-get", "exit 1")
+    check_error(["no reason given"], tmp_path, ["nowhere"], output="other")
+
+
+@pytest.mark.slow
+@needs_dpkg
+def test_binary(tmp_path):
+    build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})
+    command = [sys.executable, "bin/gather_photos.py", f"--output={tmp_path / 'photos'}"]
+    command += ["--packages=good", f"--deb_dir={tmp_path}"]
+    options = {
+        "cwd": ROOT,
+        "env": {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)},
+        "capture_output": True,
+        "text": True,
+        "timeout": 300,
+    }
+    done = subprocess.run(command, **options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path / 'photos'}: 1 photographs")
+    done = subprocess.run(command, **options)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("bin/gather_photos.py: ")
+    assert "exists and isn't overwritten" in done.stderr.splitlines()[-1]

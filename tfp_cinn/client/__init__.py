@@ -1,0 +1,7 @@
+"""Asking an exported model: from a server by gRPC or REST, or in this process."""
+
+from tfp_cinn.client.base import Client
+from tfp_cinn.client.connection import connect
+from tfp_cinn.client.local_client import open_local
+
+__all__ = ["Client", "connect", "open_local"]

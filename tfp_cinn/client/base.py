@@ -1,0 +1,225 @@
+"""What all clients of an exported model have in common: the card, and checks of what goes by."""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfp_cinn.errors import UsageError
+from tfp_cinn.export.session import Tensor
+
+__all__ = ["Client"]
+
+_CARD = {"card": Tensor(np.dtype(object), (None,))}
+_SHOWN = 5  # rows named in a message
+
+
+class Client(abc.ABC):
+    """Asks an exported model; `tfp_cinn.client.connect` and `open_local` make one.
+
+        with connect("localhost:8500", model="digits") as client:
+            answer = client.predict("log_prob", {"x": x, "cond": [3, 7]})
+            nats = answer["log_prob"]
+
+    What the model takes and gives is learnt from its card, once; after a change of the served
+    version to a model of other shapes, connect anew. `str(client)` says who is asked.
+    """
+
+    def __init__(self):
+        self._card: dict[str, Any] | None = None
+        self._signatures: dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
+
+    def card(self) -> dict[str, Any]:
+        """Returns the content of the model's `model_card.json`.
+
+        Raises:
+            UsageError: if the model can't be asked, or wasn't exported by this package.
+        """
+        if self._card is None:
+            answer = self._ask("card", {"row": np.zeros(1, np.int32)}, _CARD)
+            self._check_answer("card", answer, _CARD, 1)
+            try:
+                card = json.loads(answer["card"][0])
+                self._signatures = {
+                    name: (_tensors(signature["inputs"]), _tensors(signature["outputs"]))
+                    for name, signature in card["signatures"].items()
+                }
+                if not range(card["batch_sizes"][-1]):
+                    raise ValueError("no batch_sizes")
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                raise UsageError(
+                    f"{self}: what the model calls its card isn't one ({error!r}); export the "
+                    "model with bin/export.py"
+                ) from None
+            self._card = card
+        return self._card
+
+    @property
+    def batch_size(self) -> int:
+        """The largest number of rows that a server takes at once."""
+        return self.card()["batch_sizes"][-1]
+
+    def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Answers one request, of any number of rows.
+
+        More rows than `batch_size` are asked for one batch after another. No rows at all are
+        answered here: JSON can't tell their shape, and a server with batching, which pads with
+        copies of the first row, finds none.
+
+        Args:
+            signature: its name, one of the card's.
+            inputs: a value for each input of the signature; dimension 0 is the batch.
+
+        Returns:
+            A value for each output; strings as `bytes` in an array of objects.
+
+        Raises:
+            UsageError: if signature, names, dtypes, shapes or values are wrong, the model can't be
+                asked, or a row of its answer is NaN.
+        """
+        batch_size, card = self.batch_size, self.card()
+        if signature not in self._signatures:
+            raise UsageError(
+                f"{self}: no signature {signature!r}, expected one of {', '.join(self._signatures)}"
+            )
+        expected, outputs = self._signatures[signature]
+        if inputs.keys() != expected.keys():
+            raise UsageError(
+                f"{signature}: expected the inputs {', '.join(expected)}, got "
+                f"{', '.join(inputs) or 'none'}"
+            )
+        values = {
+            key: _checked(signature, key, inputs[key], tensor, card)
+            for key, tensor in expected.items()
+        }
+        counts = {key: len(value) for key, value in values.items()}
+        if len(set(counts.values())) != 1:
+            raise UsageError(f"{signature}: expected inputs of equally many rows, got {counts}")
+        rows = next(iter(counts.values()))
+        answers = [
+            {key: np.empty((0, *tensor.shape[1:]), tensor.dtype) for key, tensor in outputs.items()}
+        ]
+        for start in range(0, rows, batch_size):
+            batch = {key: value[start : start + batch_size] for key, value in values.items()}
+            answers.append(self._ask(signature, batch, outputs))
+            self._check_answer(signature, answers[-1], outputs, min(batch_size, rows - start))
+        answer = {key: np.concatenate([each[key] for each in answers]) for key in outputs}
+        for key, value in answer.items():
+            if value.dtype.kind == "f":
+                self._check_numbers(signature, key, value)
+        return answer
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Lets go of the connection or the model."""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def _ask(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
+    ) -> dict[str, np.ndarray]:
+        """Answers one request of at most `batch_size` rows.
+
+        Args:
+            signature: its name.
+            inputs: a value for each input.
+            outputs: what is expected.
+
+        Raises:
+            UsageError: if there is no answer.
+        """
+
+    def _check_answer(
+        self,
+        signature: str,
+        answer: Mapping[str, np.ndarray],
+        outputs: Mapping[str, Tensor],
+        rows: int,
+    ) -> None:
+        got = {key: (value.dtype, value.shape) for key, value in answer.items()}
+        expected = {key: (t.dtype, (rows, *t.shape[1:])) for key, t in outputs.items()}
+        if got != expected:
+            raise UsageError(
+                f"{self}: {signature}: expected an answer of {_text(expected)}, got {_text(got)}; "
+                "connect anew if the served version changed"
+            )
+
+    def _check_numbers(self, signature: str, key: str, value: np.ndarray) -> None:
+        bad = _bad_rows(np.isnan(value))
+        if bad.size:
+            raise UsageError(
+                f"{self}: {signature}: {bad.size} of {len(value)} rows of the answer's {key} are "
+                f"NaN ({_rows(bad)}); the model can't make numbers of these inputs"
+            )
+
+
+def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The inputs or outputs of a signature as the card tells them."""
+    return {
+        key: Tensor(np.dtype(object if t["dtype"] == "string" else t["dtype"]), tuple(t["shape"]))
+        for key, t in side.items()
+    }
+
+
+def _checked(
+    signature: str, key: str, value: Any, tensor: Tensor, card: Mapping[str, Any]
+) -> np.ndarray:
+    """The value of an input in the dtype expected."""
+    what = f"{signature}: input {key}"
+    try:
+        value = np.asarray(value)
+    except ValueError as error:
+        raise UsageError(f"{what}: expected an array ({error})") from None
+    if value.size and not np.can_cast(value.dtype, tensor.dtype, "same_kind"):
+        raise UsageError(f"{what}: expected {tensor.dtype}, got {value.dtype}")
+    if value.ndim != len(tensor.shape) or value.shape[1:] != tensor.shape[1:]:
+        raise UsageError(f"{what}: expected {_shape(tensor.shape)}, got {_shape(value.shape)}")
+    if tensor.dtype.kind == "f":
+        too_large = np.isfinite(value) & (np.abs(value) > np.finfo(tensor.dtype).max)
+        _check_rows(what, np.isnan(value) | too_large, f"a number of {tensor.dtype}", value)
+    elif tensor.dtype.kind in "iu":
+        limits = np.iinfo(tensor.dtype)
+        _check_rows(what, (value < limits.min) | (value > limits.max), str(tensor.dtype), value)
+    if key == "temperature":
+        _check_rows(what, (value < 0) | np.isinf(value), "0 or more, and finite", value)
+    names = card.get("class_names")
+    if key == "cond" and value.ndim == 1 and isinstance(names, list):
+        last = len(names) - 1
+        _check_rows(what, (value < 0) | (value > last), f"a class, 0 to {last}", value)
+    return value.astype(tensor.dtype, copy=False)
+
+
+def _check_rows(what: str, bad: np.ndarray, expected: str, value: np.ndarray) -> None:
+    if bad.any():
+        raise UsageError(
+            f"{what}: expected {expected}, got {value[bad][0]} ({_rows(_bad_rows(bad))})"
+        )
+
+
+def _bad_rows(bad: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))
+
+
+def _rows(rows: np.ndarray) -> str:
+    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if rows.size > _SHOWN else "")
+    return f"row {shown}" if rows.size == 1 else f"rows {shown}"
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"
+
+
+def _text(tensors: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> str:
+    return ", ".join(
+        f"{key} {'string' if dtype.kind == 'O' else dtype} {_shape(shape)}"
+        for key, (dtype, shape) in tensors.items()
+    )

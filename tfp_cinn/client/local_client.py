@@ -1,0 +1,80 @@
+"""Asking an exported model without a server."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfp_cinn.client.base import Client
+from tfp_cinn.errors import UsageError
+from tfp_cinn.export.session import SavedModelSession, Tensor
+
+__all__ = ["open_local"]
+
+
+def open_local(folder: str | os.PathLike, version: int | None = None) -> Client:
+    """Loads an exported model into this process, and returns a client of it.
+
+    It is no server: nothing listens, nobody else can ask, and closing it frees the model. It
+    answers as a server does, since both run the same loader.
+
+    Args:
+        folder: the model's versions, `MODELS/NAME`, or the folder of one version.
+        version: one of the versions; the newest if None.
+
+    Raises:
+        UsageError: if there is no such model, or it can't be loaded.
+    """
+    return _LocalClient(_version_folder(pathlib.Path(folder), version))
+
+
+class _LocalClient(Client):
+    def __init__(self, path: pathlib.Path):
+        super().__init__()
+        self._path = path
+        try:
+            self._session = SavedModelSession(path)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def _ask(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
+    ) -> dict[str, np.ndarray]:
+        try:
+            return self._session.run(signature, inputs)
+        except ValueError as error:
+            raise UsageError(f"{self}: {error}; export the model with bin/export.py") from None
+
+    def close(self) -> None:
+        """Lets go of the model."""
+        self._session.close()
+
+
+def _version_folder(folder: pathlib.Path, version: int | None) -> pathlib.Path:
+    if version is None and (folder / "saved_model.pb").exists():
+        return folder
+    try:
+        # As servers do, which pass over everything else.
+        there = {
+            int(c.name): c for c in folder.iterdir() if c.name.isascii() and c.name.isdecimal()
+        }
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: expected a folder of exported versions, MODELS/NAME ({error.strerror})"
+        ) from None
+    if not there:
+        raise UsageError(f"{folder}: holds no version; export a model with bin/export.py")
+    if version is None:
+        version = max(there)
+    if version not in there:
+        raise UsageError(
+            f"{folder}: has no version {version}, expected one of "
+            f"{', '.join(map(str, sorted(there)))}"
+        )
+    return there[version]
