@@ -26,14 +26,17 @@ _CHECKPOINT_EVERY_SECONDS = 30.0
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds)."""
+    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds).
 
-    def __init__(self, initial_epoch: int, epochs: int, steps_per_epoch: int):
+    Without a number of steps, which a stream of photographs doesn't have, the bar only counts.
+    """
+
+    def __init__(self, initial_epoch: int, epochs: int, steps_per_epoch: int | None):
         super().__init__()
         self._epochs = epochs
         self._bar = tqdm.tqdm(
-            total=epochs * steps_per_epoch,
-            initial=initial_epoch * steps_per_epoch,
+            total=steps_per_epoch and epochs * steps_per_epoch,
+            initial=initial_epoch * (steps_per_epoch or 0),
             unit="step",
             disable=not sys.stderr.isatty(),
         )

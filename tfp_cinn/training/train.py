@@ -68,13 +68,18 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
 
 
 def _fit(model, batches, experiment, section, workdir, epoch):
-    epochs = section["epochs"]
+    epochs, steps = section["epochs"], section["steps_per_epoch"]
+    if steps is None:
+        count = batches.cardinality().numpy()
+        known = count if count >= 0 else None
+    else:
+        batches, known = batches.repeat(), steps
     metrics = Metrics(workdir, epoch)
     stop = StopOnSignal()
     checkpoint = Checkpoint(workdir, epoch, epochs, section["keep_checkpoints"], metrics.best())
     callbacks = [
         keras.callbacks.LearningRateScheduler(lambda e, _: learning_rate(section, e)),
-        Progress(epoch, epochs, len(batches)),
+        Progress(epoch, epochs, known),
         metrics,
         checkpoint,
         TensorBoard(experiment, workdir, every=max(1, epochs // 10)),
@@ -85,6 +90,7 @@ def _fit(model, batches, experiment, section, workdir, epoch):
             batches,
             initial_epoch=epoch,
             epochs=epochs,
+            steps_per_epoch=steps,
             validation_data=experiment.validation_batches(section["batch_size"]),
             callbacks=callbacks,
             verbose=0,
@@ -108,6 +114,11 @@ def _check(section: Mapping[str, Any]) -> None:
     for field in ("epochs", "batch_size", "keep_checkpoints"):
         if section[field] < 1:
             raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
+    if section["steps_per_epoch"] is not None and section["steps_per_epoch"] < 1:
+        raise UsageError(
+            "config.train.steps_per_epoch: expected at least 1, or none for an epoch of all data, "
+            f"got {section['steps_per_epoch']}"
+        )
     for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
         if not 0 < section[field] < math.inf:
             raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")
