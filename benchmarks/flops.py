@@ -1,11 +1,12 @@
-"""What each architecture costs: weights, products of a training step, and memory.
+"""What each published network costs: weights, products of a training step, and memory.
 
-    python benchmarks/flops.py [--architectures=color_mnist,...] [--batch_sizes=1,8]
+    python benchmarks/flops.py [--networks=color_mnist,...] [--batch_sizes=1,8]
 
 Products are counted in the graph of a training step at batch size 1, forward and backward: every
 matrix product and convolution, two operations a multiplication with its addition, and nothing else.
-Memory is the largest resident size of a fresh process that does two steps of `fit` with Adam, for
-each batch size. Images are random.
+All of them are proportional to the batch size, and printed for the published one. Memory is the
+largest resident size of a fresh process that does two steps of `fit` with Adam, for each of
+`--batch_sizes`. Images are random.
 """
 
 import pathlib
@@ -13,6 +14,7 @@ import re
 import subprocess
 import sys
 import types
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,20 +23,34 @@ from absl import app, flags
 
 from tfp_cinn import architectures, data
 
-_SHAPES = {
-    "dense_glow": ((28, 28, 1), ()),
-    "color_mnist": ((28, 28, 3), (28, 28, 1)),
-    "colorization_minimal": ((64, 64, 2), (64, 64, 1)),
-    "colorization_imagenet": ((64, 64, 2), (256, 256, 1)),
+
+class Network(NamedTuple):
+    """A published network."""
+
+    architecture: str
+    image_shape: tuple[int, ...]
+    cond_shape: tuple[int, ...]
+    batch_size: int
+    fields: dict[str, Any] = {}
+
+
+_DIGIT, _LAB = (28, 28, 1), (64, 64, 2)
+_NETWORKS = {
+    "mnist_minimal": Network("dense_glow", _DIGIT, (), 256),
+    "mnist_paper": Network("dense_glow", _DIGIT, (), 512, {"blocks": 24, "hidden": (512,) * 3}),
+    "color_mnist": Network("color_mnist", (28, 28, 3), _DIGIT, 512),
+    "lsun_minimal": Network("colorization_minimal", _LAB, (64, 64, 1), 128),
+    "imagenet": Network("colorization_imagenet", _LAB, (256, 256, 1), 48),
 }
-_ARCHITECTURES = flags.DEFINE_list("architectures", list(_SHAPES), "Which, at their defaults.")
+_NAMES = flags.DEFINE_list("networks", list(_NETWORKS), "Which networks.")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Images a batch, to measure memory.")
 _PEAK = flags.DEFINE_integer("peak", None, "Only print the peak memory of this batch size, bytes.")
 
 
 def make(name):
     """The model, and a function of a batch size that makes a batch for it."""
-    image_shape, cond_shape = _SHAPES[name]
+    network = _NETWORKS[name]
+    image_shape, cond_shape = network.image_shape, network.cond_shape
     rng = np.random.RandomState(0)
     if cond_shape:
         images = types.SimpleNamespace(image_shape=image_shape, cond_shape=cond_shape)
@@ -49,7 +65,7 @@ def make(name):
         return x, tf.constant(rng.rand(size, *cond_shape).astype("float32"))
 
     keras.utils.set_random_seed(0)
-    return architectures.build(name, images), batch
+    return architectures.build(network.architecture, images, **network.fields), batch
 
 
 def count_products(graph):
@@ -102,26 +118,29 @@ def _print_peak(name, batch_size):
 
 
 def _peak(name, batch_size):
-    arguments = [sys.executable, sys.argv[0], f"--architectures={name}", f"--peak={batch_size}"]
+    arguments = [sys.executable, sys.argv[0], f"--networks={name}", f"--peak={batch_size}"]
     return int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
 
 
 def main(_):
     if _PEAK.value:
-        _print_peak(_ARCHITECTURES.value[0], _PEAK.value)
+        _print_peak(_NAMES.value[0], _PEAK.value)
         return
     sizes = [int(size) for size in _BATCH_SIZES.value]
-    print("| | flow | conditioner | GFLOP | " + " | ".join(f"GiB at {n}" for n in sizes) + " |")
-    print("|---" * (4 + len(sizes)) + "|")
-    for name in _ARCHITECTURES.value:
+    print("| | weights: flow | conditioner | batch | GFLOP a step |", end="")
+    print("".join(f" GiB at {n} |" for n in sizes))
+    print("|---" * (5 + len(sizes)) + "|")
+    for name in _NAMES.value:
         model, batch = make(name)
-        gflop = count_products(_step_graph(model, batch(1))) / 1e9
+        batch_size = _NETWORKS[name].batch_size
+        gflop = batch_size * count_products(_step_graph(model, batch(1))) / 1e9
         flow, conditioner = (
             f"{_count_weights(layers):,}" for layers in (model.flow_layers, [model.conditioner])
         )
         del model
         peaks = " | ".join(f"{_peak(name, size) / 2**30:.2f}" for size in sizes)
-        print(f"| `{name}` | {flow} | {conditioner} | {gflop:.3g} | {peaks} |", flush=True)
+        row = f"| {name} | {flow} | {conditioner} | {batch_size} | {gflop:,.0f} | {peaks} |"
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
