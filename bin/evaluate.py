@@ -5,13 +5,15 @@ python bin/evaluate.py --workdir=runs/digits
 
 from absl import flags
 
-from tfp_cinn import app
-from tfp_cinn.evaluation import evaluate
+from tfp_cinn import app, experiments
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 250, "Images a batch.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images a batch.", lower_bound=1)
 _IDX_DIR = flags.DEFINE_string("idx_dir", None, "Read the data here instead of where training did.")
-_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 100, "Samples of each class.", lower_bound=2)
+_FOLDER = flags.DEFINE_string("folder", None, "The same for photographs.")
+_NUM_SAMPLES = flags.DEFINE_integer(
+    "num_samples", None, "Samples of each class (100), or colourings of each photograph (8)."
+)
 _TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Factor on the latents of the samples, 0 or more."
 )
@@ -21,10 +23,10 @@ _SEED = flags.DEFINE_integer(
 
 
 def main(_):
-    evaluate(
+    experiments.evaluate(
         _WORKDIR.value,
+        source=_IDX_DIR.value or _FOLDER.value,
         batch_size=_BATCH_SIZE.value,
-        idx_dir=_IDX_DIR.value,
         num_samples=_NUM_SAMPLES.value,
         temperature=_TEMPERATURE.value,
         seed=_SEED.value,

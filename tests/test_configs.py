@@ -1,11 +1,12 @@
 import importlib.util
+import inspect
 import pathlib
 
 import numpy as np
 import pytest
 
 from tfp_cinn import architectures, data
-from tfp_cinn.training import default_config
+from tfp_cinn.training import colorization_config, default_config
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -19,15 +20,17 @@ def load(path):
     return module.get_config()
 
 
-def fields(config):
-    return {section: set(config[section]) for section in config}
-
-
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_has_the_fields_of_the_default_and_a_known_data_set(path):
+def test_a_config_has_the_fields_of_its_kind_and_of_its_architecture(path):
     config = load(path)
-    assert fields(config) == fields(default_config())
-    assert config.data.name in data.DATASETS
+    whole = {"classes": default_config, "colorization": colorization_config}[config.data.kind]()
+    for section in ("data", "train"):
+        assert set(config[section]) == set(whole[section])
+    architecture = architectures.ARCHITECTURES[config.model.architecture]
+    known = inspect.signature(architecture).parameters
+    assert set(config.model) - {"architecture"} <= set(known)
+    if config.data.kind == "classes":
+        assert config.data.name in data.DATASETS
 
 
 @pytest.mark.parametrize(

@@ -326,3 +326,35 @@ def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row(activation):
     x = tf.function(lambda c: dist.sample(c, 5, seed=0))(labels).numpy()
     assert np.all(np.isnan(x[:, 1]))
     assert np.all(np.isfinite(x[:, [0, 2]]))
+
+
+@pytest.mark.parametrize("jit_compile", [None, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_condition_that_is_not_finite_spoils_its_row_alone(value, jit_compile):
+    # Fused in a graph, the conditioner's ReLU turns NaN into 0.
+    conditioner = keras.Sequential(
+        [keras.layers.Dense(5, activation="relu"), keras.layers.Dense(3)]
+    )
+    dist = ConditionalTransformedDistribution(
+        standard_normal((6,)), make_chain(), conditioner, (2,), event_shape=SHAPE
+    )
+
+    @tf.function(jit_compile=jit_compile)
+    def of_the_others(cond):
+        with tf.GradientTape() as tape:
+            tape.watch(cond)
+            log_prob = dist.log_prob(X, cond)
+            loss = log_prob[0] + log_prob[2]
+        return log_prob, tape.gradient(loss, cond)
+
+    cond = np.random.RandomState(1).randn(3, 2).astype("float32")
+    expected, expected_gradient = of_the_others(tf.constant(cond))
+    cond[1, 0] = value
+    log_prob, gradient = of_the_others(tf.constant(cond))
+    np.testing.assert_array_equal(np.isnan(log_prob), [False, True, False])
+    for got, finite in ((log_prob, expected), (gradient, expected_gradient)):
+        np.testing.assert_allclose(
+            got.numpy()[[0, 2]], finite.numpy()[[0, 2]], rtol=1e-4, atol=1e-5
+        )
+    x = dist.sample(cond, 5, seed=0)
+    np.testing.assert_array_equal(np.isnan(x).all((0, 2, 3, 4)), [False, True, False])

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_cinn.bijectors import Chain, FactorOut, Select
+from tfp_cinn.bijectors.condition_adapter import ConditionAdapter
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 
 __all__ = ["first_non_finite"]
@@ -59,9 +60,13 @@ def _bad_rows(t: tf.Tensor) -> str:
 
 def _first_non_finite_bijector(bijector: Any, x: tf.Tensor, cond: Any, path: str) -> str | None:
     """Path of the first bijector whose output or log-determinant is not finite, or None."""
-    if isinstance(bijector, Select):
-        inner = f"{path}Select({bijector.key!r})."
-        return _first_non_finite_bijector(bijector.bijector, x, cond[bijector.key], inner)
+    if isinstance(bijector, ConditionAdapter):
+        key = f"({bijector.key!r})" if isinstance(bijector, Select) else ""
+        here = f"{path}{type(bijector).__name__}{key}"
+        cond = bijector.adapt(cond)
+        if not all(_finite(f) for f in tf.nest.flatten(cond) if f is not None):
+            return f"the network of {here}"
+        return _first_non_finite_bijector(bijector.bijector, x, cond, f"{here}.")
     if isinstance(bijector, FactorOut):
         kept, inner = x[..., : bijector.keep], f"{path}FactorOut."
         return _first_non_finite_bijector(bijector.rest, kept, cond, inner)
@@ -72,7 +77,7 @@ def _first_non_finite_bijector(bijector: Any, x: tf.Tensor, cond: Any, path: str
     for index, (member, z, log_det) in enumerate(bijector.inverse_steps(x, cond)):
         if not (_finite(z) and _finite(log_det)):
             here = f"{path}{type(bijector).__name__}[{index}]."
-            if isinstance(member, (Chain, FactorOut, Select)):
+            if isinstance(member, (Chain, ConditionAdapter, FactorOut)):
                 return _first_non_finite_bijector(member, x, cond, here)
             return f"{here}{type(member).__name__}"
         x = z

@@ -227,6 +227,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         # A Keras layer takes exactly one batch dimension.
         folded = {part: fold_batch(t, batch) for part, t in tensors.items()}
         features = self._conditioner(condition_from_parts(folded, self._cond_shape))
+        features = _nan_features(features, folded.values())
         return keras.tree.map_structure(lambda f: unfold_batch(f, batch), features)
 
     def _draw(self, cond, sample_shape, seed, temperature):
@@ -260,6 +261,25 @@ def scaled(z: tf.Tensor, temperature: Any, event_ndims: int) -> tf.Tensor:
     return z * tf.reshape(
         temperature, tf.concat([tf.shape(temperature), [1] * event_ndims], axis=0)
     )
+
+
+def _nan_features(features, parts):
+    """Makes the features NaN of rows whose condition isn't finite; see `_nan_rows`.
+
+    Labels, which are integers, are left to the conditioner.
+    """
+    bad = [
+        tf.reduce_sum(tf.stop_gradient(t) * 0, axis=range(1, t.shape.rank))
+        for t in parts
+        if t.dtype.is_floating
+    ]
+    if not bad:
+        return features
+
+    def spoil(f):
+        return f + tf.reshape(tf.cast(sum(bad), f.dtype), [-1] + [1] * (f.shape.rank - 1))
+
+    return keras.tree.map_structure(spoil, features)
 
 
 def _nan_rows(bijector, result, argument, event_ndims, features):

@@ -11,14 +11,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tfp_cinn.data import LabelledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN, load_model
 
 __all__ = ["Workdir", "sha256"]
 
 # Where data are read from may change between runs, what they are may not.
-_PATHS = {"data.idx_dir", "data.data_dir"}
+_PATHS = {"data.idx_dir", "data.data_dir", "data.folder"}
 
 
 class Workdir:
@@ -67,17 +66,15 @@ class Workdir:
         with self.writing("config.json") as scratch:
             scratch.write_text(json.dumps(config, indent=2) + "\n")
 
-    def describe(self, data: LabelledImages) -> None:
-        """Writes down what later programs need to know of the data set."""
-        facts = {
-            "name": data.name,
-            "num_classes": data.num_classes,
-            "levels": data.levels,
-            "image_shape": list(data.image_shape),
-            "class_names": list(data.class_names),
-        }
+    def describe(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Writes down what later programs need to know of the experiment.
+
+        Args:
+            kind: of the experiment.
+            facts: of its data.
+        """
         with self.writing("dataset.json") as scratch:
-            scratch.write_text(json.dumps(facts, indent=2) + "\n")
+            scratch.write_text(json.dumps({"kind": kind, **facts}, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:
         """Returns the config of the run that is here."""

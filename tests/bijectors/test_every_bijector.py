@@ -8,11 +8,19 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import bijectors as b
-from tfp_cinn.networks import MLP, ConvNet
+from tfp_cinn.networks import MLP, ConvNet, DenseConvNet, strided_features, strided_vector
 from tfp_cinn.testing import assert_bijector_consistent
 
 MLP_SUBNET = MLP([8], activation="tanh")
 CONV_SUBNET = ConvNet([6], activation="tanh")
+
+
+def two_features():
+    """A network with two outputs, a map and a vector."""
+    image = keras.Input((4, 2, 3))
+    half = keras.layers.Conv2D(2, 2, strides=2, activation="tanh")(image)
+    return keras.Model(image, {"map": half, "vector": keras.layers.Flatten()(half)})
+
 
 # name: (make, event shape, condition shape)
 CASES = {
@@ -39,6 +47,11 @@ CASES = {
         lambda: b.GlowCoupling(MLP_SUBNET, event_ndims=2),
         (3, 5),
         (2,),
+    ),
+    "GlowCoupling-densely-connected": (
+        lambda: b.GlowCoupling(DenseConvNet([3, 2], 3, negative_slope=0.1), event_ndims=3),
+        (3, 2, 3),
+        (3, 2, 2),
     ),
     "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
     "AffineCoupling-map": (
@@ -68,6 +81,8 @@ CASES = {
     "Standardize": (lambda: b.Standardize(1.5, 0.5), (2, 3, 1), None),
     "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),
     "Flatten": (b.Flatten, (2, 3, 2), None),
+    "Flatten-channels-first": (lambda: b.Flatten(channels_first=True), (2, 3, 4), None),
+    "Flatten-sequence": (lambda: b.Flatten(2, channels_first=True), (3, 2), None),
     "Reshape": (lambda: b.Reshape((2, 3), (3, 2, 1)), (2, 3), None),
     "HaarDownsampling": (b.HaarDownsampling, (4, 2, 3), None),
     "HaarDownsampling-rebalanced": (lambda: b.HaarDownsampling(0.5), (2, 6, 3), None),
@@ -102,6 +117,36 @@ CASES = {
         lambda: b.Select("a", b.GlowCoupling(MLP_SUBNET)),
         (4,),
         {"a": (3,), "unused": (2, 2)},
+    ),
+    "Select-nothing": (lambda: b.Select(None, b.GlowCoupling(MLP_SUBNET)), (4,), (3,)),
+    "Embed": (
+        lambda: b.Embed(
+            strided_features((4, 6, 2), [3], 4), b.GlowCoupling(CONV_SUBNET, event_ndims=3)
+        ),
+        (2, 3, 3),
+        (4, 6, 2),
+    ),
+    "Embed-vector": (
+        lambda: b.Embed(
+            strided_vector((3, 5, 2), [3, 4]),
+            b.Chain([b.GlowCoupling(MLP_SUBNET), b.RandomPermutation(1), b.ActNorm()]),
+        ),
+        (5,),
+        (3, 5, 2),
+    ),
+    "Embed-dict": (
+        lambda: b.Embed(
+            two_features(),
+            b.Chain(
+                [
+                    b.Select("map", b.AffineCoupling(CONV_SUBNET, event_ndims=3)),
+                    b.Select(None, b.AdditiveCoupling(CONV_SUBNET, event_ndims=3)),
+                    b.Select("vector", b.GlowCoupling(CONV_SUBNET, event_ndims=3)),
+                ]
+            ),
+        ),
+        (2, 1, 4),
+        (4, 2, 3),
     ),
     "Chain": (
         lambda: b.Chain(

@@ -6,6 +6,7 @@ import pytest
 from tfp_cinn import CINN, data
 from tfp_cinn.bijectors import Chain, Standardize
 from tfp_cinn.evaluation import train_classifier
+from tfp_cinn.experiments import ClassImages
 from tfp_cinn.networks import OneHot
 from tfp_cinn.workdir import Workdir
 
@@ -26,7 +27,7 @@ def workdir(tmp_path, digits):
     section = {"name": "digits", "idx_dir": None, "data_dir": None, "num_validation": None}
     workdir = Workdir(tmp_path / "run")
     workdir.prepare({"data": section})
-    workdir.describe(digits)
+    workdir.describe("classes", ClassImages(digits).facts)
     keras.utils.set_random_seed(0)
     flow = Chain([Standardize(digits.mean, digits.std)])
     CINN(flow, digits.image_shape, OneHot(10), cond_shape=()).save(workdir.model_path)

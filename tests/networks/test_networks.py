@@ -4,17 +4,19 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import UsageError
-from tfp_cinn.networks import MLP, ConvNet, LabelEmbedding, OneHot
+from tfp_cinn.networks import MLP, ConvNet, DenseConvNet, LabelEmbedding, OneHot
 
 
-@pytest.mark.parametrize("make", [MLP([7, 5]), ConvNet([7, 5], kernel_size=1)])
+@pytest.mark.parametrize(
+    "make", [MLP([7, 5]), ConvNet([7, 5], kernel_size=1), DenseConvNet([7, 5], kernel_size=3)]
+)
 def test_makers_give_new_networks_of_the_width_asked_for(make):
     a, b = make(6), make(6)
     x = tf.random.normal([2, 4, 3, 8])
     assert a(x).shape == b(x).shape == (2, 4, 3, 6)
     assert not {id(w) for w in a.weights} & {id(w) for w in b.weights}
     np.testing.assert_array_equal(a(x), 0.0)  # identity-friendly start
-    assert np.abs(a.layers[0].weights[0]).max() > 0
+    assert np.abs(a.weights[0]).max() > 0
 
 
 def test_init_std_draws_all_weights_and_biases_anew():
@@ -29,11 +31,50 @@ def test_init_std_draws_all_weights_and_biases_anew():
     assert np.abs(other.weights[0].numpy() - values[0]).max() > 0.01
 
 
-@pytest.mark.parametrize("maker", [MLP([3], "tanh", 0.2, 0.1), ConvNet([3], 5, "elu")])
+@pytest.mark.parametrize(
+    "maker",
+    [
+        MLP([3], "tanh", 0.2, 0.1),
+        MLP([3], negative_slope=0.1),
+        ConvNet([3], 5, "elu"),
+        ConvNet([3], 5, negative_slope=0.05),
+        DenseConvNet([3, 2], 5, "elu", 0.1, False, 0.0),
+    ],
+)
 def test_makers_are_rebuilt_from_their_config(maker):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(maker))
     assert type(copy) is type(maker)
     assert vars(copy) == vars(maker)
+
+
+@pytest.mark.parametrize(("maker", "spatial"), [(MLP, ()), (ConvNet, (1, 1))])
+def test_a_leaky_relu_has_the_slope_asked_for(maker, spatial):
+    net = maker([1], zero_last=False, negative_slope=0.05)(1)
+    x = np.reshape([-2.0, 3.0], (2, *spatial, 1)).astype("float32")
+    net(x)
+    for w in net.weights:  # kernels of one at their centre
+        middle = tuple(n // 2 for n in w.shape)
+        w.assign(np.zeros(w.shape))
+        if len(middle) > 1:
+            value = w.numpy()
+            value[middle] = 1
+            w.assign(value)
+    np.testing.assert_allclose(np.ravel(net(x)), [-0.1, 3.0], rtol=1e-6)
+
+
+def test_densely_connected_layers_see_all_before_them():
+    net = DenseConvNet([2, 3], init_std=0.5, zero_last=False)(4)
+    x = np.random.RandomState(0).randn(2, 3, 4, 5).astype("float32")
+    y = net(x).numpy()
+    (w1, b1), (w2, b2), (w3, b3) = ([w.numpy() for w in net.weights[k : k + 2]] for k in (0, 2, 4))
+
+    def leaky(t):
+        return np.where(t > 0, t, 0.01 * t)
+
+    h1 = leaky(x @ w1[0, 0] + b1)
+    h2 = leaky(np.concatenate([x, h1], -1) @ w2[0, 0] + b2)
+    expected = np.concatenate([x, h1, h2], -1) @ w3[0, 0] + b3
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_one_hot():

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfp_cinn.architectures.color_mnist import color_mnist
+from tfp_cinn.architectures.colorization_imagenet import colorization_imagenet
+from tfp_cinn.architectures.colorization_minimal import colorization_minimal
+from tfp_cinn.architectures.conditioning import ImagePairs
 from tfp_cinn.architectures.dense_glow import dense_glow
 from tfp_cinn.data import LabelledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 
-__all__ = ["ARCHITECTURES", "build", "dense_glow"]
+__all__ = [
+    "ARCHITECTURES",
+    "ImagePairs",
+    "build",
+    "color_mnist",
+    "colorization_imagenet",
+    "colorization_minimal",
+    "dense_glow",
+]
 
-ARCHITECTURES = {"dense_glow": dense_glow}
+ARCHITECTURES = {
+    "color_mnist": color_mnist,
+    "colorization_imagenet": colorization_imagenet,
+    "colorization_minimal": colorization_minimal,
+    "dense_glow": dense_glow,
+}
 
 
-def build(architecture: str, data: LabelledImages, **fields: Any) -> CINN:
+def build(architecture: str, data: LabelledImages | ImagePairs, **fields: Any) -> CINN:
     """Builds the named architecture for a data set.
 
     Args:
         architecture: one of `ARCHITECTURES`.
-        data: the data set: image shape, number of classes, mean and standard deviation.
+        data: the data set, for what the architecture asks of it: shapes, number of classes, mean
+            and standard deviation.
         **fields: the architecture's own arguments.
 
     Raises:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfp_cinn.bijectors import (
-    ActNorm,
-    Chain,
-    Flatten,
-    GlowCoupling,
-    RandomPermutation,
-    SoftPermutation,
-    Standardize,
-)
+from tfp_cinn.architectures.permutations import permute
+from tfp_cinn.bijectors import ActNorm, Chain, Flatten, GlowCoupling, Standardize
 from tfp_cinn.data import LabelledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.networks import MLP, OneHot
 
 __all__ = ["dense_glow"]
-
-_PERMUTATIONS = {"random": RandomPermutation, "soft": SoftPermutation}
 
 
 def dense_glow(
@@ -64,10 +55,6 @@ def dense_glow(
     Raises:
         UsageError: if `permutation` or `blocks` is out of range.
     """
-    if permutation not in _PERMUTATIONS:
-        raise UsageError(
-            f"permutation: expected one of {', '.join(_PERMUTATIONS)}, got {permutation!r}"
-        )
     if blocks < 1:
         raise UsageError(f"blocks: expected at least 1, got {blocks}")
     members = [
@@ -75,7 +62,7 @@ def dense_glow(
         Flatten(),
     ]
     for k in range(blocks):
-        members.append(_PERMUTATIONS[permutation](seed=k))
+        members.append(permute(permutation, seed=k))
         if act_norm:
             members.append(ActNorm())
         subnet = MLP(hidden, dropout=dropout, init_std=init_std, zero_last=zero_last)

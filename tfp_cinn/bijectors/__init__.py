@@ -6,6 +6,7 @@ from tfp_cinn.bijectors.affine_coupling import AffineCoupling
 from tfp_cinn.bijectors.chain import Chain
 from tfp_cinn.bijectors.clamps import arctan_clamp, sigmoid_clamp, tanh_clamp
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.embed import Embed
 from tfp_cinn.bijectors.factor_out import FactorOut
 from tfp_cinn.bijectors.flatten import Flatten
 from tfp_cinn.bijectors.glow_coupling import GlowCoupling
@@ -24,6 +25,7 @@ __all__ = [
     "AffineCoupling",
     "Chain",
     "ConditionalBijector",
+    "Embed",
     "FactorOut",
     "Flatten",
     "GlowCoupling",

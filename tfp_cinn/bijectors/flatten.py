@@ -21,13 +21,16 @@ class Flatten(ConditionalBijector):
 
     Args:
         event_ndims: rank of the event on the data side.
+        channels_first: whether z holds one channel after the other, as in PyTorch, by which the
+            halves and permutations after it are those of a network published for that.
         name: name of the bijector.
     """
 
     conditional = False
 
-    def __init__(self, event_ndims: int = 3, name: str | None = None):
+    def __init__(self, event_ndims: int = 3, channels_first: bool = False, name: str | None = None):
         super().__init__(event_ndims, 1, name=name)
+        self._channels_first = bool(channels_first)
 
     def _latent_shape(self, event_shape):
         return (math.prod(event_shape),)
@@ -36,11 +39,24 @@ class Flatten(ConditionalBijector):
         return self.event_shape
 
     def _forward_and_log_det(self, z, cond):
-        return tf.reshape(z, [-1, *self.event_shape]), tf.zeros(tf.shape(z)[:1], z.dtype)
+        log_det = tf.zeros(tf.shape(z)[:1], z.dtype)
+        if not self._channels_first:
+            return tf.reshape(z, [-1, *self.event_shape]), log_det
+        *space, channels = self.event_shape
+        x = tf.reshape(z, [-1, channels, *space])
+        return tf.transpose(x, [0, *range(2, len(space) + 2), 1]), log_det
 
     def _inverse_and_log_det(self, x, cond):
-        return tf.reshape(x, [-1, *self.latent_shape]), tf.zeros(tf.shape(x)[:1], x.dtype)
+        log_det = tf.zeros(tf.shape(x)[:1], x.dtype)
+        if self._channels_first:
+            last = x.shape.rank - 1
+            x = tf.transpose(x, [0, last, *range(1, last)])
+        return tf.reshape(x, [-1, *self.latent_shape]), log_det
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {"event_ndims": self.inverse_min_event_ndims, "name": self.name}
+        return {
+            "event_ndims": self.inverse_min_event_ndims,
+            "channels_first": self._channels_first,
+            "name": self.name,
+        }

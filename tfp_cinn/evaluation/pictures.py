@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["draw_curve", "draw_samples"]
+__all__ = ["draw_curve", "draw_samples", "draw_sheet"]
 
 
 def draw_samples(
@@ -48,6 +48,32 @@ def draw_samples(
     axes.spines[:].set_visible(False)
     if title:
         axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=150)
+
+
+def draw_sheet(images: np.ndarray, path: str | os.PathLike, column_labels: Sequence[str]) -> None:
+    """Draws colour images as a grid, a row for each photograph.
+
+    Args:
+        images: `[rows, columns, H, W, 3]`, sRGB in [0, 1].
+        path: the PNG to write.
+        column_labels: what stands above each column.
+    """
+    rows, columns, height, width = images.shape[:4]
+    gap = max(2, height // 32)
+    canvas = np.ones((rows, height + gap, columns, width + gap, 3))
+    canvas[:, :height, :, :width] = np.clip(images, 0, 1).transpose(0, 2, 1, 3, 4)
+    canvas = canvas.reshape(rows * (height + gap), columns * (width + gap), 3)[:-gap, :-gap]
+    figure = Figure(
+        figsize=(0.9 * columns, 0.9 * rows * height / width + 0.2), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    axes.imshow(canvas)
+    axes.set_xticks((np.arange(columns) + 0.5) * (width + gap) - gap / 2, column_labels)
+    axes.xaxis.tick_top()
+    axes.set_yticks([])
+    axes.tick_params(length=0, labelsize=7)
+    axes.spines[:].set_visible(False)
     figure.savefig(path, dpi=150)
 
 

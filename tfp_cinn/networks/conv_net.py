@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialisation import check_widths, initialisers
+from tfp_cinn.networks.initialisation import activation_of, check_widths, initialisers
 
 __all__ = ["ConvNet"]
 
@@ -27,9 +27,10 @@ class ConvNet:
             the paper's minimal MNIST example); None for He-normal kernels and zero biases.
         zero_last: whether the output layer starts at zero, by which a coupling starts as the
             identity.
+        negative_slope: slope of the "relu" below zero, by which it is a leaky one.
 
     Raises:
-        UsageError: if a width, rate or standard deviation is out of range.
+        UsageError: if a width, slope or standard deviation is out of range.
     """
 
     def __init__(
@@ -39,13 +40,16 @@ class ConvNet:
         activation: str = "relu",
         init_std: float | None = None,
         zero_last: bool = True,
+        negative_slope: float = 0.0,
     ):
         check_widths(hidden)
+        activation_of(activation, negative_slope)
         self.hidden = list(hidden)
         self.kernel_size = kernel_size
         self.activation = activation
         self.init_std = init_std
         self.zero_last = zero_last
+        self.negative_slope = negative_slope
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` output channels."""
@@ -54,7 +58,8 @@ class ConvNet:
         def conv(channels, **options):
             return keras.layers.Conv2D(channels, self.kernel_size, padding="same", **options)
 
-        layers = [conv(n, activation=self.activation, **inner) for n in self.hidden]
+        activation = activation_of(self.activation, self.negative_slope)
+        layers = [conv(n, activation=activation, **inner) for n in self.hidden]
         return keras.Sequential([*layers, conv(channels_out, **last)])
 
     def get_config(self) -> dict[str, Any]:

@@ -1,15 +1,31 @@
-"""How subnets start."""
+"""What the makers of subnets have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["check_widths", "initialisers"]
+__all__ = ["activation_of", "check_widths", "initialisers"]
+
+
+def activation_of(activation: str, negative_slope: float) -> str | Callable[..., Any]:
+    """A Keras layer's activation argument: the named one, or a ReLU that leaks.
+
+    Raises:
+        UsageError: if another activation than "relu" is to leak, or the slope is out of range.
+    """
+    if not negative_slope:
+        return activation
+    if activation != "relu" or not 0 < negative_slope < 1:
+        raise UsageError(
+            'negative_slope: expected 0 to below 1, and 0 with an activation other than "relu", '
+            f"got {negative_slope} with {activation!r}"
+        )
+    return keras.layers.LeakyReLU(negative_slope)
 
 
 def check_widths(hidden: Sequence[int]) -> None:

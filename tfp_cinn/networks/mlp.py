@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.networks.initialisation import check_widths, initialisers
+from tfp_cinn.networks.initialisation import activation_of, check_widths, initialisers
 
 __all__ = ["MLP"]
 
@@ -28,9 +28,10 @@ class MLP:
             the paper's minimal MNIST example); None for He-normal kernels and zero biases.
         zero_last: whether the output layer starts at zero, by which a coupling starts as the
             identity.
+        negative_slope: slope of the "relu" below zero, by which it is a leaky one.
 
     Raises:
-        UsageError: if a width, rate or standard deviation is out of range.
+        UsageError: if a width, rate, slope or standard deviation is out of range.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class MLP:
         dropout: float = 0.0,
         init_std: float | None = None,
         zero_last: bool = True,
+        negative_slope: float = 0.0,
     ):
         check_widths(hidden)
+        activation_of(activation, negative_slope)
         if not 0 <= dropout < 1:
             raise UsageError(f"dropout: expected a rate from 0 to below 1, got {dropout}")
         self.hidden = list(hidden)
@@ -49,13 +52,15 @@ class MLP:
         self.dropout = dropout
         self.init_std = init_std
         self.zero_last = zero_last
+        self.negative_slope = negative_slope
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` outputs."""
         inner, last = initialisers(self.init_std, self.zero_last)
+        activation = activation_of(self.activation, self.negative_slope)
         layers = []
         for units in self.hidden:
-            layers.append(keras.layers.Dense(units, activation=self.activation, **inner))
+            layers.append(keras.layers.Dense(units, activation=activation, **inner))
             if self.dropout:
                 layers.append(keras.layers.Dropout(self.dropout))
         return keras.Sequential([*layers, keras.layers.Dense(channels_out, **last)])

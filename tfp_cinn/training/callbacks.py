@@ -15,8 +15,8 @@ import tqdm
 
 from tfp_cinn.errors import NonFiniteError, UsageError
 from tfp_cinn.evaluation import draw_curve
+from tfp_cinn.experiments import Experiment
 from tfp_cinn.training import checkpoints
-from tfp_cinn.training.samples import draw_class_samples
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["Checkpoint", "Metrics", "Progress", "TensorBoard"]
@@ -26,14 +26,17 @@ _CHECKPOINT_EVERY_SECONDS = 30.0
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds)."""
+    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds).
 
-    def __init__(self, initial_epoch: int, epochs: int, steps_per_epoch: int):
+    Without a number of steps, which a stream of photographs doesn't have, the bar only counts.
+    """
+
+    def __init__(self, initial_epoch: int, epochs: int, steps_per_epoch: int | None):
         super().__init__()
         self._epochs = epochs
         self._bar = tqdm.tqdm(
-            total=epochs * steps_per_epoch,
-            initial=initial_epoch * steps_per_epoch,
+            total=steps_per_epoch and epochs * steps_per_epoch,
+            initial=initial_epoch * (steps_per_epoch or 0),
             unit="step",
             disable=not sys.stderr.isatty(),
         )
@@ -149,14 +152,14 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes scalars of every epoch, and samples of each class of some, for TensorBoard.
+    """Writes scalars of every epoch, and samples after some, for TensorBoard.
 
     The samples are also the workdir's `samples.png`, so that they can be watched without it.
     """
 
-    def __init__(self, workdir: Workdir, every: int):
+    def __init__(self, experiment: Experiment, workdir: Workdir, every: int):
         super().__init__()
-        self._workdir, self._every = workdir, every
+        self._experiment, self._workdir, self._every = experiment, workdir, every
         self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -165,7 +168,8 @@ class TensorBoard(keras.callbacks.Callback):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
             if (epoch + 1) % self._every == 0:
-                picture = draw_class_samples(self.model, self._workdir).read_bytes()
+                self._experiment.draw_samples(self.model, self._workdir)
+                picture = (self._workdir / "samples.png").read_bytes()
                 tf.summary.image("samples", tf.image.decode_png(picture)[tf.newaxis])
         self._writer.flush()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_collections
 from ml_collections import config_dict
 
-__all__ = ["default_config"]
+__all__ = ["colorization_config", "default_config"]
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -16,6 +16,7 @@ def default_config() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         {
             "data": {
+                "kind": "classes",
                 "name": "mnist",
                 # A folder of IDX files to read instead of what tensorflow-datasets prepared.
                 "idx_dir": config_dict.placeholder(str),
@@ -47,6 +48,8 @@ def default_config() -> ml_collections.ConfigDict:
             },
             "train": {
                 "epochs": 60,
+                # Steps that count as an epoch; all data once if None.
+                "steps_per_epoch": config_dict.placeholder(int),
                 "batch_size": 256,
                 "learning_rate": 5e-4,
                 # See tfp_cinn/training/schedule.py.
@@ -62,3 +65,38 @@ def default_config() -> ml_collections.ConfigDict:
             },
         }
     )
+
+
+def colorization_config() -> ml_collections.ConfigDict:
+    """Every field of a colorization experiment, at the values of the published minimal example.
+
+    Numbers: the published reference code of arXiv 1907.02392 (colorization_minimal_example), which
+    squeezes whole photographs of bedrooms (LSUN) to 64 x 64 pixels; here are crops of them.
+    """
+    config = default_config()
+    config.data = ml_collections.ConfigDict(
+        {
+            "kind": "colorization",
+            # "photos", of the folder, or a set that tensorflow-datasets has prepared.
+            "name": "photos",
+            "folder": config_dict.placeholder(str),
+            "data_dir": config_dict.placeholder(str),
+            # Photographs are averaged over this many pixels each way before crops of size are cut.
+            "downscale": 4,
+            "size": 64,
+            # Rows and columns of ab, which the flow learns.
+            "ab_size": 64,
+            "validation_fraction": 0.1,
+            "test_fraction": 0.1,
+            # Gaussian noise on ab, in standard deviations of ab in photographs; the reference's is
+            # uniform from 0 to 0.005, of this standard deviation.
+            "noise_std": 0.00144,
+        }
+    )
+    config.model = ml_collections.ConfigDict({"architecture": "colorization_minimal"})
+    config.train.epochs = 3
+    config.train.batch_size = 128
+    config.train.learning_rate = 1e-3
+    config.train.milestones = (1, 2)
+    config.train.clip_norm = 0.0
+    return config

@@ -9,13 +9,12 @@ from typing import Any
 
 import keras
 
-from tfp_cinn import architectures, data
+from tfp_cinn import architectures, experiments
 from tfp_cinn.errors import NonFiniteError, UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
-from tfp_cinn.training.samples import draw_class_samples
 from tfp_cinn.training.schedule import learning_rate
 from tfp_cinn.workdir import Workdir
 
@@ -39,27 +38,18 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     """
     section = config["train"]
     _check(section)
-    images = data.load(
-        config["data"]["name"],
-        idx_dir=config["data"]["idx_dir"],
-        data_dir=config["data"]["data_dir"],
-        num_validation=config["data"]["num_validation"],
-    )
+    experiment = experiments.load(config)
     keras.utils.set_random_seed(section["seed"])
-    model = architectures.build(data=images, **config["model"])
+    model = architectures.build(data=experiment, **config["model"])
     model.compile(_optimizer(section))
-    noise_std = config["data"]["noise_std"] * (config["model"]["std"] or images.std)
 
     def batches(epoch):
-        seed = section["seed"] + epoch
-        return data.training_batches(
-            images.train, section["batch_size"], noise_std=noise_std, seed=seed
-        )
+        return experiment.training_batches(section["batch_size"], section["seed"] + epoch)
 
     first_epoch = batches(0)  # a wrong batch size is refused before anything is written
     workdir = Workdir(workdir)
     workdir.prepare(config)
-    workdir.describe(images)
+    workdir.describe(experiment.kind, experiment.facts)
     epoch, problems = checkpoints.restore(model, workdir)
     for problem in problems:
         print(f"{problem}; going back to the checkpoint before it")
@@ -70,27 +60,29 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     else:
         print(f"{workdir}: going on after epoch {epoch}")
     if epoch < section["epochs"]:
-        validation = None
-        if len(images.validation.labels):
-            validation = data.evaluation_batches(images.validation, section["batch_size"])
-        _fit(model, batches(epoch), validation, section, workdir, epoch)
+        _fit(model, batches(epoch), experiment, section, workdir, epoch)
     best = workdir.load_model()
-    draw_class_samples(best, workdir)
+    experiment.draw_samples(best, workdir)
     print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
     return best
 
 
-def _fit(model, batches, validation, section, workdir, epoch):
-    epochs = section["epochs"]
+def _fit(model, batches, experiment, section, workdir, epoch):
+    epochs, steps = section["epochs"], section["steps_per_epoch"]
+    if steps is None:
+        count = batches.cardinality().numpy()
+        known = count if count >= 0 else None
+    else:
+        batches, known = batches.repeat(), steps
     metrics = Metrics(workdir, epoch)
     stop = StopOnSignal()
     checkpoint = Checkpoint(workdir, epoch, epochs, section["keep_checkpoints"], metrics.best())
     callbacks = [
         keras.callbacks.LearningRateScheduler(lambda e, _: learning_rate(section, e)),
-        Progress(epoch, epochs, len(batches)),
+        Progress(epoch, epochs, known),
         metrics,
         checkpoint,
-        TensorBoard(workdir, every=max(1, epochs // 10)),
+        TensorBoard(experiment, workdir, every=max(1, epochs // 10)),
         stop,
     ]
     try:
@@ -98,7 +90,8 @@ def _fit(model, batches, validation, section, workdir, epoch):
             batches,
             initial_epoch=epoch,
             epochs=epochs,
-            validation_data=validation,
+            steps_per_epoch=steps,
+            validation_data=experiment.validation_batches(section["batch_size"]),
             callbacks=callbacks,
             verbose=0,
         )
@@ -121,6 +114,11 @@ def _check(section: Mapping[str, Any]) -> None:
     for field in ("epochs", "batch_size", "keep_checkpoints"):
         if section[field] < 1:
             raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
+    if section["steps_per_epoch"] is not None and section["steps_per_epoch"] < 1:
+        raise UsageError(
+            "config.train.steps_per_epoch: expected at least 1, or none for an epoch of all data, "
+            f"got {section['steps_per_epoch']}"
+        )
     for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
         if not 0 < section[field] < math.inf:
             raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")

@@ -1,0 +1,13 @@
+"""The published minimal colorization example, on LSUN bedrooms (arXiv 1907.02392, its code).
+
+Needs `lsun/bedroom` as tensorflow-datasets prepares it.
+"""
+
+from tfp_cinn.training import colorization_config
+
+
+def get_config():
+    """Returns the config."""
+    config = colorization_config()
+    config.data.name = "lsun/bedroom"
+    return config

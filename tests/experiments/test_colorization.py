@@ -1,0 +1,121 @@
+"""Photographs as x = ab given L, and the programs on a run of them."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfp_cinn import UsageError, experiments
+from tfp_cinn.colour import LAB_SCALES, split_lab
+from tfp_cinn.data import evaluation_crops
+from tfp_cinn.experiments import Colorization
+from tfp_cinn.experiments.photographs import colour, read_image
+
+
+def test_batches_are_noisy_colour_given_lightness(experiment):
+    assert (experiment.image_shape, experiment.cond_shape) == ((8, 8, 2), (16, 16, 1))
+    x, lightness = next(iter(experiment.training_batches(16, 0)))
+    assert x.shape == (16, 8, 8, 2) and lightness.shape == (16, 16, 16, 1)
+    assert 0 <= lightness.numpy().min() < 40 < 60 < lightness.numpy().max() <= 100
+    # Light is reddish in these photographs.
+    small = tf.nn.avg_pool2d(lightness, 2, 2, "VALID").numpy()[..., 0]
+    assert np.corrcoef(x[..., 1].numpy().ravel(), small.ravel())[0, 1] > 0.7
+
+
+def test_noise_has_its_standard_deviation_and_is_new_in_every_epoch(section):
+    still = Colorization.load(section | {"noise_std": 0.0}, {})
+    noisy = Colorization.load(section, {})
+    first, clean = (np.concatenate([x for x, _ in e.validation_batches(4)]) for e in (noisy, still))
+    again = np.concatenate([x for x, _ in noisy.validation_batches(4)])
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_allclose(
+        (first - clean).std(axis=(0, 1, 2)), 0.1 * np.array(LAB_SCALES[1:]), rtol=0.15
+    )
+    batches = noisy.training_batches(16, 3)
+    epochs = [np.concatenate([x for x, _ in batches]) for _ in range(2)]
+    same_seed = np.concatenate([x for x, _ in noisy.training_batches(16, 3)])
+    assert np.abs(epochs[0] - epochs[1]).max() > 1
+    np.testing.assert_array_equal(epochs[0], same_seed)
+
+
+def test_the_mean_colour_is_that_of_the_training_photographs(experiment):
+    crops = np.concatenate(list(evaluation_crops(experiment.photos.train, 64, per_photo=4)))
+    expected = split_lab(crops, (16, 16)).small_ab.numpy().mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(experiment.mean_colour(), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ab_size": 17}, "ab_size: expected 1 to 16, the size of the crops, got 17"),
+        ({"noise_std": -1.0}, "noise_std: expected 0 or more"),
+        ({"folder": None}, "config.data.folder: expected a folder of photographs, got none"),
+        ({"folder": "/nowhere"}, "/nowhere is not a folder"),
+        ({"kind": "music"}, "config.data.kind: expected one of classes, colorization"),
+    ],
+)
+def test_wrong_fields_are_answered_in_one_line(section, changes, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        experiments.load({"data": section | changes, "model": {}})
+    assert "\n" not in str(caught.value)
+
+
+def test_evaluation_shows_that_each_figure_behaves(workdir, capsys):
+    result = experiments.evaluate(workdir.path, batch_size=8)
+    *table, last = capsys.readouterr().out.splitlines()
+    assert json.loads(last) == result == workdir.evaluation()
+    assert sum("nats/dim" in line for line in table) == 1
+    rows = {
+        name: {key: figure["mean"] for key, figure in row.items()}
+        for name, row in result["rows"].items()
+    }
+    assert rows["truth"]["rms_error"] == rows["truth"]["best_of"] == 0
+    assert rows["grey"]["chroma"] < 1e-3 < rows["mean_colour"]["chroma"]
+    assert rows["model"]["chroma"] > rows["mean_colour"]["chroma"]
+    for name in ("grey", "mean_colour", "truth"):
+        assert rows[name]["pixel_variance"] < 1e-6 < rows["model"]["pixel_variance"]
+        np.testing.assert_allclose(rows[name]["best_of"], rows[name]["rms_error"])
+    assert rows["model"]["best_of"] < rows["model"]["best_image_of"] < rows["model"]["rms_error"]
+    # These colours follow from lightness: the flow learns what the mean colour can't tell.
+    assert rows["model"]["rms_error"] < 0.8 * rows["mean_colour"]["rms_error"]
+
+
+def test_photographs_of_any_size_are_coloured_at_their_own(workdir, tmp_path, folder):
+    model = workdir.load_model()
+    rgb = read_image(folder / "3.png")
+    large = np.repeat(np.repeat(rgb, 3, axis=0), 2, axis=1)
+    x = colour(model, large, 2, 0.5, seed=0)
+    assert x.shape == (2, 240, 192, 3) and 0 <= x.min() <= x.max() <= 1
+    assert np.abs(x[0] - x[1]).max() > 0.02
+    np.testing.assert_array_equal(x, colour(model, large, 2, 0.5, seed=0))
+    with pytest.raises(UsageError, match="at least 16 x 16 pixels for this model, got 96 x 15"):
+        colour(model, rgb[:15], 2, 0.5, seed=0)
+
+
+def test_sample_writes_a_sheet_and_full_resolution_arrays(workdir, tmp_path, folder):
+    Image.open(folder / "4.png").convert("L").resize((33, 90)).save(tmp_path / "grey.jpg")
+    cond = [str(folder / "3.png"), str(tmp_path / "grey.jpg")]
+    sheet = experiments.sample(workdir.path, cond, 3, output=tmp_path / "sheet.png")
+    assert Image.open(sheet).size[0] > 300
+    experiments.sample(workdir.path, cond, 3, seed=5, output=tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["rgb_0"].shape == (3, 80, 96, 3) and arrays["rgb_0"].dtype == np.uint8
+        assert arrays["rgb_1"].shape == (3, 90, 33, 3)
+        assert arrays["seed"] == 5
+        assert np.ptp(arrays["rgb_1"].astype(int), axis=-1).mean() > 3  # no longer grey
+
+
+@pytest.mark.parametrize(
+    ("cond", "message"),
+    [
+        (None, "cond: expected image files, such as --cond=photo.jpg, got none"),
+        (["/nowhere.jpg"], "/nowhere.jpg: can't be read as an image .No such file"),
+        ([__file__], "can't be read as an image .damaged, or no JPEG"),
+    ],
+)
+def test_wrong_images_are_answered_in_one_line(workdir, tmp_path, cond, message):
+    with pytest.raises(UsageError, match=message):
+        experiments.sample(workdir.path, cond, output=tmp_path / "sheet.png")
+    assert not (tmp_path / "sheet.png").exists()

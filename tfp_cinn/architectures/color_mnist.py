@@ -1,0 +1,112 @@
+"""The paper's flow for coloured digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfp_cinn.architectures.conditioning import ImagePairs, image_shapes, make_conditioner
+from tfp_cinn.architectures.permutations import permute
+from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, Select, Standardize
+from tfp_cinn.model import CINN
+from tfp_cinn.networks import MLP, DenseConvNet, digit_features, grey_pyramid
+
+__all__ = ["color_mnist"]
+
+
+def color_mnist(
+    data: ImagePairs,
+    *,
+    conv_blocks: int = 3,
+    conv_hidden: Sequence[int] = (64, 64),
+    dense_blocks: int = 7,
+    dense_hidden: Sequence[int] = (256, 256),
+    clamp: float = 1.9,
+    permutation: str = "random",
+    init_std: float | None = 0.03,
+    zero_last: bool = True,
+    conditioner: str = "joint",
+    cond_width: int = 64,
+    cond_channels: Sequence[int] = (32, 64, 64, 64),
+    cond_hidden: Sequence[int] = (512, 512),
+    cond_dropout: float = 0.5,
+    padded: bool = False,
+    pretrained: str | None = None,
+    weight_prior: float = 0.0,
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 1.0,
+    cond_mean: float = 0.0,
+    cond_std: float = 1.0,
+) -> CINN:
+    """A coloured digit given the grey one: conditional 1x1 blocks, then dense blocks.
+
+        x -> Standardize -> [permutation, 1x1 block] * 3      given digit and features
+          -> Flatten -> [permutation, dense block] * 7 -> z   given nothing
+
+    Blocks are Glow couplings; block k of each kind is permuted with seed k. The 1x1 blocks have
+    densely connected subnets (`tfp_cinn.networks.DenseConvNet`) and are given, at each pixel, the
+    grey digit and the vector of `tfp_cinn.networks.digit_features`. The dense blocks see no
+    condition.
+
+    The defaults are the paper's colour-MNIST flow, x being an RGB image and c a digit of 28 x 28
+    pixels, both from 0 to 1: 13,681,884 weights, and 912,960 of the conditioner (`colorize` in
+    mnist_cINN of the reference code; with its weights it is the same function). There the
+    conditioner is trained to classify digits first, and then frozen with its dropout active.
+
+    Args:
+        data: the data set, for the shapes of x and c, which have the same resolution.
+        conv_blocks: number of 1x1 blocks.
+        conv_hidden: channels of the hidden layers of their subnets.
+        dense_blocks: number of dense blocks.
+        dense_hidden: widths of the hidden layers of their subnets.
+        clamp: bound of the log-scale, nats.
+        permutation: "random" (hard) or "soft" (a rotation).
+        init_std: see `tfp_cinn.networks.MLP`.
+        zero_last: likewise.
+        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the grey
+            digit alone).
+        cond_width: length of the vector; see `tfp_cinn.networks.digit_features`.
+        cond_channels: likewise.
+        cond_hidden: likewise.
+        cond_dropout: likewise.
+        padded: likewise.
+        pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
+        weight_prior: see `tfp_cinn.CINN`.
+        mean: mean of x, a number or one for each channel, in the units of x.
+        std: standard deviation of x likewise.
+        cond_mean: what is subtracted from c.
+        cond_std: what c is divided by then.
+
+    Raises:
+        UsageError: if a field is out of range, or x and c have different resolutions.
+    """
+    image_shape, cond_shape = image_shapes(data)
+
+    def features():
+        return digit_features(
+            cond_shape, cond_width, cond_channels, cond_hidden, cond_dropout, padded,
+            cond_mean, cond_std,
+        )  # fmt: skip
+
+    def grey():
+        return grey_pyramid(cond_shape, {"level0": image_shape[:2]}, None, cond_mean, cond_std)
+
+    network = make_conditioner(conditioner, features, grey, image_shape[:2], pretrained)
+    start = {"init_std": init_std, "zero_last": zero_last, "negative_slope": 0.01}
+    members = [Standardize(mean, std)]
+    for k in range(conv_blocks):
+        coupling = GlowCoupling(DenseConvNet(conv_hidden, **start), clamp=clamp, event_ndims=3)
+        if conditioner == "none":
+            coupling = Select("level0", coupling)
+        members += [permute(permutation, seed=k), coupling]
+    members.append(Flatten(channels_first=True))
+    for k in range(dense_blocks):
+        coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp)
+        members += [permute(permutation, seed=k), Select(None, coupling)]
+    return CINN(
+        Chain(members),
+        image_shape,
+        conditioner=network,
+        cond_shape=cond_shape,
+        weight_prior=weight_prior,
+        name="cinn",
+    )

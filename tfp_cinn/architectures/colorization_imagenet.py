@@ -1,0 +1,191 @@
+"""The paper's colorization flow for ImageNet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from tfp_cinn.architectures.conditioning import ImagePairs, image_shapes, make_conditioner
+from tfp_cinn.bijectors import (
+    Chain,
+    Embed,
+    FactorOut,
+    Flatten,
+    GlowCoupling,
+    HaarDownsampling,
+    RandomPermutation,
+    Select,
+    SoftPermutation,
+    Squeeze,
+    Standardize,
+)
+from tfp_cinn.errors import UsageError
+from tfp_cinn.model import CINN
+from tfp_cinn.networks import (
+    MLP,
+    ConvNet,
+    application_features,
+    grey_pyramid,
+    strided_features,
+    strided_vector,
+    zhang_features,
+)
+
+__all__ = ["colorization_imagenet"]
+
+
+def colorization_imagenet(
+    data: ImagePairs,
+    *,
+    blocks: Sequence[int] = (4, 6, 6, 6),
+    widths: Sequence[int] = (32, 64, 128, 256),
+    mixing_widths: Sequence[int] = (64, 128, 256, 256),
+    keep: Sequence[int] = (0, 16, 32, 32),
+    strided: Sequence[int] = (128, 128, 256),
+    dense_blocks: int = 8,
+    dense_hidden: Sequence[int] = (512, 512, 512),
+    dense_strided: Sequence[int] = (128, 256, 256, 512),
+    clamp: float = 1.5,
+    init_std: float | None = 0.03,
+    zero_last: bool = True,
+    conditioner: str = "joint",
+    backbone: str = "zhang",
+    backbone_width: int = 64,
+    tap: str | None = None,
+    enlarge: int = 1,
+    weights: str | None = None,
+    pretrained: str | None = None,
+    weight_prior: float = 0.0,
+    mean: float | Sequence[float] = (2.4, 7.4),
+    std: float | Sequence[float] = (11.2, 16.8),
+    cond_mean: float = 50.0,
+    cond_std: float = 1.0,
+) -> CINN:
+    """Colour given lightness, after the paper's experiment on ImageNet.
+
+        x -> Standardize -> section 0 -> ... -> section 3 -> Flatten
+          -> [permutation, dense block] * 8 -> z
+        section k: [conv block, rotation] * blocks[k] -> downsampling
+                   -> [rotation, 1x1 block] * 2 -> FactorOut(keep[k])
+
+    The condition is one feature map of the resolution of x. Each conv block, a Glow coupling with
+    3x3 kernels, is given it by a network of its own (`Embed` of
+    `tfp_cinn.networks.strided_features`) at the section's resolution; the dense blocks share one
+    (`tfp_cinn.networks.strided_vector`); the 1x1 blocks see no condition. Downsampling is by
+    `Squeeze`, in the last section by Haar wavelets ordered by wavelet; no latents leave the first
+    section. Rotations are fixed random ones; dense block k is permuted with seed k.
+
+    The defaults are the published network, x being the chroma ab of 64 x 64 pixels and c the
+    lightness L of 256 x 256, both in Lab units: 54,352,208 weights of the blocks and their
+    networks, 2,361,472 of the network that the dense blocks share, and 32,154,944 of the backbone
+    (colorization_cINN of the reference code; with its weights and rotations it is the same
+    function, up to the order of z within a scale). Two accidents of its starting weights are left
+    out: its rotations may be reflections, and in the section at 32 x 32 the batch normalisation of
+    the blocks' networks starts at zero there, as if it were a last layer.
+
+    "frozen" leaves the backbone alone; the networks on top of it are trained with the flow.
+
+    Args:
+        data: the data set, for the shapes of x and c; H and W of x divisible by 2 to the number of
+            sections.
+        blocks: number of conv blocks in each section; its length is the number of sections.
+        widths: for each section, channels of the subnets' two hidden layers, and of the condition.
+        mixing_widths: channels of the two hidden layers in the 1x1 blocks' subnets.
+        keep: number of channels that go on at each section's end; 0 for all.
+        strided: channels of the strided convolutions before a block's condition, of which section k
+            has the first k.
+        dense_blocks: number of dense blocks.
+        dense_hidden: widths of the hidden layers of their subnets.
+        dense_strided: channels of the convolutions before their condition.
+        clamp: bound of the log-scale, nats.
+        init_std: see `tfp_cinn.networks.MLP`; also of the conv blocks' conditioning networks.
+        zero_last: see `tfp_cinn.networks.MLP`.
+        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the grey
+            image itself at each resolution, and at the last section's as vector).
+        backbone: "zhang" (`tfp_cinn.networks.zhang_features`), or the name of a network of
+            `keras.applications`.
+        backbone_width: width of the former.
+        tap: of another backbone, the name of a layer at the resolution of x; None for the last one.
+        enlarge: of another backbone; see `tfp_cinn.networks.application_features`.
+        weights: likewise.
+        pretrained: file with weights of the backbone; see `tfp_cinn.networks.load_weights`.
+        weight_prior: see `tfp_cinn.CINN`.
+        mean: mean of x, a number or one for each channel, in the units of x.
+        std: standard deviation of x likewise.
+        cond_mean: what is subtracted from c, for "zhang" and "none".
+        cond_std: what c is divided by then.
+
+    Raises:
+        UsageError: if a field is out of range, or the backbone's features don't have the resolution
+            of x.
+    """
+    sections = len(blocks)
+    for field, value, length in (
+        ("widths", widths, sections), ("mixing_widths", mixing_widths, sections),
+        ("keep", keep, sections), ("strided", strided, sections - 1),
+    ):  # fmt: skip
+        if len(value) < length:
+            raise UsageError(
+                f"{field}: expected {length} values, as there are {sections} sections of blocks, "
+                f"got {tuple(value)}"
+            )
+    (height, width, channels), cond_shape = image_shapes(data, divisor=2**sections)
+
+    def features():
+        if backbone == "zhang":
+            return zhang_features(cond_shape, backbone_width, cond_mean, cond_std)
+        size = (height, width)
+        return application_features(backbone, cond_shape, tap or size, None, enlarge, weights)
+
+    def grey():
+        sizes = [(height >> k, width >> k) for k in range(sections + 1)]
+        maps = {f"level{k}": size for k, size in enumerate(sizes[:-1])}
+        return grey_pyramid(cond_shape, maps, sizes[-1], cond_mean, cond_std)
+
+    network = make_conditioner(conditioner, features, grey, (height, width), pretrained)
+    start = {"init_std": init_std, "zero_last": zero_last}
+    seeds = itertools.count()
+
+    def given_map(section, bijector):
+        if conditioner == "none":
+            return Select(f"level{section}", bijector)
+        own = strided_features(
+            network.output.shape[1:], strided[:section], widths[section], init_std
+        )
+        return Embed(own, bijector)
+
+    def given_vector(bijector):
+        if conditioner == "none":
+            return Select("vector", bijector)
+        return Embed(strided_vector(network.output.shape[1:], dense_strided), bijector)
+
+    def from_section(k):
+        """The flow from section k on."""
+        if k == sections:
+            members = []
+            for n in range(dense_blocks):
+                coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp)
+                members += [RandomPermutation(seed=n), coupling]
+            return [Flatten(channels_first=True), given_vector(Chain(members))]
+        members = []
+        for _ in range(blocks[k]):
+            subnet = ConvNet([widths[k]] * 2, 3, negative_slope=0.05, **start)
+            coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
+            members += [given_map(k, coupling), SoftPermutation(next(seeds))]
+        last = k == sections - 1
+        members.append(HaarDownsampling(0.5, order_by_wavelet=True) if last else Squeeze())
+        for _ in range(2):
+            subnet = ConvNet([mixing_widths[k]] * 2, 1, negative_slope=0.01, **start)
+            coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
+            members += [SoftPermutation(next(seeds)), Select(None, coupling)]
+        rest = from_section(k + 1)
+        return [*members, FactorOut(keep[k], Chain(rest))] if keep[k] else [*members, *rest]
+
+    return CINN(
+        Chain([Standardize(mean, std), *from_section(0)]),
+        (height, width, channels),
+        conditioner=network,
+        cond_shape=cond_shape,
+        weight_prior=weight_prior,
+        name="cinn",
+    )

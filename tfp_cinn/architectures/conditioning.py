@@ -1,0 +1,111 @@
+"""What the flows that are given an image have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import keras
+
+from tfp_cinn.bijectors.shapes import Shape
+from tfp_cinn.errors import UsageError
+from tfp_cinn.networks import load_weights
+
+__all__ = ["CONDITIONERS", "ImagePairs", "check_choice", "image_shapes", "make_conditioner"]
+
+CONDITIONERS = ("joint", "frozen", "none")
+"""Trained with the flow; left as it is; the grey image itself. The last two are ablations."""
+
+
+class ImagePairs(Protocol):
+    """A data set of pairs of images (x, c), as far as an architecture asks for it."""
+
+    image_shape: Shape
+    """Shape (H, W, C) of one x."""
+
+    cond_shape: Shape
+    """Shape (H, W, C) of one c."""
+
+
+def image_shapes(data: ImagePairs, divisor: int = 1) -> tuple[Shape, Shape]:
+    """Shapes of x and c.
+
+    Args:
+        data: the data set.
+        divisor: what H and W of x have to be divisible by.
+
+    Raises:
+        UsageError: if one isn't that of an image, or x has another size.
+    """
+    shapes = [tuple(getattr(data, name, None) or ()) for name in ("image_shape", "cond_shape")]
+    if any(len(shape) != 3 for shape in shapes):
+        raise UsageError(
+            "data: expected pairs of images (x, c) with image_shape and cond_shape of three "
+            f"dimensions, got {shapes[0] or 'none'} and {shapes[1] or 'none'}"
+        )
+    if any(n % divisor for n in shapes[0][:2]):
+        raise UsageError(
+            f"data: expected images x with H and W divisible by {divisor} for this flow, got "
+            f"{shapes[0]}; crop them"
+        )
+    return shapes[0], shapes[1]
+
+
+def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises a UsageError unless the value is one of the choices."""
+    if value not in choices:
+        raise UsageError(f"{field}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def make_conditioner(
+    conditioner: str,
+    trained: Callable[[], keras.Model],
+    grey: Callable[[], keras.Model],
+    needs: Mapping[str, Shape] | Shape,
+    pretrained: str | None,
+) -> keras.Model:
+    """Makes the conditioner of a flow.
+
+    Args:
+        conditioner: one of `CONDITIONERS`.
+        trained: makes the network for "joint" and "frozen".
+        grey: makes what stands in for it for "none".
+        needs: resolution (h, w) of each feature that the flow asks for, () for a vector; one
+            resolution instead of a dict, if the trained network returns one tensor.
+        pretrained: file with weights for the trained network.
+
+    Raises:
+        UsageError: if `conditioner` is something else, the file isn't one with such weights, or the
+            network's features don't have the resolutions needed (the message lists both).
+    """
+    check_choice("conditioner", conditioner, CONDITIONERS)
+    if conditioner == "none":
+        if pretrained is not None:
+            raise UsageError(
+                'pretrained: expected none with conditioner="none", which has no weights'
+            )
+        return grey()
+    network = trained()
+    has = keras.tree.map_structure(lambda f: tuple(f.shape[1:-1]), network.output)
+    if not _meets(has, needs):
+        raise UsageError(
+            f"conditioner: the features of {network.name} are {_text(has)}; the flow needs "
+            f"{_text(needs)}; choose other levels or taps, or images of another size"
+        )
+    if pretrained is not None:
+        load_weights(network, pretrained)
+    # Frozen, batch normalisation keeps its averages as well.
+    network.trainable = conditioner == "joint"
+    return network
+
+
+def _meets(has: Any, needs: Any) -> bool:
+    if isinstance(needs, Mapping) and isinstance(has, Mapping):
+        return all(name in has and has[name] == shape for name, shape in needs.items())
+    return has == needs
+
+
+def _text(resolutions: Mapping[str, Shape] | Shape) -> str:
+    if isinstance(resolutions, Mapping):
+        return ", ".join(f"{name} {_text(size)}".strip() for name, size in resolutions.items())
+    return "x".join(map(str, resolutions))

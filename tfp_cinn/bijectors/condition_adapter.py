@@ -1,0 +1,77 @@
+"""Between the condition and a bijector: what `Select` and `Embed` have in common."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+
+from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.serialisation import serialise_bijector
+
+__all__ = ["ConditionAdapter"]
+
+
+class ConditionAdapter(ConditionalBijector):
+    """Hands something made of the condition on to a bijector: f(z; g(c)).
+
+    Subclasses choose g; use them instead of this class.
+
+    Args:
+        bijector: f, the bijector that is given g(c).
+        name: name of the bijector.
+    """
+
+    def __init__(self, bijector: ConditionalBijector, name: str | None = None):
+        super().__init__(
+            bijector.inverse_min_event_ndims, bijector.forward_min_event_ndims, name=name
+        )
+        self._bijector = bijector
+
+    @abc.abstractmethod
+    def adapt(self, cond: Any) -> Any:
+        """Returns g(cond), what the bijector is given, for a cond of one batch dimension."""
+
+    @abc.abstractmethod
+    def _adapted_shape(self, cond_shape: Any) -> Any:
+        """Shape of g(c) without batch dimension, for a c of `cond_shape`; makes g's weights."""
+
+    @property
+    def bijector(self) -> ConditionalBijector:
+        """The bijector that is given g(c)."""
+        return self._bijector
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The Keras layers of the bijector."""
+        return self._bijector.layers
+
+    def _build(self, event_shape, cond_shape):
+        self._bijector.build(event_shape, self._adapted_shape(cond_shape))
+
+    def _latent_shape(self, event_shape):
+        return self._bijector._latent_shape(event_shape)
+
+    def _data_shape(self, latent_shape):
+        return self._bijector._data_shape(latent_shape)
+
+    def _latent_scales(self):
+        return self._bijector.latent_scales
+
+    def _calibrate(self, x, cond):
+        self._bijector._calibrate(x, self.adapt(cond))
+
+    def _forward_and_log_det(self, z, cond):
+        return self._bijector._forward_and_log_det(z, self.adapt(cond))
+
+    def _inverse_and_log_det(self, x, cond):
+        return self._bijector._inverse_and_log_det(x, self.adapt(cond))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments.
+
+        Raises:
+            UsageError: if Keras couldn't rebuild the bijector.
+        """
+        return {"bijector": serialise_bijector(self.name, self._bijector), "name": self.name}

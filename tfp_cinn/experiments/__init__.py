@@ -1,0 +1,31 @@
+"""Kinds of experiment: a data set, and what a flow learns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfp_cinn.errors import UsageError
+from tfp_cinn.experiments.class_images import ClassImages
+from tfp_cinn.experiments.colorization import Colorization
+from tfp_cinn.experiments.experiment import Experiment
+from tfp_cinn.experiments.programs import evaluate, sample
+
+__all__ = ["KINDS", "ClassImages", "Colorization", "Experiment", "evaluate", "load", "sample"]
+
+KINDS = {kind.kind: kind for kind in (ClassImages, Colorization)}
+
+
+def load(config: Mapping[str, Any]) -> Experiment:
+    """Loads the experiment that a config describes.
+
+    Args:
+        config: nested dicts; `data.kind` is one of `KINDS`.
+
+    Raises:
+        UsageError: if there is no such kind, or the data can't be had.
+    """
+    kind = config["data"]["kind"]
+    if kind not in KINDS:
+        raise UsageError(f"config.data.kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    return KINDS[kind].load(config["data"], config["model"])

@@ -1,0 +1,61 @@
+"""What a data set is to a flow."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_cinn.bijectors.shapes import Shape
+from tfp_cinn.model import CINN
+from tfp_cinn.workdir import Workdir
+
+__all__ = ["Experiment"]
+
+
+class Experiment(abc.ABC):
+    """A data set with what a flow learns of it: which part is x, which is the condition.
+
+    Architectures are built for one; training, pictures and later programs go through one.
+
+    Attributes:
+        kind: name of the kind of experiment, kept in a run's `dataset.json`.
+    """
+
+    kind: str
+
+    @property
+    @abc.abstractmethod
+    def image_shape(self) -> Shape:
+        """Shape of one x, `(H, W, C)`."""
+
+    @property
+    @abc.abstractmethod
+    def cond_shape(self) -> Any:
+        """Shape of one condition; `()` for a label."""
+
+    @property
+    @abc.abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What later programs need to know of the data, for JSON; `name` among it."""
+
+    @abc.abstractmethod
+    def training_batches(self, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Batches `(x, cond)` of one epoch; each further iteration is the next epoch.
+
+        Args:
+            batch_size: examples a batch.
+            seed: the same seed gives the same epochs.
+
+        Raises:
+            UsageError: if the batch is larger than an epoch.
+        """
+
+    @abc.abstractmethod
+    def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
+        """Held-out batches `(x, cond)`, the same each time; None if nothing is held out."""
+
+    @abc.abstractmethod
+    def draw_samples(self, model: CINN, workdir: Workdir) -> None:
+        """Writes `samples.png` into the workdir, of the same latents each time."""

@@ -1,0 +1,147 @@
+"""Colouring photographs of any size, as `bin/sample.py` does for a colorization run."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from tfp_cinn.colour import lab_to_rgb, rgb_to_lab, split_lab, to_rgb
+from tfp_cinn.errors import UsageError
+from tfp_cinn.evaluation.output import check_drawing, check_output
+from tfp_cinn.evaluation.pictures import draw_sheet
+from tfp_cinn.model import CINN
+from tfp_cinn.workdir import Workdir
+
+__all__ = ["colour", "read_image", "sample_colourings"]
+
+_SHOWN_SIDE = 256  # pixels of an image in a contact sheet
+_COLOURFUL = 4.0  # chroma; below it an image counts as grey
+
+
+def read_image(path: str | pathlib.Path) -> np.ndarray:
+    """Reads a JPEG, PNG or WebP file, grey or in colour, turned as its EXIF data say.
+
+    Returns:
+        sRGB in [0, 1], float32 `[H, W, 3]`.
+
+    Raises:
+        UsageError: if there is no such file, or it is damaged, too large or something else.
+    """
+    try:
+        with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
+            rgb = ImageOps.exif_transpose(image).convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise UsageError(f"{path}: too large an image ({error}); make it smaller") from None
+    except OSError as error:
+        reason = error.strerror or "damaged, or no JPEG, PNG or WebP file"
+        raise UsageError(f"{path}: can't be read as an image ({reason})") from None
+    return np.asarray(rgb, np.float32) / 255
+
+
+def colour(
+    model: CINN, rgb: np.ndarray, num_samples: int, temperature: float, seed: int
+) -> np.ndarray:
+    """Colourings of a photograph at its own resolution, of which only lightness is used.
+
+    The flow sees lightness of the whole photograph at the size of its condition, whatever the
+    photograph's proportions; the colour that it draws is upsampled along the edges of lightness.
+
+    Args:
+        model: a colorization model.
+        rgb: sRGB in [0, 1], `[H, W, 3]`, at least as large as the condition.
+        num_samples: how many.
+        temperature: factor on the latents.
+        seed: the same seed gives the same colourings.
+
+    Returns:
+        sRGB in [0, 1], float32 `[num_samples, H, W, 3]`.
+
+    Raises:
+        UsageError: if the photograph is smaller than the condition.
+    """
+    height, width, _ = model.cond_shape
+    if rgb.shape[0] < height or rgb.shape[1] < width:
+        raise UsageError(
+            f"expected an image of at least {width} x {height} pixels for this model, got "
+            f"{rgb.shape[1]} x {rgb.shape[0]}; enlarge it"
+        )
+    parts = split_lab(rgb, (height, width))
+    ab = model.distribution.sample(parts.small_L, num_samples, seed, temperature)
+    # One by one: 12 megapixels take most of a gigabyte.
+    return np.stack([to_rgb(parts.L, each).numpy() for each in ab])
+
+
+def sample_colourings(
+    workdir: Workdir,
+    cond: Sequence[str] | None,
+    num_samples: int,
+    temperature: float,
+    seed: int,
+    output: pathlib.Path,
+) -> None:
+    """Colours photographs into a contact sheet or an array file.
+
+    A `.png` holds a row for each photograph: it in grey, its colourings, and itself if it had
+    colour; rows are of one height. A `.npz` holds `rgb_0`, `rgb_1`, ..., the colourings of each
+    photograph at full resolution, uint8 `[num_samples, H, W, 3]`, and `temperature` and `seed`.
+
+    Args:
+        workdir: a colorization run.
+        cond: the photographs' files.
+        num_samples: colourings of each.
+        temperature: factor on the latents.
+        seed: the same seed gives the same colourings.
+        output: the `.png` or `.npz` to write.
+
+    Raises:
+        UsageError: if a file or an argument doesn't serve.
+    """
+    if not cond:
+        raise UsageError("cond: expected image files, such as --cond=photo.jpg, got none")
+    check_drawing(num_samples, temperature, seed)
+    check_output(output, len(cond), num_samples + 2)
+    images = [read_image(path) for path in cond]
+    model = workdir.load_model()
+    full, rows = {}, []
+    for number, (path, rgb) in enumerate(zip(cond, images, strict=True)):
+        try:
+            coloured = colour(model, rgb, num_samples, temperature, seed)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+        if not np.isfinite(coloured).all():
+            raise UsageError(f"{path}: a colouring has NaN pixels; lower the temperature")
+        full[f"rgb_{number}"] = np.round(255 * coloured).astype(np.uint8)
+        lab = rgb_to_lab(rgb)
+        grey = lab_to_rgb(lab * [1.0, 0.0, 0.0]).numpy()
+        colourful = np.hypot(*np.moveaxis(lab[..., 1:].numpy(), -1, 0)).mean() > _COLOURFUL
+        last = rgb if colourful else np.ones_like(rgb)
+        rows.append(_shown([grey, *coloured, last]))
+    with Workdir(output.parent).writing(output.name) as scratch:
+        if output.suffix == ".npz":
+            np.savez(scratch, temperature=temperature, seed=seed, **full)
+        else:
+            labels = ["grey", *map(str, range(1, num_samples + 1)), "original"]
+            draw_sheet(_as_sheet(rows), scratch, labels)
+    print(output)
+
+
+def _shown(images: Sequence[np.ndarray]) -> np.ndarray:
+    """The images of a row, at the size of a contact sheet."""
+    height, width = images[0].shape[:2]
+    scale = min(1.0, _SHOWN_SIDE / max(height, width))
+    size = max(1, round(scale * height)), max(1, round(scale * width))
+    return tf.image.resize(np.stack(images), size, tf.image.ResizeMethod.AREA).numpy()
+
+
+def _as_sheet(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of images of any sizes as one array, on white."""
+    height, width = (max(row.shape[axis] for row in rows) for axis in (1, 2))
+    sheet = np.ones((len(rows), len(rows[0]), height, width, 3), np.float32)
+    for place, row in zip(sheet, rows, strict=True):
+        top, left = (height - row.shape[1]) // 2, (width - row.shape[2]) // 2
+        place[:, top : top + row.shape[1], left : left + row.shape[2]] = row
+    return sheet

@@ -1,0 +1,78 @@
+"""What `bin/evaluate.py` and `bin/sample.py` do, for a run of any kind."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from tfp_cinn import evaluation
+from tfp_cinn.errors import UsageError
+from tfp_cinn.experiments.class_images import ClassImages
+from tfp_cinn.experiments.colorization import Colorization
+from tfp_cinn.experiments.evaluate_colourings import evaluate_colourings
+from tfp_cinn.experiments.photographs import sample_colourings
+from tfp_cinn.workdir import Workdir
+
+__all__ = ["evaluate", "sample"]
+
+
+def evaluate(
+    workdir: str | os.PathLike, source: str | os.PathLike | None = None, **options: Any
+) -> dict[str, Any]:
+    """Measures the model of a training run on its test data.
+
+    Args:
+        workdir: the training run.
+        source: folder to read the data from, instead of where training did.
+        **options: of `tfp_cinn.evaluation.evaluate` or `evaluate_colourings`, by the run's kind;
+            those that are None are left at their defaults.
+
+    Raises:
+        UsageError: if workdir, data or an option don't serve.
+    """
+    workdir = Workdir(workdir)
+    options = {key: value for key, value in options.items() if value is not None}
+    if _kind(workdir) == Colorization.kind:
+        return evaluate_colourings(workdir, folder=source, **options)
+    return evaluation.evaluate(workdir.path, idx_dir=source, **options)
+
+
+def sample(
+    workdir: str | os.PathLike,
+    cond: Sequence[str] | None = None,
+    num_samples: int = 12,
+    temperature: float = 1.0,
+    seed: int = 0,
+    output: str | os.PathLike | None = None,
+) -> pathlib.Path:
+    """Draws samples of a training run's model into a picture or an array file.
+
+    Args:
+        workdir: the training run.
+        cond: classes by number or name, or image files to colour, by the run's kind.
+        num_samples: samples of each.
+        temperature: factor on the latents.
+        seed: the same seed draws the same samples.
+        output: the `.png` or `.npz` to write; `samples.png` in the workdir if None.
+
+    Returns:
+        The file's path, which is printed as well.
+
+    Raises:
+        UsageError: if workdir, condition, number, temperature, seed or output don't serve.
+    """
+    workdir = Workdir(workdir)
+    output = pathlib.Path(output) if output else workdir / "samples.png"
+    if _kind(workdir) == Colorization.kind:
+        sample_colourings(workdir, cond, num_samples, temperature, seed, output)
+        return output
+    return evaluation.sample(workdir.path, cond, num_samples, temperature, seed, output)
+
+
+def _kind(workdir: Workdir) -> str:
+    kind = workdir.dataset().get("kind", ClassImages.kind)  # written by all but the first runs
+    if kind not in (ClassImages.kind, Colorization.kind):
+        raise UsageError(f"{workdir / 'dataset.json'}: knows no kind of experiment {kind!r}")
+    return kind

@@ -1,0 +1,56 @@
+"""What an exported colorization model answers beside its flow: photographs for grey images."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from tfp_cinn.colour import split_lab, to_rgb
+from tfp_cinn.distribution import scaled
+from tfp_cinn.export.signatures import Feature, Signature, noise
+from tfp_cinn.model import CINN
+
+__all__ = ["colorize"]
+
+
+def colorize(model: CINN) -> Signature:
+    """The signature `colorize`: grey images of any one size, coloured at their own resolution.
+
+    As `tfp_cinn.experiments` does it: the flow sees lightness at the size of its condition, and the
+    colour that it draws is upsampled along the edges of lightness. A row with a grey level out of
+    range, or a temperature that is negative or not finite, becomes NaN throughout. Images smaller
+    than the condition are an error of the whole request, whose images are of one size.
+
+    Args:
+        model: a colorization model, of ab given L in the units of CIE Lab.
+    """
+    dist = model.distribution
+    dtype = dist.dtype.name
+    latent_shape = model.bijector.latent_shape
+    height, width, _ = model.cond_shape
+
+    def function(grey, seeds, temperatures):
+        rows, columns = tf.shape(grey)[1], tf.shape(grey)[2]
+        large = (rows >= height) & (columns >= width)
+        said = f"expected images of at least {width} x {height} pixels, got"
+        with tf.control_dependencies([tf.Assert(large, [said, columns, "x", rows])]):
+            parts = split_lab(tf.repeat(grey, 3, axis=3), (height, width))
+        latents = scaled(noise(seeds, latent_shape, dtype), temperatures, len(latent_shape))
+        ab = dist.decode(latents, parts.small_L)
+        valid = tf.reduce_all((grey >= 0) & (grey <= 1), axis=[1, 2, 3], keepdims=True)
+        valid &= tf.reduce_all(tf.math.is_finite(ab), axis=[1, 2, 3], keepdims=True)
+        rgb = to_rgb(parts.L, tf.where(valid, ab, 0.0))
+        return tf.where(valid, rgb, tf.constant(math.nan, dtype))
+
+    return Signature(
+        "colorize",
+        "draws colours for grey photographs",
+        (
+            Feature("grey", dtype, (None, None, 1), "sRGB grey levels, 0 to 1"),
+            Feature("seed", "int32", (2,), "any two integers; the same give the same colours"),
+            Feature("temperature", dtype, (), "factor on the latents, 0 or more; 1 for p"),
+        ),
+        Feature("rgb", dtype, (None, None, 3), "sRGB, 0 to 1"),
+        function,
+    )

@@ -1,0 +1,72 @@
+"""Small networks on top of features, for single blocks of a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from tfp_cinn.networks.feature_pyramid import image_input
+from tfp_cinn.networks.initialisation import check_widths
+from tfp_cinn.networks.torch_layers import LEAKY_SLOPE, batch_norm, conv
+
+__all__ = ["strided_features", "strided_vector"]
+
+
+def strided_features(
+    cond_shape: Sequence[int],
+    strided: Sequence[int],
+    channels: int,
+    init_std: float | None = None,
+) -> keras.Model:
+    """Features of lower resolution: strided convolutions, then one more, batch-normalised.
+
+    Maps features `[N, H, W, C]` to `[N, H / 2^k, W / 2^k, channels]` (rounded up), k the number of
+    strided convolutions: 3x3 of stride 2 and a leaky ReLU (0.01) each, then 3x3 of stride 1 and
+    batch normalisation. It is the conditioning network that each conditional block of the paper's
+    ImageNet flow has (`cond_subnet` of colorization_cINN); see `tfp_cinn.bijectors.Embed`.
+
+    Args:
+        cond_shape: shape of the features without batch dimension.
+        strided: channels of the strided convolutions; may be empty.
+        channels: channels of the output.
+        init_std: standard deviation of the normal from which all trainable weights are drawn, those
+            of the batch normalisation included, as the published code does; None for PyTorch's
+            starting weights.
+
+    Raises:
+        UsageError: if a shape or a width is out of range.
+    """
+    check_widths([*strided, channels])
+    image, x = image_input(cond_shape)
+    for width in strided:
+        x = conv(x, width, strides=2, init_std=init_std)
+        x = keras.layers.LeakyReLU(LEAKY_SLOPE)(x)
+    x = batch_norm(conv(x, channels, init_std=init_std), init_std)
+    return keras.Model(image, x, name="strided_features")
+
+
+def strided_vector(
+    cond_shape: Sequence[int], strided: Sequence[int] = (128, 256, 256, 512)
+) -> keras.Model:
+    """A vector of features: strided convolutions, the mean over space, batch-normalised.
+
+    Maps features `[N, H, W, C]` to `[N, strided[-1]]`: 3x3 convolutions of stride 2 with leaky
+    ReLUs (0.01) between them. The defaults are the network that the dense blocks of the paper's
+    ImageNet flow share (`fc_cond_net` of colorization_cINN), with PyTorch's starting weights.
+
+    Args:
+        cond_shape: shape of the features without batch dimension.
+        strided: channels of the convolutions; at least one.
+
+    Raises:
+        UsageError: if a shape or a width is out of range.
+    """
+    check_widths(strided)
+    image, x = image_input(cond_shape)
+    for n, width in enumerate(strided):
+        if n:
+            x = keras.layers.LeakyReLU(LEAKY_SLOPE)(x)
+        x = conv(x, width, strides=2)
+    x = batch_norm(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(image, x, name="strided_vector")
