@@ -93,7 +93,17 @@ def colorization_config() -> ml_collections.ConfigDict:
             "noise_std": 0.00144,
         }
     )
-    config.model = ml_collections.ConfigDict({"architecture": "colorization_minimal"})
+    # Further fields are the architecture's arguments.
+    config.model = ml_collections.ConfigDict(
+        {
+            "architecture": "colorization_minimal",
+            # "joint", or the paper's ablations "frozen" and "none".
+            "conditioner": "joint",
+            # Weights for the conditioner to start with, of bin/pretrain.py.
+            "pretrained": config_dict.placeholder(str),
+            "weight_prior": 0.0,
+        }
+    )
     config.train.epochs = 3
     config.train.batch_size = 128
     config.train.learning_rate = 1e-3
