@@ -13,9 +13,11 @@ from stand_in import StandIn
 
 from tfp_cinn import UsageError
 from tfp_cinn.client import connect
-from tfp_cinn.client.server_client import ATTEMPTS
+from tfp_cinn.client import server_client
+from tfp_cinn.client.server_client import Failure
 
 REQUEST = {"z": np.zeros((1, 64), np.float32), "cond": [0]}
+SLACK = 3.0  # seconds that a busy machine may add to a timeout
 
 
 def complaint(client, request=REQUEST):
@@ -48,9 +50,10 @@ def test_nobody_listens(ask, protocol):
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         start = time.monotonic()
-        text = complaint(ask(server=address, timeout=2.0))
+        text = complaint(ask(server=address, timeout=1.0))
     assert text.startswith(f"{address}: no server answers here: connection refused; check the addr")
-    assert 0.3 < time.monotonic() - start < 2.0
+    # It is waited for, but no longer than was said.
+    assert 0.3 < time.monotonic() - start < 1.0 + SLACK
 
 
 def test_the_name_is_unknown(ask):
@@ -63,8 +66,56 @@ def test_nobody_answers(ask):
     with listener(connections.append) as address:
         start = time.monotonic()
         text = complaint(ask(server=address, timeout=0.5))
-        assert 0.4 < time.monotonic() - start < 1.5
+        assert 0.4 < time.monotonic() - start < 0.5 + SLACK
     assert text.startswith(f"{address}: no answer in time (0.5 s); check the address, or give a lo")
+
+
+def test_a_black_hole_ends_at_the_timeout(ask):
+    """Packets to a queue of connections that is full are dropped, as by a firewall."""
+    with contextlib.ExitStack() as stack:
+        hole = stack.enter_context(socket.socket())
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        address = f"127.0.0.1:{hole.getsockname()[1]}"
+        start = time.monotonic()
+        text = complaint(ask(server=address, timeout=0.5))
+        assert 0.4 < time.monotonic() - start < 0.5 + SLACK
+    assert text.startswith(f"{address}: no answer in time (0.5 s); check the address")
+
+
+def test_an_answer_that_drips_ends_at_the_timeout():
+    """Each byte comes soon enough, all of them don't."""
+
+    def drip(connection):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(100):
+            time.sleep(0.1)
+            connection.sendall(b" ")
+
+    with listener(drip) as address, connect(address, "rest", model="m", timeout=0.5) as client:
+        start = time.monotonic()
+        assert "no answer in time (0.5 s)" in complaint(client)
+        assert time.monotonic() - start < 0.5 + SLACK
+
+
+def test_a_name_that_is_looked_up_for_long_ends_at_the_timeout(monkeypatch):
+    asked = threading.Event()
+
+    def look_up(*_, **__):
+        asked.set()
+        time.sleep(5)
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with connect("host:8501", "rest", model="m", timeout=0.3) as client:
+        start = time.monotonic()
+        assert "host:8501: no answer in time (0.3 s)" in complaint(client)
+        assert asked.is_set() and time.monotonic() - start < 0.3 + SLACK
 
 
 def test_connections_are_closed_at_once(ask):
@@ -79,7 +130,7 @@ def test_the_server_is_slow(stand_in, ask):
     stand_in.delay = 1.0
     start = time.monotonic()
     assert "no answer in time (0.5 s)" in complaint(client)
-    assert 0.4 < time.monotonic() - start < 0.9
+    assert 0.4 < time.monotonic() - start < 0.5 + SLACK
 
 
 def test_the_port_is_that_of_the_other_protocol(stand_in, ask, protocol):
@@ -148,32 +199,103 @@ def test_large_requests_are_made_again_too(exported, protocol):
         assert stand_in.rows == [1, 2000] and stand_in.calls["Predict"] == 3
 
 
+class Clock:
+    """Time that passes by sleeping alone."""
+
+    def __init__(self):
+        self.now, self.pauses = 100.0, []
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(server_client, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("timeout", [0.1, 1.0, 10.0, 60.0])
+def test_pauses_double_and_end_before_the_timeout(clock, timeout):
+    left = []
+
+    def attempt(seconds):
+        left.append(seconds)
+        raise Failure("UNAVAILABLE", "connection refused")
+
+    first = min(0.2, timeout / 25)
+    with pytest.raises(Failure, match="refused"):
+        server_client._until(clock.now + timeout, first, attempt)
+    expected = [min(first * 2**k, 2.0) for k in range(len(clock.pauses))]
+    assert len(clock.pauses) >= 4
+    np.testing.assert_array_less(np.abs(np.array(clock.pauses) / expected - 1), 0.2 + 1e-9)
+    # Each attempt is given what is left of the one timeout.
+    assert left == pytest.approx([timeout - sum(clock.pauses[:k]) for k in range(len(left))])
+    assert 0 < left[-1] <= 1.2 * min(2 * expected[-1], 2.0)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure("INVALID_ARGUMENT", "connection refused"),
+        Failure("DEADLINE_EXCEEDED", ""),
+        Failure("RESOURCE_EXHAUSTED", ""),
+        Failure("UNAVAILABLE", "DNS resolution failed"),
+        Failure("UNAVAILABLE", "CERTIFICATE_VERIFY_FAILED"),
+        Failure("UNAVAILABLE", "WRONG_VERSION_NUMBER"),
+        Failure("UNAVAILABLE", "Trying to connect an http1.x server"),
+    ],
+)
+def test_what_is_no_better_a_moment_later_is_not_tried_again(clock, failure):
+    attempts = []
+
+    def attempt(seconds):
+        attempts.append(seconds)
+        raise failure
+
+    with pytest.raises(Failure):
+        server_client._until(clock.now + 10, 0.2, attempt)
+    assert len(attempts) == 1 and not clock.pauses
+
+
 def test_attempts_come_to_an_end(stand_in, ask):
-    client = ask(timeout=2.0)
     stand_in.unavailable = math.inf
     start = time.monotonic()
-    assert "not available (the stand-in was told to be unavailable)" in complaint(client)
-    assert stand_in.calls["Predict"] == ATTEMPTS
-    # The pauses are 1, 2, 4 and 8 times 0.08 s, each up to a fifth shorter or longer.
-    assert 0.9 < time.monotonic() - start < 2.0
+    text = complaint(ask(timeout=1.0))
+    assert "not available (the stand-in was told to be unavailable)" in text
+    assert stand_in.calls["Predict"] > 1
+    assert 0.3 < time.monotonic() - start < 1.0 + SLACK
 
 
 def test_the_queue_is_full(stand_in, ask):
     stand_in.queue_full = math.inf
-    text = complaint(ask(timeout=2.0))
+    text = complaint(ask(timeout=1.0))
     assert "the server is overloaded (The batch scheduling queue" in text and "again later" in text
-    assert stand_in.calls["Predict"] == ATTEMPTS
+    assert stand_in.calls["Predict"] > 1
 
 
 def test_attempts_stop_at_the_timeout(stand_in, ask):
     stand_in.unavailable = math.inf
     stand_in.delay = 0.4
-    client = ask(timeout=1.0)
     start = time.monotonic()
-    text = complaint(client)
+    text = complaint(ask(timeout=1.0))
     assert "no answer in time" in text or "not available" in text
-    assert time.monotonic() - start < 1.4
-    assert 2 <= stand_in.calls["Predict"] <= 3
+    assert time.monotonic() - start < 1.0 + SLACK
+    assert stand_in.calls["Predict"] <= 3
+
+
+def test_looking_for_the_reason_has_what_is_left_of_the_timeout(stand_in, ask):
+    """A model that isn't known takes a second request, which asks for the versions."""
+    stand_in.delay = 0.7
+    start = time.monotonic()
+    assert "model 'cats': not served (" in complaint(ask(model="cats", timeout=1.0))
+    assert time.monotonic() - start < 1.0 + SLACK
+    assert stand_in.calls["Predict"] == 1
 
 
 def test_other_failures_are_not_tried_again(stand_in, ask):
