@@ -6,14 +6,17 @@ import math
 import socket
 import threading
 import time
+from concurrent import futures
 
+import grpc
 import numpy as np
 import pytest
 from stand_in import StandIn
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from tfp_cinn import UsageError
-from tfp_cinn.client import connect
-from tfp_cinn.client import server_client
+from tfp_cinn.client import connect, server_client
 from tfp_cinn.client.server_client import Failure
 
 REQUEST = {"z": np.zeros((1, 64), np.float32), "cond": [0]}
@@ -370,9 +373,26 @@ def test_a_proxy_answers_with_a_page(stand_in):
         assert "text/html); check the address, and that no proxy is between" in text
 
 
+def http(body, headers=b""):
+    return b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (headers, len(body), body)
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
+        (http(b"hello"), "something else than TensorFlow Serving answers (HTTP 200"),
+        (http(b"[" * 100_000), "something else than TensorFlow Serving answers (HTTP 200"),
+        (http(b'{"outputs": ' + b"[" * 900 + b"]" * 900 + b"}"), "the answer can't be read"),
+        (http(b'{"outputs": [[1], [2, 3]]}'), "the answer can't be read"),
+        (http(b'{"outputs": {"a": 1}}'), "the answer can't be read"),
+        (http(b'{"outputs": [1.5]}'), "the answer can't be read (AttributeError"),
+        (http(b'{"outputs": ["\\ud800"]}'), "the answer can't be read (UnicodeEncodeError"),
+        (http(b'{"outputs": null}'), "the answer can't be read (TypeError"),
+        (http(b'{"outputs": []}'), "card: expected an answer of card string [1], got card"),
+        (http(b'{"outputs": "hello"}'), "the answer can't be read (TypeError('str instead of a l"),
+        (http(b"{}", b"Content-Encoding: gzip\r\n"), "something else than TensorFlow Serving"),
+        (http(b"\xff\xfe"), "something else than TensorFlow Serving answers"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", "no server answers here"),
         (b"HTTP/1.1 302 Found\r\nLocation: https://x/\r\nContent-Length: 0\r\n\r\n", "HTTP 302"),
         (
             b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n",
@@ -398,6 +418,77 @@ def test_odd_answers_by_http(reply, message):
 
     with listener(answer) as address, connect(address, "rest", model="m", timeout=1.0) as client:
         assert message in complaint(client)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (b"{}", "not served (Servable"),
+        (b'{"model_version_status": 3}', "not served (Servable"),
+        (b'{"model_version_status": [{"version": "x"}]}', "not served (Servable"),
+        (b"[" * 100_000, "not served (Servable"),
+        (
+            b'{"model_version_status": [{"version": 2, "state": null, "status": {}}, '
+            b'{"version": 2, "state": 7, "status": {"error_message": []}}]}',
+            "version 2 isn't served, its state is None",
+        ),
+    ],
+)
+def test_odd_versions_by_http(status, said):
+    """What is asked for to say why a model isn't found."""
+
+    def answer(connection):
+        if connection.recv(65536).startswith(b"GET"):
+            connection.sendall(http(status, b"Connection: close\r\n"))
+        else:
+            body = b'{"error": "Servable not found"}'
+            connection.sendall(
+                b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+                % (len(body), body)
+            )
+        connection.close()
+
+    with listener(answer) as address, connect(address, "rest", model="m", timeout=2.0) as client:
+        assert f"model 'm': {said}" in complaint(client)
+
+
+def tensor(dtype, sizes, **values):
+    proto = tensor_pb2.TensorProto(dtype=dtype, **values)
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({}, "expected an answer of card string [1], got "),
+        ({"card": tensor(types_pb2.DT_FLOAT, [1], float_val=[1])}, "got card float32 [1]"),
+        ({"card": tensor(types_pb2.DT_STRING, [2, 3], string_val=[b"a"])}, "card string [2, 3]"),
+        ({"card": tensor(types_pb2.DT_STRING, [1], string_val=[b"\xff"])}, "card isn't one"),
+        ({"card": tensor(types_pb2.DT_FLOAT, [2**40], float_val=[1])}, "of 1099511627776 elements"),
+        ({"card": tensor(types_pb2.DT_FLOAT, [-1, 5], float_val=[1])}, "card"),
+        ({"card": tensor(types_pb2.DT_FLOAT, [3], tensor_content=b"abc")}, "can't be read (Value"),
+        ({"card": tensor(types_pb2.DT_RESOURCE, [1])}, "can't be read (KeyError"),
+        ({"card": tensor(99, [1])}, "the answer can't be read"),
+    ],
+)
+def test_odd_answers_by_grpc(outputs, message):
+    """Of a stand-in that answers every request alike."""
+
+    class Odd(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):
+            return predict_pb2.PredictResponse(outputs=outputs)
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Odd(), server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        with connect(address, model="m") as client:
+            assert message in complaint(client)
+    finally:
+        server.stop(None).wait()
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,8 @@ def _quoted(name: str) -> str:
 
 def _array(value: Any, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "O":
+        if not isinstance(value, list):
+            raise TypeError(f"{type(value).__name__} instead of a list of strings")
         return np.array([text.encode() for text in value], object)
     array = np.asarray(value)
     if not np.can_cast(array.dtype, dtype, "same_kind"):
