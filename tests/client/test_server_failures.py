@@ -242,6 +242,21 @@ def test_pauses_double_and_end_before_the_timeout(clock, timeout):
     assert 0 < left[-1] <= 1.2 * min(2 * expected[-1], 2.0)
 
 
+def test_an_attempt_that_is_cut_short_hides_no_reason(clock, monkeypatch):
+    monkeypatch.setattr(server_client.random, "uniform", lambda *_: 1.0)
+
+    def attempt(seconds):
+        if seconds > 0.8:
+            clock.now += 0.1
+            raise Failure("UNAVAILABLE", "connection refused")
+        clock.now += seconds
+        raise Failure("DEADLINE_EXCEEDED", "no answer")
+
+    with pytest.raises(Failure, match="refused"):
+        server_client._until(clock.now + 1.5, 0.2, attempt)
+    assert clock.now == pytest.approx(101.5)
+
+
 @pytest.mark.parametrize(
     "failure",
     [

@@ -259,16 +259,21 @@ def _until(deadline: float, pause: float, attempt: Callable[[float], _T]) -> _T:
         attempt: takes the seconds left.
 
     Raises:
-        Failure: the last one. It comes before the deadline if the server said anything, so that
-            its reason is said and not that time is up.
+        Failure: the last one that says why.
     """
+    last = None
     while True:
+        seconds = _left(deadline)
         try:
-            return attempt(_left(deadline))
+            return attempt(seconds)
         except Failure as failure:
+            # An attempt that was cut short says nothing but that time is up.
+            if last and failure.code == "DEADLINE_EXCEEDED" and seconds < pause:
+                raise last from None
             wait = pause * random.uniform(0.8, 1.2)
             if not failure.is_passing or wait >= _left(deadline):
                 raise
+            last = failure
         time.sleep(wait)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
