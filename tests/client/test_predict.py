@@ -207,6 +207,7 @@ def card_of(shape, dtype="float32"):
         card_of([3]),
         card_of(None),
         card_of([None, -1]),
+        card_of([None, 0]),
         card_of([None, 1.5]),
         card_of([None, "8"]),
         card_of([None, 2**20, 2**20]),

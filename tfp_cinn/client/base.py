@@ -177,7 +177,7 @@ def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
         dtype = np.dtype(object if told["dtype"] == "string" else told["dtype"])
         batch, *row = told["shape"]
         row = [operator.index(n) for n in row]
-        if batch is not None or min(row, default=0) < 0 or math.prod(row) > _MAX_ROW:
+        if batch is not None or min(row, default=1) < 1 or math.prod(row) > _MAX_ROW:
             raise ValueError(f"{key} of shape {told['shape']}")
         tensors[key] = Tensor(dtype, (None, *row))
     if not tensors:

@@ -102,7 +102,10 @@ def ask_for_samples(
         levels = _fact(client, card, "levels", int)
         dataset = _fact(client, card, "dataset", str)
         if not (names and 0 < levels <= 2**16):
-            raise UsageError(f"{client}: its card tells {len(names)} classes, {levels} levels")
+            raise UsageError(
+                f"{client}: the model's card tells {len(names)} classes and {levels} grey levels, "
+                "expected some of each; export a training run with bin/export.py"
+            )
         labels = to_labels(cond, names)
         check_output(output, len(labels), num_samples)
         x = _room(client, card, len(labels), num_samples)
