@@ -4,7 +4,8 @@ VENV ?= .venv
 RUN ?= runs/digits
 CONFIG ?= configs/digits.py
 MODEL ?= models/digits
-SERVING ?= serving
+# The server's files for the demo's model are in `serving`; those of another lie beside them.
+SERVING ?= $(if $(filter models/digits,$(MODEL)),serving,serving/$(notdir $(MODEL)))
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test lint
@@ -12,7 +13,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: $(VENV)/installed
 	$(VENV)/bin/python bin/train.py --config=$(CONFIG) --workdir=$(RUN)
 	$(VENV)/bin/python bin/evaluate.py --workdir=$(RUN)
-	@echo "generated digits, a row for each class:"
+	@echo "drawn, a row for each class:"
 	@$(VENV)/bin/python bin/sample.py --workdir=$(RUN) --temperature=0.8
 	@echo "exported for TensorFlow Serving, and answered by its loader:"
 	@$(VENV)/bin/python bin/export.py --workdir=$(RUN) --output=$(MODEL) --server_config=$(SERVING)

@@ -1,14 +1,16 @@
 """What an exported flow costs to serve.
 
-The network of the paper's minimal MNIST example, exported, and run through TensorFlow's C++ session
-loader, the one that TensorFlow Serving uses; beside the same flow called in Python, its matrix
-products alone, and an export whose noise comes of one seed a batch. All alternate in one run.
+The network of the paper's minimal MNIST example, exported, and run through the C++ session loader
+of the TensorFlow package, the code that TensorFlow Serving runs models with; beside the same flow
+called in Python, its matrix products alone, and an export whose noise comes of one seed a batch.
+All alternate in one run.
 
     python benchmarks/serving.py [--batch_sizes=1,16,64,256] [--calls=200]
 
     python benchmarks/serving.py --rows_of=models/digits/1    # how far a row depends on its batch
+    python benchmarks/serving.py --pair=models/plain/1,models/xla/1    # two exports, in turn
 
-There is no network and no server in it: this is what a server would run for each request.
+There is no network and no server in it: what a server adds to each request isn't measured.
 """
 
 import concurrent.futures
@@ -35,6 +37,7 @@ _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "16", "64", "256"], "Rows 
 _CALLS = flags.DEFINE_integer("calls", 200, "Requests of each kind.", lower_bound=10)
 _CALLERS = flags.DEFINE_integer("callers", 32, "Callers of one row at a time.", lower_bound=1)
 _ROWS_OF = flags.DEFINE_string("rows_of", None, "Only compare rows alone and in batches of this.")
+_PAIR = flags.DEFINE_list("pair", None, "Only compare the times of two exports.")
 _REPLICA = flags.DEFINE_string("replica", None, "Only serve the model here, and print rows/s.")
 
 _INPUTS = ("cond", "seed", "temperature")
@@ -226,6 +229,26 @@ def _compare_rows(path):
     print(json.dumps(result))
 
 
+def _compare_pair(paths):
+    """Times of `sample` of two exports, asked in turn."""
+    first, second = map(export.SavedModelSession, paths)
+    result = {}
+    print(f"{'sample, ms: median':22}{'first':>9}{'second':>9}{'second / first':>16}")
+    for size in map(int, _BATCH_SIZES.value):
+        inputs = _rows(size)
+        calls = [
+            lambda each=each, inputs=inputs: each.run("sample", inputs) for each in (first, second)
+        ]
+        for call in calls * 5:
+            call()
+        ms = 1e3 * np.array([[_seconds(call) for call in calls] for _ in range(_CALLS.value)])
+        medians = np.median(ms, 0)
+        ratio = float(np.median(ms[:, 1] / ms[:, 0]))
+        print(f"{f'batch {size}':22}{medians[0]:9.2f}{medians[1]:9.2f}{ratio:16.3f}")
+        result[size] = {"median_ms": medians.round(3).tolist(), "ratio": round(ratio, 4)}
+    print(json.dumps(result))
+
+
 def _memory(which):
     status = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(rf"{which}:\s+(\d+) kB", status)[1]) * 1024
@@ -237,6 +260,9 @@ def main(_):
         return
     if _ROWS_OF.value:
         _compare_rows(_ROWS_OF.value)
+        return
+    if _PAIR.value:
+        _compare_pair(_PAIR.value)
         return
     logging.set_verbosity(logging.WARNING)
     model, _, _ = minimal.make_model()

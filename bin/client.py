@@ -14,7 +14,9 @@ _SERVER = flags.DEFINE_string("server", None, "host:port of a server; or give --
 _SAVED_MODEL = flags.DEFINE_string(
     "saved_model", None, "MODELS/NAME or a version's folder, to answer here without a server."
 )
-_PROTOCOL = flags.DEFINE_enum("protocol", "grpc", list(PROTOCOLS), "How the server is asked.")
+_PROTOCOL = flags.DEFINE_enum(
+    "protocol", None, list(PROTOCOLS), "How the server is asked; grpc if not given."
+)
 _MODEL = flags.DEFINE_string("model", None, "The name that the server knows the model by.")
 _VERSION = flags.DEFINE_integer(
     "version", None, "The version to ask; the server's choice, or the newest, if not given."
@@ -25,9 +27,13 @@ _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 16, "Samples of each conditio
 _TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Factor on the latents, 0 or more.")
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same samples.", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, ".png or .npz to write.", required=True)
-_TIMEOUT = flags.DEFINE_float("timeout", 10.0, "Seconds a request may take, with all attempts.")
-_MAX_MESSAGE_MB = flags.DEFINE_integer("max_message_mb", 64, "MiB of the longest message.")
-_TLS = flags.DEFINE_bool("tls", False, "Speak TLS with the server.")
+_TIMEOUT = flags.DEFINE_float(
+    "timeout", None, "Seconds a request may take, with all its attempts; 10 if not given."
+)
+_MAX_MESSAGE_MB = flags.DEFINE_integer(
+    "max_message_mb", None, "MiB of the longest message; 64 if not given."
+)
+_TLS = flags.DEFINE_bool("tls", None, "Speak TLS with the server.")
 
 
 def main(_):

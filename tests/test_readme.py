@@ -1,13 +1,22 @@
-"""The Python of the README works when pasted."""
+"""The README's Python, and its commands for serving, work when pasted."""
 
+import os
 import pathlib
 import re
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import yaml
+from stand_in import StandIn
 
-README = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+(SERVING,) = re.findall(r"## Serving it\n.*?```sh\n(.*?)```", README, flags=re.S)
+SMALL = " --config.train.epochs=1 --config.model.blocks=2 '--config.model.hidden=(16,)'"
 
 
 @pytest.mark.slow
@@ -34,4 +43,88 @@ def test_the_plain_tfp_example_has_gradients_for_all_weights():
 
 def test_the_configs_it_names_exist():
     for name in re.findall(r"`(\w+\.py)`", README):
-        assert (pathlib.Path(__file__).parents[1] / "configs" / name).exists(), name
+        assert (ROOT / "configs" / name).exists(), name
+
+
+@pytest.mark.slow
+def test_the_exporting_example_answers(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"model": exported.model}
+    exec(BLOCKS[3], names)
+    assert names["x"].shape == (1, 8, 8, 1) and np.isfinite(names["x"]).all()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder like a checkout of the repository; returns what starts a command in it."""
+    for name in ("bin", "configs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "python").symlink_to(sys.executable)
+    # A stand-in for Docker, which says where it was asked for what.
+    (programs / "docker").write_text('#!/bin/sh\necho "$PWD: $*"\n')
+    (programs / "docker").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+    def start(command):
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe,
+            text=True,
+        )  # fmt: skip
+
+    return start
+
+
+def output(process):
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return stdout
+
+
+@pytest.mark.slow
+def test_the_commands_for_serving_fit_each_other(checkout, tmp_path):
+    train, export, docker, client = SERVING.replace("\\\n", " ").splitlines()
+    output(checkout(train + SMALL))
+    output(checkout(export))
+    # The files that they write are those that are committed.
+    for file in (ROOT / "serving").iterdir():
+        assert (tmp_path / "serving" / file.name).read_text() == file.read_text()
+
+    folder, asked = output(checkout(docker)).strip().split(": ")
+    assert pathlib.Path(folder) == tmp_path / "serving"
+    words = asked.split()
+    assert words[:2] == ["compose", "--profile"] and words[3:] == ["up", "--wait"]
+    compose = yaml.safe_load((tmp_path / "serving" / "compose.yaml").read_text())
+    (service,) = (s for s in compose["services"].values() if words[2] in s["profiles"])
+    assert "healthcheck" in service  # or there would be nothing to wait for
+    ports = {port.rpartition(":")[0] for port in service["ports"]}
+    assert ports == {"127.0.0.1:8500", "127.0.0.1:8501"}
+
+    # As the text below the commands has it.
+    by_grpc, by_rest = "--server=localhost:8500", "--server=localhost:8501 --protocol=rest"
+    by_none = "--saved_model=models/digits"
+    assert by_grpc in client and "--model=digits" in shlex.split(client)
+    assert f"`{by_rest}`" in README.replace("\n", " ") and f"`{by_none}`" in README
+    with StandIn({"digits": tmp_path / "models" / "digits"}) as stand_in:
+        addresses = {"localhost:8500": stand_in.grpc, "localhost:8501": stand_in.rest}
+        commands = {
+            "sevens.png": client,
+            "rest.png": client.replace(by_grpc, by_rest),
+            "none.png": client.replace(by_grpc, by_none).replace("--model=digits", ""),
+        }
+        processes = []
+        for name, command in commands.items():
+            for usual, address in addresses.items():
+                command = command.replace(usual, address)
+            processes.append(checkout(command.replace("sevens.png", name)))
+        for process in processes:
+            output(process)
+    first, *others = [(tmp_path / name).read_bytes() for name in commands]
+    assert others == [first, first]

@@ -15,19 +15,12 @@ def foreign(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def server(exported, foreign):
-    models = {"digits": exported.path.parent, "foreign": foreign}
-    with StandIn(models, labels={"canary": 1}) as server:
-        yield server
-
-
 @pytest.fixture
-def stand_in(server):
-    """The stand-in, well behaved."""
-    server.reset()
-    yield server
-    server.reset()
+def stand_in(exported, foreign):
+    """A stand-in of this test's own: requests that another test gave up don't reach it."""
+    models = {"digits": exported.path.parent, "foreign": foreign}
+    with StandIn(models, labels={"canary": 1}) as stand_in:
+        yield stand_in
 
 
 @pytest.fixture(params=["grpc", "rest"])

@@ -184,14 +184,43 @@ def test_an_answer_of_another_name_or_type_is_said(stand_in):
             client.predict("decode", request)
 
 
+def card_of(shape, dtype="float32"):
+    """A card with one signature, whose input and output are of this shape."""
+    tensor = {"dtype": dtype, "shape": shape}
+    signature = {"inputs": {"x": tensor}, "outputs": {"y": tensor}}
+    return json.dumps({"signatures": {"f": signature}, "batch_sizes": [1]})
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "hello", '{"signatures": {}, "batch_sizes": []}', '{"signatures": {"f": 1}}'],
+    [
+        "",
+        "[]",
+        "{}",
+        "hello",
+        "[" * 100_000,
+        "9" * 100_000,
+        '{"signatures": {}, "batch_sizes": []}',
+        '{"signatures": {"f": 1}}',
+        '{"signatures": {"f": {"inputs": {}, "outputs": {}}}, "batch_sizes": [1]}',
+        card_of([]),
+        card_of([3]),
+        card_of(None),
+        card_of([None, -1]),
+        card_of([None, 0]),
+        card_of([None, 1.5]),
+        card_of([None, "8"]),
+        card_of([None, 2**20, 2**20]),
+        card_of([None], "floating"),
+        card_of([None], ["f"]),
+    ],
+    ids=lambda text: text[:70],
 )
 def test_a_card_that_is_none_is_said(stand_in, ask, text):
     stand_in.change = lambda outputs: {"card": np.array([text.encode()], object)}
-    with pytest.raises(UsageError, match="what the model calls its card isn't one.*bin/export.py"):
+    with pytest.raises(UsageError, match="what the model calls its card isn't one.*bin/") as caught:
         ask().card()
+    assert len(str(caught.value)) < 600
 
 
 def test_a_local_model_is_found_by_its_newest_version(exported, tmp_path, foreign):
@@ -206,6 +235,7 @@ def test_a_local_model_is_found_by_its_newest_version(exported, tmp_path, foreig
         assert client.card()["version"] == 1
     for folder, version, message in (
         (models, 3, "has no version 3, expected one of 9, 10"),
+        (models / "9", 9, "is the folder of one version; give no version with it, or the folder"),
         (tmp_path / "none", None, "expected a folder of exported versions, MODELS/NAME"),
         (models / ".2-abc.tmp", None, "holds no version"),
     ):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 import json
+import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +14,16 @@ import numpy as np
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.session import Tensor
 
-__all__ = ["Client"]
+__all__ = ["UNREADABLE", "Client", "cut"]
+
+# What reading comes to when an answer is anything but what was expected.
+UNREADABLE = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError
+)  # fmt: skip
 
 _CARD = {"card": Tensor(np.dtype(object), (None,))}
 _SHOWN = 5  # rows named in a message
+_MAX_ROW = 2**31  # numbers; beyond what a message can hold
 
 
 class Client(abc.ABC):
@@ -50,10 +58,10 @@ class Client(abc.ABC):
                 }
                 if not range(card["batch_sizes"][-1]):
                     raise ValueError("no batch_sizes")
-            except (AttributeError, LookupError, TypeError, ValueError) as error:
+            except UNREADABLE as error:
                 raise UsageError(
-                    f"{self}: what the model calls its card isn't one ({error!r}); export the "
-                    "model with bin/export.py"
+                    f"{self}: what the model calls its card isn't one ({cut(repr(error))}); export "
+                    "the model with bin/export.py"
                 ) from None
             self._card = card
         return self._card
@@ -164,10 +172,17 @@ class Client(abc.ABC):
 
 def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
     """The inputs or outputs of a signature as the card tells them."""
-    return {
-        key: Tensor(np.dtype(object if t["dtype"] == "string" else t["dtype"]), tuple(t["shape"]))
-        for key, t in side.items()
-    }
+    tensors = {}
+    for key, told in side.items():
+        dtype = np.dtype(object if told["dtype"] == "string" else told["dtype"])
+        batch, *row = told["shape"]
+        row = [operator.index(n) for n in row]
+        if batch is not None or min(row, default=1) < 1 or math.prod(row) > _MAX_ROW:
+            raise ValueError(f"{key} of shape {told['shape']}")
+        tensors[key] = Tensor(dtype, (None, *row))
+    if not tensors:
+        raise ValueError("a signature without inputs or outputs")
+    return tensors
 
 
 def _checked(
@@ -207,6 +222,12 @@ def _check_rows(what: str, bad: np.ndarray, expected: str, value: np.ndarray) ->
 
 def _bad_rows(bad: np.ndarray) -> np.ndarray:
     return np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))
+
+
+def cut(message: str, length: int = 300) -> str:
+    """What somebody else says, on one line that isn't too long."""
+    message = " ".join(message.split())
+    return message if len(message) <= length else message[:length] + "..."
 
 
 def _rows(rows: np.ndarray) -> str:

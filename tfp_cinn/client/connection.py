@@ -25,9 +25,9 @@ def connect(
 ) -> Client:
     """Returns a client of a model that a TensorFlow Serving serves.
 
-    Requests that the server can't take for the moment (it restarts, or its queue is full) are tried
-    up to five times, with pauses that double, within the timeout. Nothing is sent before the first
-    request.
+    Requests that the server can't take for the moment (it starts, or its queue is full) are made
+    again until the timeout is over, with pauses that double from 0.2 to 2 s; none changes anything
+    on the server. Nothing is sent before the first request.
 
     Args:
         server: `host:port`; a server's ports are usually 8500 for gRPC and 8501 for REST.
@@ -35,7 +35,8 @@ def connect(
         model: the name it is served by.
         version: the version to ask; the one that the server prefers if None.
         label: the label of the version to ask, such as `canary`, instead of its number.
-        timeout: seconds that a request may take, with all its attempts.
+        timeout: seconds that a request may take, with all its attempts, connecting, and asking why
+            it failed.
         max_message_mb: the longest request and answer, in MiB.
         tls: whether the server speaks TLS. Certificates of authorities of one's own are named by
             the environment variables `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH` for gRPC and

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.client.server_client import ATTEMPTS, ServerClient, VersionStatus
+from tfp_cinn.client.server_client import Failure, ServerClient, VersionStatus
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.session import Tensor
 
@@ -32,20 +32,10 @@ class GrpcClient(ServerClient):
                 "gRPC needs the package tensorflow-serving-api; pip install 'tfp-cinn[serving]', "
                 f"or use REST ({error})"
             ) from None
-        retries = {
-            "maxAttempts": ATTEMPTS,
-            "initialBackoff": f"{self._pause}s",
-            "maxBackoff": f"{8 * self._pause}s",
-            "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
-        }
-        config = {"methodConfig": [{"name": [{}], "retryPolicy": retries}]}
         options = [
-            ("grpc.service_config", json.dumps(config)),
             ("grpc.max_send_message_length", self._max_bytes),
             ("grpc.max_receive_message_length", self._max_bytes),
-            # A request that it can't keep, by default one beyond 256 KiB, is sent only once.
-            ("grpc.per_rpc_retry_buffer_size", self._max_bytes),
+            ("grpc.enable_retries", 0),  # requests are made again by `ServerClient`
             # An attempt fails at once while the channel waits to reconnect.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
@@ -58,9 +48,10 @@ class GrpcClient(ServerClient):
         self._prediction = prediction.PredictionServiceStub(self._channel)
         self._models = model.ModelServiceStub(self._channel)
 
-    def _ask(
-        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
-    ) -> dict[str, np.ndarray]:
+    def _exchange(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Callable[[float], Any]:
+        size = sum(value.nbytes for value in inputs.values())
+        if size > self._max_bytes:
+            raise Failure("TOO_LARGE", f"the request has {size} bytes")
         request = self._predict_pb2.PredictRequest()
         request.model_spec.name = self._model
         request.model_spec.signature_name = signature
@@ -70,29 +61,42 @@ class GrpcClient(ServerClient):
             request.model_spec.version_label = self._label
         for key, value in inputs.items():
             request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-        try:
-            response = self._prediction.Predict(request, timeout=self._timeout)
-            return {key: tf.make_ndarray(proto) for key, proto in response.outputs.items()}
-        except self._grpc.RpcError as error:
-            raise self._failure(error.code().name, error.details() or "") from None
-        except (TypeError, ValueError) as error:
-            raise UsageError(
-                f"{self}: {signature}: the answer can't be read ({error}); check what answers there"
-            ) from None
+        return lambda seconds: self._call(self._prediction.Predict, request, seconds)
 
-    def _versions(self) -> list[VersionStatus]:
+    def _read(self, answer: Any, outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        return {key: self._array(proto) for key, proto in answer.outputs.items()}
+
+    def _array(self, proto: Any) -> np.ndarray:
+        # One number can stand for a tensor of any size.
+        elements = math.prod(dimension.size for dimension in proto.tensor_shape.dim)
+        if elements > self._max_bytes:
+            raise ValueError(f"a tensor of {elements} elements")
+        return tf.make_ndarray(proto)
+
+    def _versions(self, seconds: float) -> list[VersionStatus]:
         request = self._status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model
         try:
-            response = self._models.GetModelStatus(request, timeout=self._timeout)
-        except self._grpc.RpcError as error:
-            if error.code().name == "NOT_FOUND":
+            answer = self._call(self._models.GetModelStatus, request, seconds)
+        except Failure as failure:
+            if failure.code == "NOT_FOUND":
                 return []
-            raise UsageError(error.details()) from None
+            raise
+        states = self._status_pb2.ModelVersionStatus.State.DESCRIPTOR.values_by_number
         return [
-            VersionStatus(s.version, s.State.Name(s.state), s.status.error_message)
-            for s in response.model_version_status
+            VersionStatus(
+                s.version,
+                states[s.state].name if s.state in states else str(s.state),
+                s.status.error_message,
+            )
+            for s in answer.model_version_status
         ]
+
+    def _call(self, method: Any, request: Any, seconds: float) -> Any:
+        try:
+            return method(request, timeout=seconds)
+        except self._grpc.RpcError as error:
+            raise Failure(error.code().name, error.details() or "") from None
 
     def close(self) -> None:
         """Lets go of the connection."""

@@ -57,7 +57,12 @@ class _LocalClient(Client):
 
 
 def _version_folder(folder: pathlib.Path, version: int | None) -> pathlib.Path:
-    if version is None and (folder / "saved_model.pb").exists():
+    if (folder / "saved_model.pb").exists():
+        if version is not None:
+            raise UsageError(
+                f"{folder}: is the folder of one version; give no version with it, or the folder "
+                "above, MODELS/NAME"
+            )
         return folder
     try:
         # As servers do, which pass over everything else.

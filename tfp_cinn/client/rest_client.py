@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import random
-import time
+import queue
+import threading
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import requests
 import urllib3
 
-from tfp_cinn.client.server_client import ATTEMPTS, ServerClient, VersionStatus
-from tfp_cinn.errors import UsageError
+from tfp_cinn.client.base import UNREADABLE
+from tfp_cinn.client.server_client import Failure, ServerClient, VersionStatus
 from tfp_cinn.export.session import Tensor
 
 __all__ = ["RestClient"]
@@ -49,95 +49,75 @@ class RestClient(ServerClient):
         super().__init__(*args)
         self._session = requests.Session()
 
-    def _ask(
-        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
-    ) -> dict[str, np.ndarray]:
+    def _exchange(
+        self, signature: str, inputs: Mapping[str, np.ndarray]
+    ) -> Callable[[float], dict[str, Any]]:
         values = {key: value.tolist() for key, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": values}).encode()
         if len(body) > self._max_bytes:
-            raise self._too_large(f"the request has {len(body)} bytes")
+            raise Failure("TOO_LARGE", f"the request has {len(body)} bytes")
         path = ""
         if self._version is not None:
             path = f"/versions/{self._version}"
         if self._label is not None:
             path = f"/labels/{_quoted(self._label)}"
-        content = self._content(self._exchange("POST", f"{path}:predict", body))
-        try:
-            values = content["outputs"]
-            # A single output comes without its name.
-            values = {next(iter(outputs)): values} if len(outputs) == 1 else values
-            return {key: _array(value, outputs[key].dtype) for key, value in values.items()}
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UsageError(
-                f"{self}: {signature}: the answer can't be read ({error!r}); check what answers "
-                "there"
-            ) from None
+        return lambda seconds: self._call("POST", f"{path}:predict", body, seconds)
 
-    def _versions(self) -> list[VersionStatus]:
-        answer = self._exchange("GET", "")
-        if answer.status == 404:
-            return []
+    def _read(self, answer: dict[str, Any], outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        values = answer["outputs"]
+        # A single output comes without its name.
+        values = {next(iter(outputs)): values} if len(outputs) == 1 else values
+        return {key: _array(value, outputs[key].dtype) for key, value in values.items()}
+
+    def _versions(self, seconds: float) -> list[VersionStatus]:
         try:
+            answer = self._call("GET", "", None, seconds)
             return [
-                VersionStatus(int(v["version"]), v["state"], v["status"].get("error_message", ""))
-                for v in self._content(answer)["model_version_status"]
+                VersionStatus(
+                    int(v["version"]), str(v["state"]), str(v["status"].get("error_message", ""))
+                )
+                for v in answer["model_version_status"]
             ]
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UsageError(f"{self}: can't read the model's status ({error!r})") from None
+        except Failure as failure:
+            if failure.code == "NOT_FOUND":
+                return []
+            raise
+        except UNREADABLE as error:
+            raise Failure("FOREIGN", repr(error)) from None
 
-    def _content(self, answer: _Answer) -> dict[str, Any]:
-        """The JSON object of an answer."""
-        try:
-            content = json.loads(answer.body)
-        except ValueError:
-            content = None
-        if answer.status == 200 and isinstance(content, dict):
-            return content
-        if isinstance(content, dict) and "error" in content:
-            raise self._failure(
-                _CODES.get(answer.status, f"HTTP {answer.status}"), str(content["error"])
-            )
-        said = f"HTTP {answer.status}, {answer.kind or 'no content type'}"
-        if answer.status == 413:
-            raise self._too_large(said)
-        if answer.status in (429, 503, 504):
-            raise self._failure(_CODES[answer.status], said)
-        raise self._foreign(said)
+    def _call(self, method: str, path: str, body: bytes | None, seconds: float) -> dict[str, Any]:
+        """The JSON object that answers a request.
 
-    def _exchange(self, method: str, path: str, body: bytes | None = None) -> _Answer:
-        """Sends a request, again if need be, all within the timeout.
-
-        urllib3's Retry and the timeouts of requests know attempts, and pauses between bytes, but
-        no deadline of all that.
+        requests knows a limit for each connection and each pause between bytes, none for looking up
+        the name, and none for all that. So somebody else waits for it.
         """
-        scheme = "https" if self._tls else "http"
-        url = f"{scheme}://{self._server}/v1/models/{_quoted(self._model)}{path}"
-        deadline = time.monotonic() + self._timeout
-        for attempt in range(ATTEMPTS):
-            answer = failure = None
-            try:
-                answer = self._attempt(method, url, body, deadline)
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failure = error
-            pause = self._pause * 2**attempt * random.uniform(0.8, 1.2)
-            again = _is_passing(failure) if failure else answer.status == 503
-            if not again or attempt == ATTEMPTS - 1 or time.monotonic() + pause > deadline:
-                break
-            time.sleep(pause)
-        if answer:
-            return answer
-        if isinstance(failure, requests.Timeout) or "timed out" in str(failure):
-            raise self._failure("DEADLINE_EXCEEDED", str(failure))
-        cause = failure.args[0] if failure.args else failure
-        raise self._away(repr(getattr(cause, "reason", cause)))
+        result: queue.SimpleQueue[_Answer | Exception] = queue.SimpleQueue()
 
-    def _attempt(self, method: str, url: str, body: bytes | None, deadline: float) -> _Answer:
+        def send() -> None:
+            try:
+                result.put(self._send(method, path, body, seconds))
+            except Exception as error:
+                result.put(error)
+
+        threading.Thread(target=send, daemon=True).start()
+        try:
+            answer = result.get(timeout=seconds)
+        except queue.Empty:
+            raise Failure("DEADLINE_EXCEEDED", "no answer") from None
+        if isinstance(answer, requests.RequestException | urllib3.exceptions.HTTPError):
+            raise _failure(answer) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return _content(answer)
+
+    def _send(self, method: str, path: str, body: bytes | None, seconds: float) -> _Answer:
+        scheme = "https" if self._tls else "http"
         with self._session.request(
             method,
-            url,
+            f"{scheme}://{self._server}/v1/models/{_quoted(self._model)}{path}",
             data=body,
             headers={"Content-Type": "application/json"},
-            timeout=max(deadline - time.monotonic(), 1e-3),
+            timeout=seconds,
             allow_redirects=False,
             stream=True,
         ) as response:
@@ -145,9 +125,7 @@ class RestClient(ServerClient):
             for chunk in response.iter_content(_CHUNK):
                 content += chunk
                 if len(content) > self._max_bytes:
-                    raise self._too_large("the answer")
-                if time.monotonic() > deadline:
-                    raise requests.Timeout
+                    raise Failure("TOO_LARGE", "the answer")
             kind = response.headers.get("Content-Type", "").partition(";")[0]
             return _Answer(response.status_code, kind, bytes(content))
 
@@ -162,6 +140,8 @@ def _quoted(name: str) -> str:
 
 def _array(value: Any, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "O":
+        if not isinstance(value, list):
+            raise TypeError(f"{type(value).__name__} instead of a list of strings")
         return np.array([text.encode() for text in value], object)
     array = np.asarray(value)
     if not np.can_cast(array.dtype, dtype, "same_kind"):
@@ -169,10 +149,29 @@ def _array(value: Any, dtype: np.dtype) -> np.ndarray:
     return array.astype(dtype)
 
 
-def _is_passing(error: Exception) -> bool:
-    """Whether the same request may do later."""
-    if isinstance(error, requests.Timeout | requests.exceptions.SSLError):
-        return False
-    lasting = ("NameResolution", "BadStatusLine", "timed out")
-    broken = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
-    return isinstance(error, broken) and not any(text in repr(error) for text in lasting)
+def _content(answer: _Answer) -> dict[str, Any]:
+    try:
+        content = json.loads(answer.body)
+    except (RecursionError, ValueError):
+        content = None
+    if answer.status == 200 and isinstance(content, dict):
+        return content
+    if isinstance(content, dict) and "error" in content:
+        code = _CODES.get(answer.status, f"HTTP {answer.status}")
+        raise Failure(code, str(content["error"]))
+    said = f"HTTP {answer.status}, {answer.kind or 'no content type'}"
+    if answer.status == 413:
+        raise Failure("TOO_LARGE", said)
+    if answer.status in (429, 503, 504):
+        raise Failure(_CODES[answer.status], said)
+    raise Failure("FOREIGN", said)
+
+
+def _failure(error: Exception) -> Failure:
+    """What an error of requests or urllib3 comes to in gRPC's terms."""
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return Failure("DEADLINE_EXCEEDED", str(error))
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return Failure("FOREIGN", str(error))
+    cause = error.args[0] if error.args else error
+    return Failure("UNAVAILABLE", repr(getattr(cause, "reason", cause)))

@@ -41,13 +41,15 @@ def draw_samples(
     axes = figure.add_subplot()
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=levels - 1, interpolation="nearest")
     axes.set_yticks(
-        (np.arange(rows) + 0.5) * (height + 1) - 1, [str(label) for label in row_labels]
+        (np.arange(rows) + 0.5) * (height + 1) - 1,
+        [str(label) for label in row_labels],
+        parse_math=False,  # a dollar is one
     )
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if title:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
     figure.savefig(path, dpi=150)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -49,18 +50,41 @@ def server_config(folder: pathlib.Path, models: pathlib.Path, xla: bool) -> dict
         xla: whether the model is compiled by XLA.
     """
     name = models.name
+    above = pathlib.Path(os.path.relpath(models.parent, folder)).as_posix()
     # A port that anyone can reach would serve anyone: the compose file binds this machine's own.
     return {
         "compose.yaml": f"""\
-# docker compose --profile cpu up     or     --profile gpu up
-# TF_SERVING_TAG names a version, such as 2.19.1; MODELS is the folder above the models.
+# docker compose --profile cpu up --wait     or     --profile gpu up --wait
+# TF_SERVING_TAG names a version of the server, such as 2.20.0; MODELS is the folder above the
+# models, as seen from this one.
 x-server: &server
   volumes:
-    - ${{MODELS:-{os.path.relpath(models.parent, folder)}}}:/models:ro
-    - .:/config:ro
+    - type: bind
+      source: {json.dumps(f"${{MODELS:-{above}}}")}
+      target: /models
+      read_only: true
+      bind: {{create_host_path: false}}
+    - type: bind
+      source: .
+      target: /config
+      read_only: true
+      bind: {{create_host_path: false}}
   ports:
     - "127.0.0.1:8500:8500"  # gRPC
     - "127.0.0.1:8501:8501"  # REST, and metrics for Prometheus
+  healthcheck:
+    # The image has bash, but no curl.
+    test:
+      - CMD
+      - bash
+      - -c
+      - >-
+        exec 3<>/dev/tcp/127.0.0.1/8501 &&
+        printf 'GET /v1/models/{name} HTTP/1.0\\r\\n\\r\\n' >&3 &&
+        grep -q '"AVAILABLE"' <&3
+    interval: 5s
+    timeout: 5s
+    start_period: 300s  # for loading and warming up
   restart: unless-stopped
 
 services:
