@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pytest
+from exporting import FACTS, tree
 
-from tests.export.conftest import FACTS
 from tfp_cinn import UsageError
 from tfp_cinn.export import export_model, run, verify
 from tfp_cinn.export.publish import choose_version, publishing
@@ -21,10 +21,6 @@ from tfp_cinn.export.session import WARM_UP
 @pytest.fixture
 def copy(published, tmp_path):
     return shutil.copytree(published, tmp_path / "copy")
-
-
-def tree(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
 def test_a_whole_model_is_verified(published):

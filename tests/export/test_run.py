@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from exporting import FACTS, tree
 
-from tests.export.conftest import FACTS
 from tfp_cinn import UsageError
 from tfp_cinn.export import export_run
 from tfp_cinn.workdir import Workdir

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from exporting import some
 
-from tests.export.conftest import some
 from tfp_cinn.export import SavedModelSession, session
 from tfp_cinn.export.signatures import noise
 
@@ -111,7 +111,7 @@ def test_several_threads_may_ask_at_once(published, rows):
     [
         ("draw", {}, "no signature 'draw', expected one of card, decode"),
         ("decode", {"z": None}, "expected the inputs cond, z, got cond"),
-        ("decode", {"z": np.zeros((2, 63), "float32")}, r"shape \(2, 63\), expected \(None, 64\)"),
+        ("decode", {"z": np.zeros((2, 63), "float32")}, r"shape \[2, 63\], expected \[N, 64\]"),
         ("decode", {"cond": np.zeros(2, "float32")}, "input cond is float32, expected int32"),
         ("decode", {"cond": np.zeros(3, "int32")}, "decode: .*(batch|shape|dimensions)"),
     ],

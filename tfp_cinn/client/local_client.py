@@ -10,6 +10,7 @@ import numpy as np
 
 from tfp_cinn.client.base import Client
 from tfp_cinn.errors import UsageError
+from tfp_cinn.export.publish import versions
 from tfp_cinn.export.session import SavedModelSession, Tensor
 
 __all__ = ["open_local"]
@@ -60,10 +61,7 @@ def _version_folder(folder: pathlib.Path, version: int | None) -> pathlib.Path:
     if version is None and (folder / "saved_model.pb").exists():
         return folder
     try:
-        # As servers do, which pass over everything else.
-        there = {
-            int(c.name): c for c in folder.iterdir() if c.name.isascii() and c.name.isdecimal()
-        }
+        there = versions(folder)
     except OSError as error:
         raise UsageError(
             f"{folder}: expected a folder of exported versions, MODELS/NAME ({error.strerror})"
@@ -75,6 +73,6 @@ def _version_folder(folder: pathlib.Path, version: int | None) -> pathlib.Path:
     if version not in there:
         raise UsageError(
             f"{folder}: has no version {version}, expected one of "
-            f"{', '.join(map(str, sorted(there)))}"
+            f"{', '.join(map(str, there))}"
         )
     return there[version]
