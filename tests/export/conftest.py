@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+
 @pytest.fixture(scope="session")
 def model(exported):
     return exported.model

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from exporting import FACTS, tree
+from exporting import FACTS
 
 from tfp_cinn import UsageError
 from tfp_cinn.export import export_run

@@ -182,7 +182,9 @@ def _checked(
     if value.size and not np.can_cast(value.dtype, tensor.dtype, "same_kind"):
         raise UsageError(f"{what}: expected {tensor.dtype}, got {value.dtype}")
     if value.ndim != len(tensor.shape) or value.shape[1:] != tensor.shape[1:]:
-        raise UsageError(f"{what}: expected {shape_text(tensor.shape)}, got {shape_text(value.shape)}")
+        raise UsageError(
+            f"{what}: expected {shape_text(tensor.shape)}, got {shape_text(value.shape)}"
+        )
     if tensor.dtype.kind == "f":
         too_large = np.isfinite(value) & (np.abs(value) > np.finfo(tensor.dtype).max)
         _check_rows(what, np.isnan(value) | too_large, f"a number of {tensor.dtype}", value)

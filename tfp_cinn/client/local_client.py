@@ -72,7 +72,6 @@ def _version_folder(folder: pathlib.Path, version: int | None) -> pathlib.Path:
         version = max(there)
     if version not in there:
         raise UsageError(
-            f"{folder}: has no version {version}, expected one of "
-            f"{', '.join(map(str, there))}"
+            f"{folder}: has no version {version}, expected one of {', '.join(map(str, there))}"
         )
     return there[version]

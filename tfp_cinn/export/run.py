@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
-import operator
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import logging
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.evaluation.facts import class_names, field
+from tfp_cinn.export.arguments import (
+    BATCH_SIZES,
+    check_size,
+    check_weights,
+    checked_batch_sizes,
+    num_classes_of,
+)
 from tfp_cinn.export.card import checked_facts, is_estimate, make_card, to_markdown, x_meaning
 from tfp_cinn.export.publish import (
     choose_version,
@@ -32,22 +36,15 @@ from tfp_cinn.export.server_config import (
     server_config,
     write_server_config,
 )
-from tfp_cinn.export.signatures import Feature, Signature, card_signature, signatures
+from tfp_cinn.export.signatures import Signature, card_signature, signatures
 from tfp_cinn.export.warm_up import measured_rounding, write_warm_up
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["BATCH_SIZES", "MAX_BATCH_SIZE", "MAX_BATCH_SIZES", "export_model", "export_run"]
-
-BATCH_SIZES = (1, 4, 16, 64)
-
-MAX_BATCH_SIZES = 100  # 6 warm-up records each
-MAX_BATCH_SIZE = 65536
+__all__ = ["export_model", "export_run"]
 
 # A batch in which the rounding of its rows is measured, unless all batches are smaller.
 _MEASURED = 64
-
-_PROTO_BYTES = 2**31 - 1  # the most that a protobuf holds
 
 
 def export_run(
@@ -165,16 +162,16 @@ def _export(
     if not isinstance(model, CINN):
         raise UsageError(f"expected a tfp_cinn.CINN to export, got a {type(model).__name__}")
     facts = checked_facts(facts)
-    batch_sizes = _checked_batch_sizes(batch_sizes)
+    batch_sizes = checked_batch_sizes(batch_sizes)
     version = choose_version(models, version)
-    _check_weights(model)
-    num_classes = _num_classes(model, facts.get("class_names"))
+    check_weights(model)
+    num_classes = num_classes_of(model, facts.get("class_names"))
     cond_meaning = "the condition"
     if model.cond_shape == ():
         cond_meaning = f"class, 0 to {num_classes - 1}" if num_classes else "class label"
     labels_below = num_classes or 1
     served = signatures(model, x_meaning(facts), cond_meaning)
-    _check_size(served, batch_sizes[-1])
+    check_size(served, batch_sizes[-1])
 
     with (
         tqdm.tqdm(total=4, desc="export", leave=False, disable=None) as bar,
@@ -242,56 +239,3 @@ def _absolute(folder: str | os.PathLike, what: str) -> pathlib.Path:
     if not os.fspath(folder):
         raise UsageError(f"{what}: expected a folder, got an empty name")
     return pathlib.Path(os.path.abspath(folder))
-
-
-def _checked_batch_sizes(batch_sizes: Sequence[int | str]) -> list[int]:
-    try:
-        sizes = [int(n) if isinstance(n, str) else operator.index(n) for n in batch_sizes]
-    except (TypeError, ValueError):
-        sizes = []
-    if not sizes or sizes[0] < 1 or sizes != sorted(set(sizes)):
-        raise UsageError(
-            "batch_sizes: expected increasing whole numbers from 1, such as "
-            f"{','.join(map(str, BATCH_SIZES))}, got {','.join(map(str, batch_sizes)) or 'none'}"
-        )
-    if len(sizes) > MAX_BATCH_SIZES or sizes[-1] > MAX_BATCH_SIZE:
-        raise UsageError(
-            f"batch_sizes: expected at most {MAX_BATCH_SIZES} sizes of at most {MAX_BATCH_SIZE} "
-            f"rows, got {len(sizes)} up to {sizes[-1]}"
-        )
-    return sizes
-
-
-def _check_size(served: Sequence[Signature], rows: int) -> None:
-    """Raises if a warm-up record of so many rows, request and answer, can't be one."""
-
-    def size(feature: Feature) -> int:
-        return math.prod(feature.shape) * tf.as_dtype(feature.dtype).size
-
-    row = max(sum(map(size, (*signature.inputs, signature.output))) for signature in served)
-    most = _PROTO_BYTES // (row + 1)
-    if rows > most:
-        raise UsageError(
-            f"batch_sizes: a row and its answer are {row} bytes, so that a request of {rows} is "
-            f"too large for a server; expected at most {most}"
-        )
-
-
-def _num_classes(model: CINN, names: Sequence[str] | None) -> int | None:
-    """How many classes the condition has, if it is a label and that is known."""
-    takes = getattr(model.conditioner, "num_classes", None) if model.cond_shape == () else None
-    if names and takes not in (None, len(names)):
-        raise UsageError(
-            f"facts: the model's condition is one of {takes} classes, got {len(names)} class_names"
-        )
-    return len(names) if names else takes
-
-
-def _check_weights(model: CINN) -> None:
-    for weight in model.weights:
-        bad = np.count_nonzero(~np.isfinite(keras.ops.convert_to_numpy(weight)))
-        if bad:
-            raise UsageError(
-                f"the model can't be exported: {bad} values of its weight {weight.path} are NaN or "
-                "infinite; train it again"
-            )

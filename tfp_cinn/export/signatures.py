@@ -172,14 +172,17 @@ def _condition(model: CINN, meaning: str) -> tuple[list[Feature], Callable]:
         return [], lambda parts: None
     if isinstance(shape, dict):
         keys = list(shape)
-        for key in keys:
-            # TensorFlow makes other characters of an input's name into '_', and two names into one.
-            if not isinstance(key, str) or not re.fullmatch(r"\w+", key, re.ASCII):
+        names = [f"cond_{key}".lower() for key in keys]  # TensorFlow lowers them as well
+        for key, name in zip(keys, names, strict=True):
+            if not re.fullmatch(r"cond_\w+", name, re.ASCII) or names.count(name) > 1:
                 raise UsageError(
-                    f"cond_shape: the part {key!r} can't name an input of the exported model; "
-                    "expected a name of letters, digits and '_'"
+                    f"cond_shape: the part {key!r} would be the input {name!r} of the exported "
+                    "model; expected names of letters, digits and '_' that differ in small letters"
                 )
-        features = [_part(f"cond_{key}", shape[key], model, f"{meaning}, {key}") for key in keys]
+        features = [
+            _part(name, shape[key], model, f"{meaning}, {key}")
+            for key, name in zip(keys, names, strict=True)
+        ]
         return features, lambda parts: dict(zip(keys, parts, strict=True))
     return [_part("cond", shape, model, meaning)], lambda parts: parts[0]
 
