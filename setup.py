@@ -26,6 +26,7 @@ setup(
         "ml_collections>=1.1",
         "numpy>=2.0",
         "pillow>=11",
+        "protobuf>=6.31.1,<8",
         "requests>=2.31",
         "scikit-learn>=1.6",
         "scipy>=1.14",
@@ -36,10 +37,11 @@ setup(
         # TFP imports it beside Keras 3 without declaring it.
         "tf-keras>=2.21",
         "tqdm>=4.67",
+        "urllib3>=2,<3",
     ],
     extras_require={
         # Exporting a model, and asking a server for its answers.
-        "serving": ["tensorflow-serving-api>=2.21,<3"],
+        "serving": ["grpcio>=1.70,<2", "tensorflow-serving-api>=2.21,<3"],
         "test": [
             "tfp-cinn[serving]",
             "hypothesis>=6.100",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.export.session import Tensor
+from tfp_cinn.export.session import Tensor, shape_text
 
 __all__ = ["UNREADABLE", "Client", "cut"]
 
@@ -197,7 +197,9 @@ def _checked(
     if value.size and not np.can_cast(value.dtype, tensor.dtype, "same_kind"):
         raise UsageError(f"{what}: expected {tensor.dtype}, got {value.dtype}")
     if value.ndim != len(tensor.shape) or value.shape[1:] != tensor.shape[1:]:
-        raise UsageError(f"{what}: expected {_shape(tensor.shape)}, got {_shape(value.shape)}")
+        raise UsageError(
+            f"{what}: expected {shape_text(tensor.shape)}, got {shape_text(value.shape)}"
+        )
     if tensor.dtype.kind == "f":
         too_large = np.isfinite(value) & (np.abs(value) > np.finfo(tensor.dtype).max)
         _check_rows(what, np.isnan(value) | too_large, f"a number of {tensor.dtype}", value)
@@ -235,12 +237,8 @@ def _rows(rows: np.ndarray) -> str:
     return f"row {shown}" if rows.size == 1 else f"rows {shown}"
 
 
-def _shape(shape: tuple[int | None, ...]) -> str:
-    return "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"
-
-
 def _text(tensors: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> str:
     return ", ".join(
-        f"{key} {'string' if dtype.kind == 'O' else dtype} {_shape(shape)}"
+        f"{key} {'string' if dtype.kind == 'O' else dtype} {shape_text(shape)}"
         for key, (dtype, shape) in tensors.items()
     )
