@@ -64,7 +64,8 @@ def check_size(served: Sequence[Signature], rows: int) -> None:
     """
 
     def size(feature: Feature) -> int:
-        return math.prod(feature.shape) * tf.as_dtype(feature.dtype).size
+        shape = feature.shape if None not in feature.shape else feature.example or ()
+        return math.prod(shape) * tf.as_dtype(feature.dtype).size
 
     row = max(sum(map(size, (*signature.inputs, signature.output))) for signature in served)
     most = _PROTO_BYTES // (row + 1)

@@ -15,6 +15,7 @@ from absl import logging
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.evaluation.facts import class_names, field
+from tfp_cinn.experiments import ClassImages, Colorization
 from tfp_cinn.export.arguments import (
     BATCH_SIZES,
     check_size,
@@ -22,7 +23,8 @@ from tfp_cinn.export.arguments import (
     checked_batch_sizes,
     num_classes_of,
 )
-from tfp_cinn.export.card import checked_facts, is_estimate, make_card, to_markdown, x_meaning
+from tfp_cinn.export.card import checked_facts, is_estimate, make_card, meanings, to_markdown
+from tfp_cinn.export.colorize import colorize
 from tfp_cinn.export.publish import (
     choose_version,
     publishing,
@@ -97,9 +99,11 @@ def _facts(workdir: Workdir) -> dict[str, Any]:
     facts = workdir.dataset()
     known = {
         "dataset": field(facts, "name", str, source),
-        "class_names": class_names(facts, source),
-        "levels": field(facts, "levels", int, source),
+        "kind": facts.get("kind", ClassImages.kind),
     }
+    if known["kind"] == ClassImages.kind:
+        known["class_names"] = class_names(facts, source)
+        known["levels"] = field(facts, "levels", int, source)
     evaluation = workdir.evaluation()
     known["model_sha256"] = workdir.model_sha256()
     # Figures of another model than this one say nothing of it.
@@ -135,8 +139,9 @@ def export_model(
             A client may send any number up to the last.
         xla: whether to compile with XLA. A server needs a flag for such a model; its noise differs
             from that of the plain graph for the same seed.
-        facts: what else the card should say: `dataset`, `class_names` and `levels` as in a
-            training run's `dataset.json`, `evaluation` as `{name: {"mean": , "standard_error": }}`,
+        facts: what else the card should say: `dataset`, `kind`, `class_names` and `levels` as in
+            a training run's `dataset.json` (the kind "colorization" brings the signature
+            `tfp_cinn.export.colorize`), `evaluation` as `{name: {"mean": , "standard_error": }}`,
             and anything that JSON can hold under names that the card hasn't.
 
     Returns:
@@ -166,11 +171,10 @@ def _export(
     version = choose_version(models, version)
     check_weights(model)
     num_classes = num_classes_of(model, facts.get("class_names"))
-    cond_meaning = "the condition"
-    if model.cond_shape == ():
-        cond_meaning = f"class, 0 to {num_classes - 1}" if num_classes else "class label"
     labels_below = num_classes or 1
-    served = signatures(model, x_meaning(facts), cond_meaning)
+    served = signatures(model, *meanings(facts, num_classes))
+    if facts.get("kind") == Colorization.kind:
+        served.append(colorize(model))
     check_size(served, batch_sizes[-1])
 
     with (

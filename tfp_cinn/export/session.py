@@ -69,8 +69,13 @@ class Tensor(NamedTuple):
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
-    """A shape as messages and cards write it, `[N, 8, 8]`, with N for any size."""
-    return "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"
+    """A shape as messages and cards write it, `[N, H, W, 1]`, with letters for any size."""
+    letters = ("N", "H", "W", *"?" * len(shape))
+    return (
+        "["
+        + ", ".join(m if n is None else str(n) for n, m in zip(shape, letters, strict=False))
+        + "]"
+    )
 
 
 class _Endpoint(NamedTuple):

@@ -29,14 +29,16 @@ class Feature:
     Attributes:
         name: as the server's clients know it.
         dtype: TensorFlow's name of its type.
-        shape: of one row.
+        shape: of one row, with None where any size will do.
         meaning: what it is, and in which unit.
+        example: where `shape` leaves it open, the shape of a row in the warm-up records.
     """
 
     name: str
     dtype: str
-    shape: Shape
+    shape: tuple[int | None, ...]
     meaning: str
+    example: Shape | None = None
 
     @property
     def spec(self) -> tf.TensorSpec:

@@ -172,8 +172,10 @@ def _inputs(
 def _value(feature: Feature, values: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     if feature.name in values:
         return values[feature.name]
-    noise = np.random.RandomState(rows + 1).standard_normal((rows, *feature.shape))
-    return noise.astype(feature.dtype)
+    rng = np.random.RandomState(rows + 1)
+    if feature.example is not None:
+        return rng.uniform(size=(rows, *feature.example)).astype(feature.dtype)
+    return rng.standard_normal((rows, *feature.shape)).astype(feature.dtype)
 
 
 def _proto(value: np.ndarray) -> tf.compat.v1.TensorProto:
