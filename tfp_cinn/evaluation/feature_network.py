@@ -59,7 +59,7 @@ class FeatureNetwork:
             rgb: sRGB in [0, 1], `[N, H, W, 3]`.
 
         Returns:
-            What the last layer is given, `[N, D]`, and the logits of the classes, `[N, K]`, float32.
+            What the last layer is given, `[N, D]`, and the classes' logits, `[N, K]`, float32.
         """
         rgb = tf.convert_to_tensor(rgb, tf.float32)
         resized = tf.image.resize(rgb, (self.size, self.size), antialias=True)
