@@ -84,8 +84,7 @@ def chroma_histogram(ab: np.ndarray) -> np.ndarray:
     length = np.hypot(ab[..., 0], ab[..., 1]).reshape(len(ab), -1)
     finite = np.isfinite(length).all(axis=1)
     bins = np.clip(np.where(finite[:, np.newaxis], length, 0) / _BIN, 0, _BINS - 1).astype(int)
-    counts = [np.bincount(row, minlength=_BINS) for row in bins]
-    shares = np.reshape(counts, (-1, _BINS)) / max(length.shape[1], 1)
+    shares = np.stack([np.bincount(row, minlength=_BINS) for row in bins]) / length.shape[1]
     return np.where(finite[:, np.newaxis], shares, np.nan)
 
 

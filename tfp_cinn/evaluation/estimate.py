@@ -138,7 +138,7 @@ class Estimate(NamedTuple):
 
 def _grouped(values: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, int]:
     """Values, the number from 0 of the group of each, and how many groups there are."""
-    values = np.asarray(values)
+    values = np.asarray(values, np.float64)
     if groups is None:
         return values, np.arange(len(values)), len(values)
     names, groups = np.unique(groups, return_inverse=True)

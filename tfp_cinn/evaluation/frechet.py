@@ -46,8 +46,9 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     means = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2)
     traces = np.sum(a**2) + np.sum(b**2)
     overlap = np.linalg.svd(a @ b.T, compute_uv=False).sum()
-    # Rounding can leave less than nothing of equal sets.
-    return float(max(means + traces - 2 * overlap, 0.0))
+    distance = means + traces - 2 * overlap
+    # Of equal sets, rounding leaves a little more or less than nothing.
+    return float(distance) if distance > 1e-12 * traces else 0.0
 
 
 def _root(x: np.ndarray) -> np.ndarray:

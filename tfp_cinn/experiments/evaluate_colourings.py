@@ -83,7 +83,6 @@ def evaluate_colourings(
         zero = np.zeros((1, *ab.shape[1:]), np.float32)
         truth = rgb.numpy()
         seen = network and network(truth)
-        non_finite += np.count_nonzero(~np.isfinite(ab).all(axis=(2, 3, 4)))
         for name, x in {
             "model": to_rgb(lightness, ab),
             "grey": to_rgb(lightness, zero),
@@ -91,6 +90,7 @@ def evaluate_colourings(
             "truth": rgb[np.newaxis],
         }.items():
             x = np.swapaxes(x, 0, 1)
+            non_finite += np.count_nonzero(~np.isfinite(x).all(axis=(2, 3, 4)))
             rows[name].append(_measure(x, truth, num_samples, network, seen))
         photos.append(photo.numpy())
     photos = np.concatenate(photos)
@@ -206,7 +206,7 @@ def _table(
     if network:
         meanings |= {
             network.distance: f"Frechet distance from the photographs, features of {network.name}; "
-            f"biased upwards with as few as {result['num_test']} crops",
+            f"large for want of crops, {result['num_test']}: compare in this table only",
             "top5_agreement": "share whose five likeliest classes hold the photograph's first",
         }
     bits = nats.scaled(1 / math.log(2))
@@ -216,12 +216,11 @@ def _table(
         "standard errors",
         f"  {nats.mean:.4f} +- {nats.standard_error:.4f} nats/dim of ab in Lab units, "
         f"{bits.mean:.4f} +- {bits.standard_error:.4f} bits/dim",
-        f"  {'':17}" + "".join(f"{name:>20}" for name in figures),
+        f"  {'':17}" + "".join(f"{name:>22}" for name in figures),
     ]
     for column in meanings:
-        each = (row[column] for row in figures.values())
-        cells = (f"{figure.mean:.4g} +- {figure.standard_error:.2g}" for figure in each)
-        lines.append(f"  {column:17}" + "".join(f"{cell:>20}" for cell in cells))
+        cells = (f"{_cell(row[column]):>22}" for row in figures.values())
+        lines.append(f"  {column:17}" + "".join(cells))
     lines += [f"  {column}: {meaning}" for column, meaning in meanings.items()]
     if result["non_finite_samples"]:
         lines.append(f"  {result['non_finite_samples']} colourings have NaN or infinite colours")
@@ -230,3 +229,11 @@ def _table(
             f"  fid_lite0 and top5_agreement are left out: {feature_network.INSTALL} adds them"
         )
     return "\n".join(lines)
+
+
+def _cell(figure: Estimate) -> str:
+    """A figure to two digits of its error, 6 decimals at most."""
+    error, decimals = figure.standard_error, 4
+    if math.isfinite(error) and error > 0:
+        decimals = min(max(1 - math.floor(math.log10(error)), 0), 6)
+    return f"{figure.mean:.{decimals}f} +- {error:.{decimals}f}"
