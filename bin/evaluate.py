@@ -20,6 +20,11 @@ _TEMPERATURE = flags.DEFINE_float(
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of the samples and of the classifier that judges them.", lower_bound=0
 )
+_FEATURE_WEIGHTS = flags.DEFINE_string(
+    "feature_weights",
+    None,
+    "Of keras.applications.InceptionV3, to judge colourings with instead of EfficientNet-Lite0.",
+)
 
 
 def main(_):
@@ -30,6 +35,7 @@ def main(_):
         num_samples=_NUM_SAMPLES.value,
         temperature=_TEMPERATURE.value,
         seed=_SEED.value,
+        feature_weights=_FEATURE_WEIGHTS.value,
     )
 
 

@@ -36,6 +36,8 @@ def evaluate(
     options = {key: value for key, value in options.items() if value is not None}
     if _kind(workdir) == Colorization.kind:
         return evaluate_colourings(workdir, folder=source, **options)
+    if "feature_weights" in options:
+        raise UsageError("feature_weights: only colorization runs are judged by a feature network")
     return evaluation.evaluate(workdir.path, idx_dir=source, **options)
 
 
