@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.errors import UsageError
+from tfp_cinn.files import sha256
 from tfp_cinn.interop import read_state_dict
-from tfp_cinn.workdir import sha256
 
 __all__ = [
     "INSTALL",
