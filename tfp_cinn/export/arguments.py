@@ -77,7 +77,7 @@ def check_size(served: Sequence[Signature], rows: int) -> None:
 
 
 def num_classes_of(model: CINN, names: Sequence[str] | None) -> int | None:
-    """Returns how many classes the condition has, None if it is no label or that isn't known.
+    """Returns how many classes labels are of, None if that isn't known.
 
     Raises:
         UsageError: if there are names for another number of classes.
