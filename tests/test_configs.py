@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from tfp_cinn import architectures, data
-from tfp_cinn.training import colorization_config, default_config
+from tfp_cinn.training import color_digits_config, colorization_config, default_config
 
+WHOLE = {
+    "classes": default_config,
+    "color_digits": color_digits_config,
+    "colorization": colorization_config,
+}
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 
 DENSE = 402 * 512 + 512, 512 * 784 + 784, 512 * 512 + 512  # first, last, and inner layers
@@ -23,13 +28,13 @@ def load(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_has_the_fields_of_its_kind_and_of_its_architecture(path):
     config = load(path)
-    whole = {"classes": default_config, "colorization": colorization_config}[config.data.kind]()
+    whole = WHOLE[config.data.kind]()
     for section in ("data", "train"):
         assert set(config[section]) == set(whole[section])
     architecture = architectures.ARCHITECTURES[config.model.architecture]
     known = inspect.signature(architecture).parameters
     assert set(config.model) - {"architecture"} <= set(known)
-    if config.data.kind == "classes":
+    if config.data.kind != "colorization":
         assert config.data.name in data.DATASETS
 
 
