@@ -26,9 +26,9 @@ def get_config():
     config.train.epsilon = 1e-7
     config.train.clip_norm = 10.0
     config.train.batch_size = 64
-    config.train.epochs = 200
-    config.train.learning_rate = 1e-3
+    config.train.epochs = 150
+    config.train.learning_rate = 2e-3
     config.train.warm_up_epochs = 0
-    config.train.milestones = (150, 185)
+    config.train.milestones = (110, 138)
     config.train.final_decay = 1.0
     return config

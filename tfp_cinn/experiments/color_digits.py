@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -33,8 +34,8 @@ class ColorDigits(Experiment):
     kind = "color_digits"
 
     def __init__(self, images: data.LabelledImages, noise_std: float = 0.0):
-        if not noise_std >= 0:
-            raise UsageError(f"noise_std: expected 0 or more, got {noise_std}")
+        if not 0 <= noise_std < math.inf:
+            raise UsageError(f"noise_std: expected 0 or more, and finite, got {noise_std}")
         self.images = images
         self._noise_std = noise_std
 
