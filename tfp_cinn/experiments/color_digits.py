@@ -95,19 +95,21 @@ class ColorDigits(Experiment):
             return None
         return self._held_out(self.images.validation, batch_size)
 
-    def test_batches(self, batch_size: int, seed: int = 0) -> tf.data.Dataset:
+    def test_batches(self, batch_size: int, repeats: int = 1) -> tf.data.Dataset:
         """Noisy test images and the grey ones, the same each time.
 
         Args:
             batch_size: images a batch.
-            seed: of colours and noise.
+            repeats: how often to go through the images, each time in other colours.
         """
-        return self._held_out(self.images.test, batch_size, seed)
+        images, labels = self.images.test
+        repeated = data.Split(np.tile(images, (repeats, 1, 1, 1)), np.tile(labels, repeats))
+        return self._held_out(repeated, batch_size)
 
-    def _held_out(self, split, batch_size, seed=0):
+    def _held_out(self, split, batch_size):
         # Noise as in training, on which the likelihood depends.
         return data.evaluation_color_digits(
-            split, self.images.levels, batch_size, noise_std=self._noise_std, seed=seed
+            split, self.images.levels, batch_size, noise_std=self._noise_std
         )
 
     def test_greys(self, labels: Iterable[int]) -> np.ndarray:

@@ -63,15 +63,13 @@ def evaluate_color_digits(
     experiment = ColorDigits.load(section, config["model"])
     model = workdir.load_model()
     labels = experiment.images.test.labels
-    nats = nats_per_dim(model, experiment.test_batches(batch_size))
-
-    seeds = range(1, 1 + 2 * num_samples)  # 0 is that of the images whose likelihood was measured
-    drawn = np.stack([_data_hues(experiment, batch_size, each) for each in seeds], axis=1)
-    reference, data = np.split(drawn, 2, axis=1)
+    batches = experiment.test_batches(batch_size)
+    nats = nats_per_dim(model, batches)
+    reference, data_hues = np.split(_data_hues(experiment, batch_size, 2 * num_samples), 2, axis=1)
     hues = {
-        "model": _model_hues(model, experiment, batch_size, num_samples, temperature, seed),
-        "data": data,
-        "shuffled": np.random.default_rng(seed).permutation(data),
+        "model": _model_hues(model, batches, num_samples, temperature, seed),
+        "data": data_hues,
+        "shuffled": np.random.default_rng(seed).permutation(data_hues),
     }
     distances = {name: hue_distance(each, reference, labels) for name, each in hues.items()}
     names = experiment.images.class_names
@@ -105,15 +103,18 @@ def _distances(hues, reference):
     return [circular_distance(hues[..., k].ravel(), reference[..., k].ravel()) for k in range(2)]
 
 
-def _data_hues(experiment, batch_size, seed):
-    batches = experiment.test_batches(batch_size, seed)
-    return np.concatenate([digit_hues(x.numpy(), grey.numpy()) for x, grey in batches])
+def _data_hues(experiment, batch_size, repeats):
+    """Of the test images as data, `[N, repeats, 2]`."""
+    batches = experiment.test_batches(batch_size, repeats)
+    hues = np.concatenate([digit_hues(x.numpy(), grey.numpy()) for x, grey in batches])
+    return hues.reshape(repeats, -1, 2).swapaxes(0, 1)
 
 
-def _model_hues(model, experiment, batch_size, num_samples, temperature, seed):
+def _model_hues(model, batches, num_samples, temperature, seed):
+    """Of their colourings, `[N, num_samples, 2]`."""
     hues = []
-    batches = tqdm.tqdm(experiment.test_batches(batch_size), "colour", leave=False, disable=None)
-    for number, (_, grey) in enumerate(batches):
+    shown = tqdm.tqdm(batches, "colour", leave=False, disable=None)
+    for number, (_, grey) in enumerate(shown):
         x = model.distribution.sample(grey, num_samples, [seed, number], temperature).numpy()
         hues.append(digit_hues(x, grey.numpy()).swapaxes(0, 1))
     hues = np.concatenate(hues)

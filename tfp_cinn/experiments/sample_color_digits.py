@@ -50,6 +50,8 @@ def sample_color_digits(
     facts = workdir.dataset()
     names = class_names(facts, workdir / "dataset.json")
     cond = names if cond is None else [str(each) for each in cond]
+    if not cond:
+        raise UsageError("cond: expected classes or image files, got none")
     check_drawing(num_samples, temperature, seed)
     check_output(output, len(cond), num_samples + 1)
     model = workdir.load_model()
