@@ -16,9 +16,10 @@ def get_config():
     config.model.clamp = 1.5
     config.model.permutation = "soft"
     config.model.init_std = None
-    config.model.cond_width = 32
+    config.model.cond_width = 16
     config.model.cond_channels = (16, 32, 32, 32)
     config.model.cond_hidden = (128,)
+    config.model.cond_dropout = 0.2
     config.model.padded = True
     config.model.weight_prior = 1e-5
     config.model.mean = 0.5
@@ -26,9 +27,7 @@ def get_config():
     config.train.epsilon = 1e-7
     config.train.clip_norm = 10.0
     config.train.batch_size = 64
-    config.train.epochs = 150
+    config.train.epochs = 100
     config.train.learning_rate = 2e-3
     config.train.warm_up_epochs = 0
-    config.train.milestones = (110, 138)
-    config.train.final_decay = 1.0
     return config
