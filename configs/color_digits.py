@@ -13,7 +13,7 @@ def get_config():
     config.model.conv_hidden = (32, 32)
     config.model.dense_blocks = 8
     config.model.dense_hidden = (128,)
-    # Where the paper's dense blocks see no digit, hues end up twice to three times as far off.
+    # With dense blocks that see no digit, as in the paper, hues came out three times as far off.
     config.model.dense_features = 64
     config.model.clamp = 1.5
     config.model.permutation = "soft"
