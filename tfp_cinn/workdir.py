@@ -39,6 +39,9 @@ class Workdir:
     def __str__(self) -> str:
         return str(self.path)
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def model_path(self) -> pathlib.Path:
         """Where the trained model is."""
