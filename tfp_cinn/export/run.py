@@ -53,7 +53,7 @@ def export_run(
     workdir: str | os.PathLike,
     output: str | os.PathLike,
     version: int | None = None,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
+    batch_sizes: Sequence[int] | None = None,
     xla: bool = False,
     config_folder: str | os.PathLike | None = None,
 ) -> pathlib.Path:
@@ -118,7 +118,7 @@ def export_model(
     model: CINN,
     output: str | os.PathLike,
     version: int | None = None,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
+    batch_sizes: Sequence[int] | None = None,
     xla: bool = False,
     facts: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
@@ -134,7 +134,9 @@ def export_model(
         model: the model.
         output: folder of the model's versions; its name is the one that is served.
         version: a whole number from 1; by default the one after the highest there.
-        batch_sizes: how many rows a server may put into a batch, increasing: at most 100 sizes
+        batch_sizes: how many rows a server may put into a batch, increasing; `BATCH_SIZES` if None,
+            and 1 for a model with `colorize`, since a server can't put images of different sizes
+            into one batch, and fails all of them when it tries. At most 100 sizes
             (each needs warm-up records, and a server takes 1000 of these) of at most 65536 rows.
             A client may send any number up to the last.
         xla: whether to compile with XLA. A server needs a flag for such a model; its noise differs
@@ -158,7 +160,7 @@ def _export(
     model: CINN,
     models: pathlib.Path,
     version: int | None,
-    batch_sizes: Sequence[int | str],
+    batch_sizes: Sequence[int | str] | None,
     xla: bool,
     facts: Mapping[str, Any],
     before_publishing: Callable[[], None],
@@ -167,13 +169,16 @@ def _export(
     if not isinstance(model, CINN):
         raise UsageError(f"expected a tfp_cinn.CINN to export, got a {type(model).__name__}")
     facts = checked_facts(facts)
+    of_any_size = facts.get("kind") == Colorization.kind
+    if batch_sizes is None:
+        batch_sizes = (1,) if of_any_size else BATCH_SIZES
     batch_sizes = checked_batch_sizes(batch_sizes)
     version = choose_version(models, version)
     check_weights(model)
     num_classes = num_classes_of(model, facts.get("class_names"))
     labels_below = num_classes or 1
     served = signatures(model, *meanings(facts, num_classes))
-    if facts.get("kind") == Colorization.kind:
+    if of_any_size:
         served.append(colorize(model))
     check_size(served, batch_sizes[-1])
 
