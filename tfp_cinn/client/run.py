@@ -18,6 +18,7 @@ from tfp_cinn.client.connection import connect
 from tfp_cinn.client.local_client import open_local
 from tfp_cinn.errors import UsageError
 from tfp_cinn.evaluation.output import check_drawing, check_output, to_labels, write_samples
+from tfp_cinn.experiments import ClassImages
 from tfp_cinn.experiments.photographs import draw_colourings, grey_of
 
 __all__ = ["ask_for_samples"]
@@ -110,6 +111,11 @@ def ask_for_samples(
             paint = functools.partial(_colour, client, num_samples, temperature, seed)
             draw_colourings(paint, cond, num_samples, temperature, seed, output)
             return output
+        if card.get("kind", ClassImages.kind) != ClassImages.kind:
+            raise UsageError(
+                f"{client}: a model of the kind {card['kind']!r}, expected one that draws classes "
+                "or colours photographs; ask it in Python, with tfp_cinn.client"
+            )
         names = [str(name) for name in _fact(client, card, "class_names", list)]
         levels = _fact(client, card, "levels", int)
         dataset = _fact(client, card, "dataset", str)
