@@ -1,16 +1,11 @@
 """From training to a served version, through the binaries as a user calls them."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
+from binaries import call
 
 from tfp_cinn.export import verify
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
@@ -20,17 +15,6 @@ SMALL = [
     "--config.model.blocks=1",
     "--config.model.hidden=(16,)",
 ]
-
-
-def call(binary, *arguments):
-    return subprocess.run(
-        [sys.executable, f"bin/{binary}.py", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")
