@@ -47,6 +47,16 @@ class AffineCoupling(Coupling):
         super().__init__(subnet, Affine(clamp, clamp_type), self._ORDER, event_ndims, name)
         self._clamp, self._clamp_type = float(clamp), clamp_type
 
+    @property
+    def clamp(self) -> float:
+        """Bound of the log-scale, nats."""
+        return self._clamp
+
+    @property
+    def clamp_type(self) -> str:
+        """Name of the soft clamp."""
+        return self._clamp_type
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return super().get_config() | {"clamp": self._clamp, "clamp_type": self._clamp_type}
