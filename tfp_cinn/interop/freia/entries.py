@@ -12,10 +12,10 @@ import numpy as np
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
 
-__all__ = ["Constant", "Entry", "Part", "Weight", "layer_entries"]
+__all__ = ["Constant", "Entry", "Part", "Weight", "layer_entries", "vector"]
 
 Check = Callable[[np.ndarray, Mapping[str, np.ndarray]], str | None]
-"""What is wrong with a tensor of the right shape, given the part's others by name; None if nothing."""
+"""What a tensor of the right shape is by mistake, given its part's tensors by name, or None."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
