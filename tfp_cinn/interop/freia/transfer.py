@@ -47,7 +47,7 @@ def import_freia(model: CINN, tensors: Mapping[str, np.ndarray]) -> None:
             counterpart in FrEIA.
     """
     flow = flow_of(model.bijector)
-    found = max(_candidates(model, flow, tensors), key=lambda candidate: candidate.matches)
+    found = _understood(model, flow, tensors)
     _check(found, tensors)
     for name, entry in found.entries.items():
         if isinstance(entry, Weight):
@@ -55,24 +55,33 @@ def import_freia(model: CINN, tensors: Mapping[str, np.ndarray]) -> None:
     _warn_of_clamp(flow, found.convention)
 
 
-def export_freia(model: CINN, names: str = "paper") -> dict[str, np.ndarray]:
+def export_freia(model: CINN, names: str | Iterable[str] = "paper") -> dict[str, np.ndarray]:
     """The weights of a model as the same network in FrEIA on PyTorch has them.
 
-    What `import_freia` reads, the other way round: tensors by name, in PyTorch's order of axes,
-    with the prefixes that the published checkpoints have, if there is one of such a network, and
+    What `import_freia` reads, the other way round: tensors by name, in PyTorch's order of axes, and
     with all that `load_state_dict(strict=True)` asks for.
 
     Args:
         model: the model.
         names: "paper" for names as FrEIA gave them at the time of the paper (up to February 2021),
-            "pypi" for those that it gives since, in FrEIA 0.2 of PyPI.
+            "pypi" for those that it gives since, in FrEIA 0.2 of PyPI, both with the prefixes of
+            the published checkpoints; or the very names asked for, such as those of
+            `module.state_dict()`, which may be of a part of the network alone.
 
     Raises:
-        UsageError: if there is no such generation, or the model has a part without counterpart.
+        UsageError: if there is no such generation or are no such names, or the model has a part
+            without counterpart.
     """
     flow = flow_of(model.bijector)
-    parts = _parts(model, flow, next(_conventions(flow, names)))
-    return {part.prefix + entry.name: entry.read() for part in parts for entry in part.entries}
+    if isinstance(names, str):
+        parts = _parts(model, flow, next(_conventions(flow, names)))
+        return {part.prefix + entry.name: entry.read() for part in parts for entry in part.entries}
+    names = list(names)
+    entries = _understood(model, flow, names).entries
+    unknown = [name for name in names if name not in entries]
+    if unknown:
+        raise UsageError(f"names: {len(unknown)} have no counterpart ({_some(unknown)})")
+    return {name: entries[name].read() for name in names}
 
 
 class _Candidate(NamedTuple):
@@ -112,24 +121,27 @@ def _parts(model: CINN, flow: Flow, convention: Convention) -> list[Part]:
     return parts if conditioner is None else [*parts, conditioner]
 
 
-def _candidates(model: CINN, flow: Flow, tensors: Mapping[str, np.ndarray]) -> Iterator[_Candidate]:
-    for names in NAMES:
-        for convention in _conventions(flow, names):
+def _understood(model: CINN, flow: Flow, names: Iterable[str]) -> _Candidate:
+    """The way of understanding a state dict's names by which most of them are known."""
+    candidates = []
+    for generation in NAMES:
+        for convention in _conventions(flow, generation):
             if convention.one_sided is None and flow.has_one_sided:
                 continue
             parts = _parts(model, flow, convention)
-            prefixes, matches = zip(*(_located(part, tensors) for part in parts), strict=True)
-            yield _Candidate(convention, parts, list(prefixes), sum(matches))
+            prefixes, matches = zip(*(_located(part, names) for part in parts), strict=True)
+            candidates.append(_Candidate(convention, parts, list(prefixes), sum(matches)))
+    return max(candidates, key=lambda candidate: candidate.matches)
 
 
-def _located(part: Part, tensors: Mapping[str, np.ndarray]) -> tuple[str, int]:
+def _located(part: Part, names: Iterable[str]) -> tuple[str, int]:
     """The prefix by which most of the part's names are found, and how many are."""
-    names = {entry.name for entry in part.entries}
+    own = {entry.name for entry in part.entries}
     votes = collections.Counter()
-    for name in tensors:
+    for name in names:
         start = 0
         while start >= 0:
-            if name[start:] in names:
+            if name[start:] in own:
                 votes[name[:start]] += 1
             start = name.find(".", start) + 1 or -1
     return votes.most_common(1)[0] if votes else (part.prefix, 0)
