@@ -149,7 +149,7 @@ def _located(part: Part, names: Iterable[str]) -> tuple[str, int]:
 
 def _check(found: _Candidate, tensors: Mapping[str, np.ndarray]) -> None:
     entries = found.entries
-    if not found.matches:
+    if entries and not found.matches:
         raise UsageError(
             f"none of {len(tensors)} tensors ({_some(tensors)}) has a name of this network, such "
             f"as {next(iter(entries))}; give the file of this network, or rename its tensors"
