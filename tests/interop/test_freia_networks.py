@@ -20,7 +20,7 @@ from torch_side import (  # noqa: E402
 )
 
 from tfp_cinn import architectures, data  # noqa: E402
-from tfp_cinn.interop import export_freia, import_freia  # noqa: E402
+from tfp_cinn.interop import export_freia, import_freia, write_state_dict  # noqa: E402
 
 N = 3
 
@@ -136,6 +136,20 @@ def test_a_network_is_that_of_the_paper(sides):
             np.testing.assert_allclose(exported[name], state[name], atol=1e-5)
         else:
             np.testing.assert_array_equal(exported[name], state[name])
+
+
+def test_a_file_of_ours_is_loaded_by_freia(tmp_path):
+    model, module, grey, _ = lsun_minimal()
+    rng = np.random.RandomState(0)
+    for weight in model.trainable_weights:
+        weight.assign(0.02 * rng.randn(*weight.shape))
+    write_state_dict(tmp_path / "ours.pt", export_freia(model, module.state_dict()))
+    module.load_state_dict(torch.load(tmp_path / "ours.pt", weights_only=True), strict=True)
+    x = random(N, *model.event_shape, seed=1)
+    with torch.no_grad():
+        expected, _ = module(to_torch(x), to_torch(grey))
+    z = model.distribution.encode(x, grey).numpy()
+    assert_near(scales_channels_first(z, model.bijector.latent_scales), expected.numpy(), 1e-4)
 
 
 def rounded_away(module, dtype):
