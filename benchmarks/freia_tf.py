@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_cinn import architectures
 from tfp_cinn.colour import LAB_OFFSETS, LAB_SCALES
+from tfp_cinn.interop import export_freia
 
 
 class Side:
@@ -57,13 +58,9 @@ class Side:
         for weight in self._model.trainable_weights:
             weight.assign_add(0.01 * rng.randn(*weight.shape))
 
-    def weights(self):
-        """Kernels and biases, of the conditioner's layers and of each subnet's."""
-        return [
-            [[w.numpy() for w in layer.weights] for layer in network.layers if layer.weights]
-            for network in (self._model.conditioner, *self._model.flow_layers)
-            if network.weights
-        ]
+    def weights(self, names):
+        """The weights by their names in PyTorch."""
+        return export_freia(self._model, names)
 
     def step(self):
         """One training step; returns its loss, that of the published code."""
