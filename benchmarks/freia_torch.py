@@ -25,11 +25,7 @@ class Side:
         torch.manual_seed(0)
         self._network = NETWORKS[network]()
         self._graph, self._conditioner = self._network.cinn, self._network.cond_net
-        # Channels first; labels stay as they are.
-        self._x, self._cond = (
-            torch.tensor(t.transpose(0, 3, 1, 2) if t.ndim == 4 else t).contiguous()
-            for t in (x, cond)
-        )
+        self.give(x, cond)
         self._dimensions = self._x[0].numel()
         flow = [p for p in self._graph.parameters() if p.requires_grad]
         for p in flow:
@@ -41,6 +37,14 @@ class Side:
         else:
             self._clip_norm = None
             self._optimizer = torch.optim.Adam(self._weights, lr=1e-3)
+
+    def give(self, x, cond):
+        """Gives it another batch."""
+        # Channels first; labels stay as they are.
+        self._x, self._cond = (
+            torch.tensor(t.transpose(0, 3, 1, 2) if t.ndim == 4 else t).contiguous()
+            for t in (x, cond)
+        )
 
     def names(self):
         """Names of all tensors, as the published code has them."""
