@@ -1,6 +1,6 @@
 """Errors that a user can put right."""
 
-__all__ = ["NonFiniteError", "UsageError"]
+__all__ = ["NonFiniteError", "UsageError", "WriteError"]
 
 
 class UsageError(ValueError):
@@ -20,3 +20,7 @@ class UsageError(ValueError):
 
 class NonFiniteError(UsageError):
     """Training met a NaN or an infinity in its data or in the flow; it changed no weight."""
+
+
+class WriteError(UsageError):
+    """A file can't be written; what was in its place is there still."""

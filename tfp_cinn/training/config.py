@@ -61,6 +61,8 @@ def default_config() -> ml_collections.ConfigDict:
                 "epsilon": 1e-8,
                 "clip_norm": 10.0,
                 "seed": 0,
+                # Seconds between checkpoints; two are kept, beside the best epoch's model.
+                "checkpoint_seconds": 60.0,
                 "keep_checkpoints": 2,
             },
         }
