@@ -46,6 +46,8 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     section = config["train"]
     _check(section)
     experiment = experiments.load(config)
+    if section["deterministic"]:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(section["seed"])
     model = architectures.build(data=experiment, **config["model"])
     model.compile(_optimizer(section))
@@ -191,8 +193,9 @@ def _check(section: Mapping[str, Any]) -> None:
     for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
         if not 0 < section[field] < math.inf:
             raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")
-    if not 0 <= section["clip_norm"] < math.inf:
-        raise UsageError(f"config.train.clip_norm: expected 0 or more, got {section['clip_norm']}")
+    for field in ("clip_norm", "checkpoint_seconds"):
+        if not 0 <= section[field] < math.inf:
+            raise UsageError(f"config.train.{field}: expected 0 or more, got {section[field]}")
     if not 0 <= section["seed"] < 2**32:
         raise UsageError(f"config.train.seed: expected 0 to 2^32 - 1, got {section['seed']}")
 
