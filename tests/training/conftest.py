@@ -3,20 +3,15 @@ import zipfile
 
 import numpy as np
 import pytest
+from child import small_config
 
-from tfp_cinn.training import checkpoints, default_config
+from tfp_cinn.training import checkpoints
 from tfp_cinn.workdir import Workdir
 
 
 @pytest.fixture
 def config():
-    """A run of two epochs of ten steps, with noise in the network."""
-    config = default_config()
-    config.data.name = "digits"
-    config.data.num_validation = 150
-    config.model.update({"blocks": 2, "hidden": (16,), "act_norm": True, "dropout": 0.2})
-    config.train.update({"epochs": 2, "batch_size": 128, "milestones": (1,)})
-    return config
+    return small_config()
 
 
 @pytest.fixture

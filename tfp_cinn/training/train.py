@@ -21,6 +21,7 @@ from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
 from tfp_cinn.training.position import Position, RestOfEpoch
 from tfp_cinn.training.schedule import learning_rate
+from tfp_cinn.training.skipping import Skipping
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["train"]
@@ -74,7 +75,7 @@ def _begin(
         print(f"{problem}; going back to the checkpoint before it")
     data = {"seed": section["seed"], "batch_size": section["batch_size"], "steps": steps}
     if moment is None:
-        x, cond = next(iter(_batches(experiment, section, 0, 0)))
+        x, cond = next(iter(_batches(experiment, section, steps, Moment())))
         model.bijector.calibrate(x, model.distribution.features(cond))
         return Moment(data=data)
     if moment.batch and moment.data != data:
@@ -101,6 +102,7 @@ def _fit(
     checkpoint = Checkpoint(
         workdir, position, epochs, section["checkpoint_seconds"], section["keep_checkpoints"]
     )
+    validation = experiment.validation_batches(section["batch_size"])
     with contextlib.ExitStack() as stack:
         board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
         stop = stack.enter_context(StopOnSignal(position))
@@ -113,24 +115,36 @@ def _fit(
             board,
             stop,
         ]
-        if moment.batch:
-            callbacks.insert(0, RestOfEpoch(model, steps - moment.batch))
+        skipping = Skipping(position, section["max_skipped"] if section["on_nan"] == "skip" else 0)
         try:
-            model.fit(
-                _batches(experiment, section, moment.epoch, moment.batch),
-                initial_epoch=moment.epoch,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                validation_data=experiment.validation_batches(section["batch_size"]),
-                callbacks=callbacks,
-                verbose=0,
-            )
+            while skipping.again:
+                with skipping:
+                    moment = position.moment
+                    rest = [RestOfEpoch(model, steps - moment.batch)] if moment.batch else []
+                    model.fit(
+                        _batches(experiment, section, steps, moment),
+                        initial_epoch=moment.epoch,
+                        epochs=epochs,
+                        steps_per_epoch=steps,
+                        validation_data=validation,
+                        callbacks=[*rest, *callbacks],
+                        verbose=0,
+                    )
         except NonFiniteError as error:
             raise NonFiniteError(f"{error} (training stopped; {_last_good(workdir)})") from None
         except WriteError as error:
             raise WriteError(
                 f"{error}; training stopped, {_last_good(workdir)}; make room, and the same "
                 "command goes on from there"
+            ) from None
+        except tf.errors.OpError as error:
+            if "IteratorGetNext" not in str(error):
+                raise
+            # Such as a file that is gone, closed or changed.
+            reason = error.message.partition("[[")[0].rpartition("}} ")[2]
+            raise UsageError(
+                f"the data can't be read any more ({' '.join(reason.split())[:300]}); put right "
+                f"what changed; {_saved(checkpoint, workdir)}"
             ) from None
         except Interrupted as error:
             raise Interrupted(f"{error}; {_saved(checkpoint, workdir)}", error.status) from None
@@ -165,30 +179,34 @@ def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
 
 
 def _batches(
-    experiment: Experiment, section: Mapping[str, Any], epoch: int, batch: int
+    experiment: Experiment, section: Mapping[str, Any], steps: int, moment: Moment
 ) -> tf.data.Dataset:
-    """Batches without end, from a batch of an epoch of the run on."""
+    """Batches without end, from a moment of the run on."""
     arguments = section["batch_size"], section["seed"]
+    before = moment.epoch * steps + moment.batch + moment.skipped
+    length = steps
     if section["steps_per_epoch"] is not None:
         # Then epochs of the run and of the data differ.
         once = experiment.training_batches(*arguments)
-        before = epoch * section["steps_per_epoch"] + batch
         length = int(once.cardinality())
         if length < 0:
             length = int(once.take(before).reduce(0, lambda count, _: count + 1))
             length = max(length, 1) if length < before else before + 1
-        epoch, batch = divmod(before, length)
-    return experiment.training_batches(*arguments, start=(epoch, batch))
+    return experiment.training_batches(*arguments, start=divmod(before, length))
 
 
 def _check(section: Mapping[str, Any]) -> None:
-    for field in ("epochs", "batch_size", "keep_checkpoints"):
+    for field in ("epochs", "batch_size", "keep_checkpoints", "max_skipped"):
         if section[field] < 1:
             raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
     if section["steps_per_epoch"] is not None and section["steps_per_epoch"] < 1:
         raise UsageError(
             "config.train.steps_per_epoch: expected at least 1, or none for an epoch of all data, "
             f"got {section['steps_per_epoch']}"
+        )
+    if section["on_nan"] not in ("stop", "skip"):
+        raise UsageError(
+            f'config.train.on_nan: expected "stop" or "skip", got {section["on_nan"]!r}'
         )
     for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
         if not 0 < section[field] < math.inf:
