@@ -19,6 +19,7 @@ from tfp_cinn.conditions import features_shape
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
+from tfp_cinn.model_files import check_model_file
 
 __all__ = ["CINN", "load_model"]
 
@@ -320,7 +321,8 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
 def load_model(path: str | os.PathLike) -> CINN:
     """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
-    Nothing in the file is executed (Keras's safe mode).
+    Nothing in the file is executed, and classes are used only if they are layers and the like of
+    Keras or registered in this process (`tfp_cinn.model_files`; Keras's safe mode comes on top).
 
     Args:
         path: the file.
@@ -329,16 +331,14 @@ def load_model(path: str | os.PathLike) -> CINN:
         The model, compiled if it was when saved.
 
     Raises:
-        UsageError: if there is no such file, it is damaged, or holds another kind of model.
+        UsageError: if there is no such file, it is damaged, holds another kind of model, or more
+            than a model.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UsageError(f"{path}: no such model file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise UsageError(f"{path}: the model file is damaged, in its part {damaged}")
+        check_model_file(path)
         model = keras.saving.load_model(path, safe_mode=True)
     except UsageError:
         raise

@@ -200,8 +200,9 @@ class Workdir:
         self._check_is_run()
         try:
             content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path / name}: can't be read ({error})") from None
+        except (OSError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{self.path / name}: can't be read ({reason})") from None
         if not isinstance(content, dict):
             raise UsageError(f"{self.path / name}: expected a JSON object")
         return content

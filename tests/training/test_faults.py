@@ -275,7 +275,7 @@ def test_data_that_disappear_stop_the_run_where_it_is(config, tmp_path, monkeypa
     folder = write_folder(tmp_path / "photos", 6, 64, 64)
     config = colorization_config()
     config.data.update(
-        {"folder": str(folder), "downscale": 1, "size": 16, "ab_size": 8, "noise_std": 0.1}
+        {"folder": str(folder), "downscale": 1, "size": 16, "ab_size": 16, "noise_std": 0.1}
     )
     config.data.update({"validation_fraction": 0.0, "test_fraction": 0.0})
     config.model.update({"widths": (8, 8, 8, 8), "levels": ((8, 8), (8, 8), (8,)), "vector": 8})

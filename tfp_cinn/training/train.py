@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from tfp_cinn.experiments import Experiment
 from tfp_cinn.model import CINN
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
+from tfp_cinn.training.check import check
 from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
 from tfp_cinn.training.position import Position, RestOfEpoch
@@ -45,7 +45,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
     """
     section = config["train"]
-    _check(section)
+    check(section)
     experiment = experiments.load(config)
     if section["deterministic"]:
         tf.config.experimental.enable_op_determinism()
@@ -193,29 +193,6 @@ def _batches(
             length = int(once.take(before).reduce(0, lambda count, _: count + 1))
             length = max(length, 1) if length < before else before + 1
     return experiment.training_batches(*arguments, start=divmod(before, length))
-
-
-def _check(section: Mapping[str, Any]) -> None:
-    for field in ("epochs", "batch_size", "keep_checkpoints", "max_skipped"):
-        if section[field] < 1:
-            raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
-    if section["steps_per_epoch"] is not None and section["steps_per_epoch"] < 1:
-        raise UsageError(
-            "config.train.steps_per_epoch: expected at least 1, or none for an epoch of all data, "
-            f"got {section['steps_per_epoch']}"
-        )
-    if section["on_nan"] not in ("stop", "skip"):
-        raise UsageError(
-            f'config.train.on_nan: expected "stop" or "skip", got {section["on_nan"]!r}'
-        )
-    for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
-        if not 0 < section[field] < math.inf:
-            raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")
-    for field in ("clip_norm", "checkpoint_seconds"):
-        if not 0 <= section[field] < math.inf:
-            raise UsageError(f"config.train.{field}: expected 0 or more, got {section[field]}")
-    if not 0 <= section["seed"] < 2**32:
-        raise UsageError(f"config.train.seed: expected 0 to 2^32 - 1, got {section['seed']}")
 
 
 def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:
