@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +62,10 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
         if moment.epoch < section["epochs"]:
             _fit(model, experiment, section, steps, workdir, moment)
         best = workdir.load_model()
-        experiment.draw_samples(best, workdir)
+        try:
+            experiment.draw_samples(best, workdir)
+        except tf.errors.OpError as error:
+            raise UsageError(f"{_unreadable(error)}; the model is ready") from None
     print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
     return best
 
@@ -138,14 +142,7 @@ def _fit(
                 "command goes on from there"
             ) from None
         except tf.errors.OpError as error:
-            if "IteratorGetNext" not in str(error):
-                raise
-            # Such as a file that is gone, closed or changed.
-            reason = error.message.partition("[[")[0].rpartition("}} ")[2]
-            raise UsageError(
-                f"the data can't be read any more ({' '.join(reason.split())[:300]}); put right "
-                f"what changed; {_saved(checkpoint, workdir)}"
-            ) from None
+            raise UsageError(f"{_unreadable(error)}; {_saved(checkpoint, workdir)}") from None
         except Interrupted as error:
             raise Interrupted(f"{error}; {_saved(checkpoint, workdir)}", error.status) from None
 
@@ -156,6 +153,20 @@ def _saved(checkpoint: Checkpoint, workdir: Workdir) -> str:
         return f"saved {checkpoint.save_now()}; the same command goes on from there"
     except WriteError as error:
         return f"{error}; {_last_good(workdir)}"
+
+
+def _unreadable(error: tf.errors.OpError) -> str:
+    """What it was that the data pipeline met, such as a file that is gone, closed or changed.
+
+    Raises:
+        tf.errors.OpError: if it isn't from there.
+    """
+    if "IteratorGetNext" not in str(error):
+        raise error
+    reason = error.message.partition("[[")[0]
+    reason = re.sub(r"\{\{.*?\}\}|Error in user-defined .* iterator: [^ ]* ", "", reason)
+    reason = " ".join(reason.split())[:300]
+    return f"the data can't be read any more ({reason}); put right what changed"
 
 
 def _last_good(workdir: Workdir) -> str:
