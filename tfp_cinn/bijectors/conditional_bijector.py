@@ -19,6 +19,7 @@ from tfp_cinn.bijectors.shapes import (
     condition_from_parts,
     condition_parts,
     fold_batch,
+    in_shards,
     infer_cond_shape,
     map_shape,
     unfold_batch,
@@ -59,6 +60,8 @@ class ConditionalBijector(tfb.Bijector):
 
     Attributes:
         conditional: whether the bijector looks at `cond` at all; those that don't ignore it.
+        shards: into how many parts of consecutive rows a batch is cut, which a graph computes side
+            by side; see `CINN.compile`.
 
     Args:
         event_ndims: rank of the smallest event on the data side, `inverse_min_event_ndims`.
@@ -68,6 +71,7 @@ class ConditionalBijector(tfb.Bijector):
 
     _cache = NoCache()
     conditional = True
+    shards = 1
 
     def __init__(
         self, event_ndims: int, latent_event_ndims: int | None = None, name: str | None = None
@@ -308,7 +312,7 @@ class ConditionalBijector(tfb.Bijector):
         """Output and log-determinant for `argument` x (encode) or z (decode)."""
         value, cond, batch = self._fold(argument, value, cond, event_ndims)
         run = self._inverse_and_log_det if argument == "x" else self._forward_and_log_det
-        output, log_det = run(value, cond)
+        output, log_det = in_shards(run, value, cond, self.shards)
         return unfold_batch(output, batch), unfold_batch(log_det, batch)
 
     def _fold(self, argument: str, x, cond, event_ndims: int):

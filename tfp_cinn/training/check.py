@@ -23,7 +23,7 @@ def check(section: Mapping[str, Any]) -> None:
     Raises:
         UsageError: names the field, what was expected and what it is.
     """
-    for field in ("epochs", "batch_size", "keep_checkpoints", "max_skipped"):
+    for field in ("epochs", "batch_size", "shards", "keep_checkpoints", "max_skipped"):
         _expect(section, field, _is_count, "at least 1")
     _expect(
         section,

@@ -60,6 +60,9 @@ def default_config() -> ml_collections.ConfigDict:
                 # Adam's epsilon, and the bound of the gradient's global norm, 0 for none.
                 "epsilon": 1e-8,
                 "clip_norm": 10.0,
+                # Into how many parts a batch is cut, which are computed side by side: as many as
+                # cores, for dense subnets on a CPU.
+                "shards": 1,
                 "seed": 0,
                 # Whether to use deterministic operations alone: the same bits on every run with the
                 # same hardware, on a GPU at the price of speed. Holds for the whole process.
