@@ -214,5 +214,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+            # As a file gives it back: tuples at any depth are lists there.
+            flat[f"{prefix}{key}"] = json.loads(json.dumps(value))
     return flat

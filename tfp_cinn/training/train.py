@@ -163,9 +163,8 @@ def _unreadable(error: tf.errors.OpError) -> str:
     """
     if "IteratorGetNext" not in str(error):
         raise error
-    reason = error.message.partition("[[")[0]
-    reason = re.sub(r"\{\{.*?\}\}|Error in user-defined .* iterator: [^ ]* ", "", reason)
-    reason = " ".join(reason.split())[:300]
+    reason = error.message.partition("[[")[0].strip().splitlines()[-1]
+    reason = re.sub(r"\{\{.*?\}\} *|Error in user-defined .* iterator: [^ ]* ", "", reason)[:300]
     return f"the data can't be read any more ({reason}); put right what changed"
 
 
