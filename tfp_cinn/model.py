@@ -203,7 +203,8 @@ class CINN(keras.Model):
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
-            loss, nats = tf.identity(loss), tf.identity(nats)
+            # Nor shall the metrics know of the step.
+            loss, nats, batch_size = map(tf.identity, (loss, nats, batch_size))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._report(loss, nats, batch_size)
 
