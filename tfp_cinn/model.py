@@ -18,7 +18,8 @@ from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
-from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
+from tfp_cinn.model_files import check_model_file
 
 __all__ = ["CINN", "load_model"]
 
@@ -47,9 +48,10 @@ class CINN(keras.Model):
       data, with no further scaling term (Theis, van den Oord and Bethge, arXiv 1511.01844,
       sec. 3.1). With other noise it is the same quantity of the noisy data.
 
-    A step whose loss is NaN or infinite changes no weight: `fit` stops with a `NonFiniteError`
-    that names the batch and what went wrong first, the data, the conditioner or a bijector. (Not
-    with `jit_compile=True`, where a graph can't be left that way.)
+    A step whose loss or gradient is NaN or infinite changes no weight and nothing of the optimizer:
+    `fit` stops with a `NonFiniteStepError` that names the batch and what went wrong first, the
+    data, the conditioner or a bijector. (Not with `jit_compile=True`, where a graph can't be left
+    that way.)
 
     The dataset yields `(x, cond)`, or `x` alone if `cond_shape` is None.
 
@@ -173,7 +175,7 @@ class CINN(keras.Model):
         """Trains; see `keras.Model.fit`.
 
         Raises:
-            NonFiniteError: if a loss is NaN or infinite.
+            NonFiniteStepError: if a loss or a gradient is NaN or infinite.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(arguments.get("x"), tf.data.Dataset):
@@ -187,7 +189,7 @@ class CINN(keras.Model):
             if self._failure is None:
                 raise
             step, reason = self._failure
-            raise NonFiniteError(f"{where.of(step)}: {reason}") from None
+            raise NonFiniteStepError(f"{where.of(step)}: {reason}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of maximum likelihood training."""
@@ -196,10 +198,13 @@ class CINN(keras.Model):
             # Keras's optimizers add up the gradients of all replicas.
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
-        guard = [] if self.jit_compile else [self._stop_if_not_finite(loss, data)]
+        good = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        guard = [] if self.jit_compile else [self._stop_unless(good, data, gradients)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
+            # Nor shall the metrics know of the step.
+            loss, nats, batch_size = map(tf.identity, (loss, nats, batch_size))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return self._report(loss, nats, batch_size)
 
@@ -253,26 +258,32 @@ class CINN(keras.Model):
         self._bits_metric.update_state(nats / math.log(2.0), sample_weight=batch_size)
         return {m.name: m.result() for m in self.metrics}
 
-    def _stop_if_not_finite(self, loss, data):
+    def _stop_unless(self, good, data, gradients):
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
+        weights = self.trainable_weights
 
-        def diagnose(step, x, *parts):
+        def diagnose(step, finite, x, *parts):
             cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
+            bad = [w for w, good in zip(weights, finite.numpy(), strict=True) if not good]
             try:
-                reason = first_non_finite(self._distribution, x, cond_eager)
+                reason = first_non_finite(self._distribution, x, cond_eager, bad)
             except UsageError as error:  # such as a label out of range, found only in eager mode
                 reason = str(error)
             self._failure = int(step), reason
             raise NonFiniteError(reason)
 
         def stop():
-            # Reading the counter here makes TensorFlow wait with counting this step as well.
+            # What is read here, TensorFlow doesn't change before or after as it happens: this step
+            # isn't counted, and the noise that it drew is.
             step = tf.identity(self.optimizer.iterations.value)
-            tf.py_function(diagnose, [step, x, *parts], [])
+            noise = [tf.identity(v.value) for v in self.non_trainable_variables]
+            finite = tf.stack([g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+            with tf.control_dependencies(noise):
+                tf.py_function(diagnose, [step, finite, x, *parts], [])
             return tf.constant(False)
 
-        return tf.cond(tf.math.is_finite(loss), lambda: tf.constant(True), stop)
+        return tf.cond(good, lambda: tf.constant(True), stop)
 
     def _check_all_weights_are_ours(self):
         known = {id(w.value) for w in self.weights}
@@ -334,7 +345,8 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
 def load_model(path: str | os.PathLike) -> CINN:
     """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
-    Nothing in the file is executed (Keras's safe mode).
+    Nothing in the file is executed, and classes are used only if they are layers and the like of
+    Keras or registered in this process (`tfp_cinn.model_files`; Keras's safe mode comes on top).
 
     Args:
         path: the file.
@@ -343,16 +355,14 @@ def load_model(path: str | os.PathLike) -> CINN:
         The model, compiled if it was when saved.
 
     Raises:
-        UsageError: if there is no such file, it is damaged, or holds another kind of model.
+        UsageError: if there is no such file, it is damaged, holds another kind of model, or more
+            than a model.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UsageError(f"{path}: no such model file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise UsageError(f"{path}: the model file is damaged, in its part {damaged}")
+        check_model_file(path)
         model = keras.saving.load_model(path, safe_mode=True)
     except UsageError:
         raise
