@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfp_cinn import architectures, experiments
@@ -21,44 +22,71 @@ from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
 from tfp_cinn.training.position import Position, RestOfEpoch
 from tfp_cinn.training.schedule import learning_rate
-from tfp_cinn.workdir import Workdir
+from tfp_cinn.training.strategy import Replicas, WorkerLostError
+from tfp_cinn.workdir import Workdir, without_paths
 
 __all__ = ["train"]
 
 
-def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
+def train(
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike,
+    strategy: str = "none",
+    wait: float = 300.0,
+) -> CINN:
     """Trains what a config describes, or goes on with it from the workdir's last checkpoint.
 
     A run that goes on ends as one that never stopped; docs/training.md says how exactly.
 
     Args:
         config: nested dicts with the fields of `default_config`.
-        workdir: the folder for all results; see `Workdir`.
+        workdir: the folder for all results; see `Workdir`. Of several workers, the chief alone
+            reads and writes it.
+        strategy: on which devices to train; see `Replicas`.
+        wait: seconds to wait until all workers are there.
 
     Returns:
-        The model with the weights of its best epoch, as saved in the workdir's `model.keras`.
+        The model with the weights of its best epoch, as saved in the workdir's `model.keras`; on
+        workers other than the chief, the model as it was trained last.
 
     Raises:
         UsageError: if the config, the data or the workdir don't serve, or cease to.
         NonFiniteError: if the loss turns NaN or infinite. The checkpoints are kept.
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
+        WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
     section = config["train"]
     _check(section)
+    replicas = Replicas(strategy, wait)
+    replicas.check_batch_size(section["batch_size"])
+    with replicas.one_fate():
+        replicas.check_config(without_paths(config))
     experiment = experiments.load(config)
     keras.utils.set_random_seed(section["seed"])
-    model = architectures.build(data=experiment, **config["model"])
-    model.compile(_optimizer(section))
-    steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
     workdir = Workdir(workdir)
-    with workdir.locked():
-        workdir.prepare(config)
-        workdir.describe(experiment.kind, experiment.facts)
-        moment = _begin(model, experiment, section, steps, workdir)
-        if moment.epoch < section["epochs"]:
-            _fit(model, experiment, section, steps, workdir, moment)
-        best = workdir.load_model()
-        experiment.draw_samples(best, workdir)
+    with replicas.one_fate(), replicas.scope():
+        model = architectures.build(data=experiment, **config["model"])
+        model.compile(_optimizer(section))
+        model.optimizer.build(model.trainable_variables)
+    steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
+    with replicas.one_fate():
+        if not replicas.is_chief:
+            start = replicas.same_start(model, np.zeros(4))
+            moment = Moment(*map(int, start[:3]), float(start[3]))
+            if moment.epoch < section["epochs"]:
+                _fit(model, experiment, section, steps, None, moment, replicas)
+            replicas.wait_for_chief()
+            return model
+        with workdir.locked():
+            workdir.prepare(config)
+            workdir.describe(experiment.kind, experiment.facts)
+            moment = _begin(model, experiment, section, steps, workdir)
+            replicas.same_start(model, np.array(moment[:4]))
+            if moment.epoch < section["epochs"]:
+                _fit(model, experiment, section, steps, workdir, moment, replicas)
+            best = workdir.load_model()
+            experiment.draw_samples(best, workdir)
+            replicas.wait_for_chief()
     print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
     return best
 
@@ -91,46 +119,59 @@ def _fit(
     experiment: Experiment,
     section: Mapping[str, Any],
     steps: int,
-    workdir: Workdir,
+    workdir: Workdir | None,
     moment: Moment,
+    replicas: Replicas,
 ) -> None:
+    """Trains to the end; writes into the workdir, if there is one."""
     epochs = section["epochs"]
     position = Position(moment, steps)
-    checkpoint = Checkpoint(
-        workdir, position, epochs, section["checkpoint_seconds"], section["keep_checkpoints"]
-    )
+    validation = experiment.validation_batches(section["batch_size"])
+    length = -1 if validation is None else int(validation.cardinality())
     with contextlib.ExitStack() as stack:
-        board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
-        stop = stack.enter_context(StopOnSignal(position))
-        callbacks = [
-            keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate(section, epoch)),
-            Progress(position, epochs, steps),
-            Metrics(workdir, position, section["batch_size"]),
-            position,
-            checkpoint,
-            board,
-            stop,
-        ]
+        stop = stack.enter_context(StopOnSignal(position, replicas.ballot))
+        rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate(section, epoch))
+        callbacks = [rate, position, stop]
+        if workdir is not None:
+            checkpoint = Checkpoint(
+                workdir,
+                position,
+                epochs,
+                section["checkpoint_seconds"],
+                section["keep_checkpoints"],
+            )
+            board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
+            progress = Progress(position, epochs, steps)
+            metrics = Metrics(workdir, position, section["batch_size"])
+            callbacks = [rate, progress, metrics, position, checkpoint, board, stop]
         if moment.batch:
             callbacks.insert(0, RestOfEpoch(model, steps - moment.batch))
         try:
-            model.fit(
-                _batches(experiment, section, moment.epoch, moment.batch),
-                initial_epoch=moment.epoch,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                validation_data=experiment.validation_batches(section["batch_size"]),
-                callbacks=callbacks,
-                verbose=0,
-            )
+            with replicas.one_fate():
+                model.fit(
+                    replicas.split(_batches(experiment, section, moment.epoch, moment.batch)),
+                    initial_epoch=moment.epoch,
+                    epochs=epochs,
+                    steps_per_epoch=steps,
+                    validation_data=replicas.split(validation),
+                    validation_steps=length if length >= 0 else None,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
         except NonFiniteError as error:
-            raise NonFiniteError(f"{error} (training stopped; {_last_good(workdir)})") from None
+            raise NonFiniteError(f"{error} (training stopped{_last_good(workdir)})") from None
         except WriteError as error:
             raise WriteError(
-                f"{error}; training stopped, {_last_good(workdir)}; make room, and the same "
+                f"{error}; training stopped{_last_good(workdir)}; make room, and the same "
                 "command goes on from there"
             ) from None
+        except WorkerLostError as error:
+            raise WorkerLostError(
+                f"{error}{_last_good(workdir)}; start all workers again with the same command"
+            ) from None
         except Interrupted as error:
+            if workdir is None:
+                raise
             raise Interrupted(f"{error}; {_saved(checkpoint, workdir)}", error.status) from None
 
 
@@ -139,11 +180,13 @@ def _saved(checkpoint: Checkpoint, workdir: Workdir) -> str:
     try:
         return f"saved {checkpoint.save_now()}; the same command goes on from there"
     except WriteError as error:
-        return f"{error}; {_last_good(workdir)}"
+        return f"{error}{_last_good(workdir)}"
 
 
-def _last_good(workdir: Workdir) -> str:
-    return f"last good checkpoint: {checkpoints.newest(workdir) or 'none yet'}"
+def _last_good(workdir: Workdir | None) -> str:
+    if workdir is None:
+        return ""
+    return f"; last good checkpoint: {checkpoints.newest(workdir) or 'none yet'}"
 
 
 def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
