@@ -119,6 +119,7 @@ class Cluster(NamedTuple):
                     caller = stack.enter_context(server.accept()[0])
                     caller.settimeout(5.0)
                     index = self._index_in(_line(caller))
+                    caller.setblocking(False)
                 except OSError:
                     index = None
                 if index is not None:
@@ -165,7 +166,7 @@ class Cluster(NamedTuple):
 
 def _is_open(connection: socket.socket) -> bool:
     try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        return connection.recv(1, socket.MSG_PEEK) != b""
     except BlockingIOError:
         return True
     except OSError:

@@ -61,6 +61,8 @@ class Replicas:
             raise UsageError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
         self.is_chief, self.workers, self._index = True, 1, 0
         self._strategy: tf.distribute.Strategy | None = None
+        if strategy != "none":
+            tf.get_logger().setLevel("WARNING")  # it would speak of every sum over replicas
         if strategy == "mirrored":
             self._strategy = _mirrored()
         elif strategy == "multi_worker":
@@ -97,13 +99,10 @@ class Replicas:
         """
         if self.workers == 1:
             return
-        own = np.zeros(self.workers, np.int64)
-        own[self._index] = zlib.crc32(json.dumps(config, sort_keys=True).encode())
-        sums = self._sum(own)
-        different = np.flatnonzero(sums != sums[0])
-        if different.size:
+        different = self._different(json.dumps(config, sort_keys=True).encode())
+        if different is not None:
             raise UsageError(
-                f"config: that of worker {different[0]} isn't the chief's; start all workers with "
+                f"config: that of worker {different} isn't the chief's; start all workers with "
                 "the same command"
             )
 
@@ -152,10 +151,23 @@ class Replicas:
                     self._set_apart(generator.state.value)
         return moment
 
-    def wait_for_chief(self) -> None:
-        """Waits until all workers have come here; a chief that failed before makes them fail."""
-        if self.workers > 1:
-            self._of_chief(np.zeros(1, np.int32))
+    def same_end(self, model: CINN) -> None:
+        """Waits until all workers have come here, and compares their weights.
+
+        A chief that failed before makes the others fail here.
+
+        Raises:
+            UsageError: on every worker, if their weights differ in a single bit.
+        """
+        if self.workers == 1:
+            return
+        weights = [w.numpy().tobytes() for w in model.trainable_weights]
+        different = self._different(b"".join(weights))
+        if different is not None:
+            raise UsageError(
+                f"the weights of worker {different} aren't the chief's: this should never happen; "
+                "the machines may be faulty or run different versions of TensorFlow"
+            )
 
     @contextlib.contextmanager
     def one_fate(self) -> Iterator[None]:
@@ -172,6 +184,14 @@ class Replicas:
             reason = str(error).partition("aborted by: ")[2] or str(error)
             reason = " ".join(reason.split())[:200]
             raise WorkerLostError(f"another worker ended or can't be reached ({reason})") from None
+
+    def _different(self, content: bytes) -> int | None:
+        """The first worker whose content isn't the chief's."""
+        own = np.zeros(self.workers, np.int64)
+        own[self._index] = zlib.crc32(content)
+        sums = self._sum(own)
+        different = np.flatnonzero(sums != sums[0])
+        return int(different[0]) if different.size else None
 
     def _of_chief(self, value: np.ndarray) -> np.ndarray:
         return self._sum(value if self.is_chief else np.zeros_like(value))

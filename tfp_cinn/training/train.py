@@ -75,7 +75,7 @@ def train(
             moment = Moment(*map(int, start[:3]), float(start[3]))
             if moment.epoch < section["epochs"]:
                 _fit(model, experiment, section, steps, None, moment, replicas)
-            replicas.wait_for_chief()
+            replicas.same_end(model)
             return model
         with workdir.locked():
             workdir.prepare(config)
@@ -86,7 +86,7 @@ def train(
                 _fit(model, experiment, section, steps, workdir, moment, replicas)
             best = workdir.load_model()
             experiment.draw_samples(best, workdir)
-            replicas.wait_for_chief()
+            replicas.same_end(model)
     print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
     return best
 
