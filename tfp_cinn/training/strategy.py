@@ -84,7 +84,7 @@ class Replicas:
             below = batch_size - batch_size % self.count
             raise UsageError(
                 f"config.train.batch_size: {batch_size} examples, of all replicas together, can't "
-                f"be divided among {self.count} equally; take {below or self.count} or "
+                f"be divided among {self.count} equally; take {f'{below}, or ' * bool(below)}"
                 f"{below + self.count}"
             )
 
