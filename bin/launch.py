@@ -98,7 +98,10 @@ def main():
     addresses = free_addresses(arguments.workers)
     workers = []
 
+    received = []
+
     def forward(number, frame):
+        received.append(number)
         for worker in workers:
             worker.send(number)
 
@@ -108,6 +111,10 @@ def main():
     failed = wait(workers)
     if failed is None:
         return 0
+    if received:
+        name = signal.Signals(received[0]).name
+        print(f"launch.py: stopped by {name}; all workers have ended", file=sys.stderr)
+        return 128 + received[0]
     failed.show()
     how = failed.process.returncode
     how = f"was ended by {signal.Signals(-how).name}" if how < 0 else f"failed with status {how}"

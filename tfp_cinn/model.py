@@ -19,7 +19,7 @@ from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
-from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
 from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
 __all__ = ["CINN", "load_model"]
@@ -49,9 +49,10 @@ class CINN(keras.Model):
       data, with no further scaling term (Theis, van den Oord and Bethge, arXiv 1511.01844,
       sec. 3.1). With other noise it is the same quantity of the noisy data.
 
-    A step whose loss is NaN or infinite changes no weight: `fit` stops with a `NonFiniteError`
-    that names the batch and what went wrong first, the data, the conditioner or a bijector. (Not
-    with `jit_compile=True`, where a graph can't be left that way.)
+    A step whose loss or gradient is NaN or infinite changes no weight and nothing of the optimizer:
+    `fit` stops with a `NonFiniteStepError` that names the batch and what went wrong first, the
+    data, the conditioner or a bijector. (Not with `jit_compile=True`, where a graph can't be left
+    that way.)
 
     The dataset yields `(x, cond)`, or `x` alone if `cond_shape` is None.
 
@@ -153,7 +154,7 @@ class CINN(keras.Model):
         """Trains; see `keras.Model.fit`.
 
         Raises:
-            NonFiniteError: if a loss is NaN or infinite.
+            NonFiniteStepError: if a loss or a gradient is NaN or infinite.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
@@ -167,7 +168,7 @@ class CINN(keras.Model):
             if self._failure is None:
                 raise
             step, reason = self._failure
-            raise NonFiniteError(f"{where.of(step)}: {reason}") from None
+            raise NonFiniteStepError(f"{where.of(step)}: {reason}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of maximum likelihood training.
@@ -179,11 +180,13 @@ class CINN(keras.Model):
             loss, nats, count = self._batch_losses(data, training=True)
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
-        totals = over_replicas(loss, nats, count, self.ballot)
-        guard = [] if self.jit_compile else [self._stop_if_not_finite(totals, data)]
+        good = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        totals = over_replicas(loss, nats, count, good, self.ballot)
+        guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
+            totals = tf.nest.map_structure(tf.identity, totals)
         gradients = keras_fit_mend.sum_gradients(gradients)
         keras_fit_mend.apply_gradients(self.optimizer, gradients, self.trainable_weights)
         return self._report(totals)
@@ -244,28 +247,34 @@ class CINN(keras.Model):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         keras_fit_mend.build_optimizer(self)
 
-    def _stop_if_not_finite(self, totals: Totals, data):
+    def _stop_if_bad(self, totals: Totals, data, gradients):
         own = tf.distribute.get_replica_context().replica_id_in_sync_group
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
+        weights = self.trainable_weights
 
-        def diagnose(step, bad, own, x, *parts):
+        def diagnose(step, bad, own, finite, x, *parts):
             if bad != own:
-                reason = f"the loss of replica {int(bad)} is NaN or infinite; its worker says why"
-                self._failure = int(step), reason
+                reason = f"the loss or gradient of replica {int(bad)} is NaN or infinite"
+                self._failure = int(step), f"{reason}; its worker says why"
                 raise NonFiniteError(reason)
             cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
+            bad = [w for w, good in zip(weights, finite.numpy(), strict=True) if not good]
             try:
-                reason = first_non_finite(self._distribution, x, cond_eager)
+                reason = first_non_finite(self._distribution, x, cond_eager, bad)
             except UsageError as error:  # such as a label out of range, found only in eager mode
                 reason = str(error)
             self._failure = int(step), reason
             raise NonFiniteError(reason)
 
         def stop():
-            # Reading the counter here makes TensorFlow wait with counting this step as well.
+            # What is read here, TensorFlow doesn't change before or after as it happens: this step
+            # isn't counted, and the noise that it drew is.
             step = tf.identity(self.optimizer.iterations.value)
-            tf.py_function(diagnose, [step, totals.bad, own, x, *parts], [])
+            noise = [tf.identity(v.value) for v in self.non_trainable_variables]
+            finite = tf.stack([g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+            with tf.control_dependencies(noise):
+                tf.py_function(diagnose, [step, totals.bad, own, finite, x, *parts], [])
             return tf.constant(False)
 
         return tf.cond(totals.stops, stop, lambda: tf.constant(True))

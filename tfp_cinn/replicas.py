@@ -30,7 +30,7 @@ class Totals(NamedTuple):
         loss: mean over its examples.
         nats: nats/dim, mean over its examples.
         count: how many examples.
-        bad: number of the first replica whose loss is NaN or infinite, -1 if there is none.
+        bad: number of the first replica that isn't good, -1 if there is none.
         stops: whether this replica has to stop the step: the bad one, and those of other processes.
     """
 
@@ -42,7 +42,11 @@ class Totals(NamedTuple):
 
 
 def over_replicas(
-    loss: tf.Tensor, nats: tf.Tensor, count: tf.Tensor, ballot: Ballot | None = None
+    loss: tf.Tensor,
+    nats: tf.Tensor,
+    count: tf.Tensor,
+    good: tf.Tensor | bool = True,
+    ballot: Ballot | None = None,
 ) -> Totals:
     """The figures of a batch, on each replica.
 
@@ -52,11 +56,12 @@ def over_replicas(
         loss: loss_r, the mean over this replica's part of the batch.
         nats: nats_r.
         count: n_r, examples in that part; it may be empty.
+        good: whether this replica can go on with them.
         ballot: to count as well.
     """
     replica = tf.distribute.get_replica_context()
     replicas = replica.num_replicas_in_sync
-    is_bad = ~tf.math.is_finite(loss)
+    is_bad = tf.logical_not(good)
     if replicas == 1:
         return Totals(loss, nats, count, tf.where(is_bad, 0, -1), is_bad)
     weight = tf.cast(count, loss.dtype)

@@ -33,7 +33,7 @@ def make_model(replicas, dropout=0.0, weight_prior=0.1):
         model = CINN(Chain(chain), (2, 2, 1), OneHot(3), (), weight_prior=weight_prior)
         model.compile(keras.optimizers.SGD(1.0, global_clipnorm=CLIP))
         model.optimizer.build(model.trainable_variables)
-    replicas.same_start(model, np.zeros(4))
+    replicas.same_start(model)
     return model
 
 

@@ -132,10 +132,18 @@ def test_a_batch_that_cannot_be_divided_is_refused():
     replicas = Replicas()
     replicas.count = 4
     with pytest.raises(UsageError, match="130 .* among 4 equally; take 128, or 132"):
-        replicas.check_batch_size(130)
+        replicas.check({"batch_size": 130, "on_nan": "stop"})
     with pytest.raises(UsageError, match="; take 4$"):
-        replicas.check_batch_size(3)
-    replicas.check_batch_size(128)
+        replicas.check({"batch_size": 3, "on_nan": "stop"})
+    replicas.check({"batch_size": 128, "on_nan": "stop"})
+
+
+def test_skipping_steps_is_refused_on_several_replicas():
+    replicas, section = Replicas(), {"batch_size": 128, "on_nan": "skip"}
+    replicas.check(section)
+    replicas.count = 4
+    with pytest.raises(UsageError, match='"skip" needs --strategy=none'):
+        replicas.check(section)
 
 
 def test_an_unknown_strategy_is_refused():

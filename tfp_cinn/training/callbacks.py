@@ -35,16 +35,12 @@ class Progress(keras.callbacks.Callback):
         self._epochs, self._steps, self._total = epochs, 0, epochs * steps
         self._before = position.moment.epoch * steps + position.moment.batch
         self._start, self._last_line = time.time(), 0.0
-
-    def on_train_begin(self, logs=None):
-        """Opens the bar."""
         self._bar = tqdm.tqdm(
             total=self._total,
             initial=self._before,
             unit="step",
             disable=not sys.stderr.isatty(),
         )
-        self._start = time.time()
 
     def on_train_batch_end(self, batch, logs=None):
         """Moves the bar."""
@@ -76,8 +72,9 @@ class Progress(keras.callbacks.Callback):
 class Metrics(keras.callbacks.Callback):
     """Writes the figures of every epoch to `metrics.csv` and draws them in `curve.png`.
 
-    To what the model reports, it adds the seconds that the epoch's steps took and the examples that
-    were trained on in one of them. A continued run keeps the rows of the epochs it has behind it.
+    To what the model reports, it adds the seconds that the epoch's steps took, the examples that
+    were trained on in one of them, and the batches skipped so far, if any were. A continued run
+    keeps the rows of the epochs it has behind it.
 
     Args:
         workdir: the run.
@@ -95,6 +92,8 @@ class Metrics(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Adds the epoch."""
         seconds, batches = self._position.moment.seconds, self._position.moment.batch
+        if self._position.moment.skipped:
+            logs["skipped"] = self._position.moment.skipped
         logs["seconds"] = round(seconds, 2)
         logs["examples_per_second"] = round(batches * self._batch_size / max(seconds, 1e-9), 1)
         figures = {key: float(value) for key, value in sorted(logs.items())}
@@ -141,6 +140,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Makes a second model, without optimizer, to hold the best weights."""
+        if self._best_model is not None:
+            return
         config = keras.saving.serialize_keras_object(self.model)["config"]
         self._best_model = type(self.model).from_config(config)
 

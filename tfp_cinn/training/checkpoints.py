@@ -33,6 +33,7 @@ class Moment(NamedTuple):
         epoch: whole epochs among them.
         batch: batches of the epoch after those.
         seconds: what these batches took.
+        skipped: batches that it has met and not trained on, since something was NaN or infinite.
         data: what the order of the data depends on; position in an epoch means something only to a
             run for which it is the same.
     """
@@ -41,6 +42,7 @@ class Moment(NamedTuple):
     epoch: int = 0
     batch: int = 0
     seconds: float = 0.0
+    skipped: int = 0
     data: dict[str, int] = {}
 
 
@@ -199,7 +201,7 @@ def _moment(path: pathlib.Path, archive: zipfile.ZipFile) -> Moment:
         raise ValueError(f"{_POSITION} is too long")
     found = json.loads(archive.read(_POSITION))
     moment = Moment(**found)
-    counts = (moment.step, moment.epoch, moment.batch)
+    counts = (moment.step, moment.epoch, moment.batch, moment.skipped)
     if not all(isinstance(n, int) and n >= 0 for n in counts) or not isinstance(moment.data, dict):
         raise ValueError(f"{_POSITION} holds {found}")
     return moment._replace(seconds=float(moment.seconds))

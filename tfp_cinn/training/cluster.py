@@ -110,8 +110,8 @@ class Cluster(NamedTuple):
                 server = stack.enter_context(socket.create_server(("", port), backlog=1024))
             except OSError as error:
                 raise UsageError(
-                    f"TF_CONFIG: {self.name(0)} can't take its port ({error.strerror}); stop what "
-                    "has it, or choose another port"
+                    f"TF_CONFIG: {self.name(0)} can't take its port ({os.strerror(error.errno)}); "
+                    "stop what has it, or choose another port"
                 ) from None
             while len(callers) + 1 < len(self.addresses):
                 server.settimeout(max(0.0, deadline - time.monotonic()) or 1e-3)

@@ -45,6 +45,10 @@ class Position(keras.callbacks.Callback):
             step=now.step + 1, batch=now.batch + 1, seconds=time.time() - self._began
         )
 
+    def skip_batch(self):
+        """Counts a batch that wasn't trained on."""
+        self.moment = self.moment._replace(skipped=self.moment.skipped + 1)
+
     def on_epoch_end(self, epoch, logs=None):
         """Counts the epoch."""
         self.moment = self.moment._replace(epoch=epoch + 1, batch=0, seconds=0.0)

@@ -24,6 +24,7 @@ __all__ = ["STRATEGIES", "Replicas", "WorkerLostError"]
 STRATEGIES = ("none", "mirrored", "multi_worker")
 
 _JOIN_SECONDS = 60.0
+_MOST_FACTS = 4096  # letters
 _SEED_STEP = 1_000_003
 
 
@@ -78,14 +79,28 @@ class Replicas:
         """Context in which model and optimizer are made."""
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
-    def check_batch_size(self, batch_size: int) -> None:
-        """Refuses a batch that can't be divided into equal parts, with a UsageError."""
+    def check(self, section: Mapping[str, Any]) -> None:
+        """Refuses what can't be done on several replicas.
+
+        Args:
+            section: the config's `train` section.
+
+        Raises:
+            UsageError: if a batch can't be divided into equal parts, or steps shall be skipped.
+        """
+        batch_size = section["batch_size"]
         if batch_size % self.count:
             below = batch_size - batch_size % self.count
             raise UsageError(
                 f"config.train.batch_size: {batch_size} examples, of all replicas together, can't "
                 f"be divided among {self.count} equally; take {f'{below}, or ' * bool(below)}"
                 f"{below + self.count}"
+            )
+        if self.count > 1 and section["on_nan"] == "skip":
+            # The step is left by an error, after which replicas can't sum up anything any more.
+            raise UsageError(
+                'config.train.on_nan: "skip" needs --strategy=none; on several replicas, choose '
+                '"stop", and start again'
             )
 
     def check_config(self, config: Mapping[str, Any]) -> None:
@@ -129,27 +144,30 @@ class Replicas:
 
         return self._strategy.distribute_datasets_from_function(of_worker)
 
-    def same_start(self, model: CINN, moment: np.ndarray) -> np.ndarray:
+    def same_start(self, model: CINN, facts: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """Gives all workers the chief's variables, and all replicas noise of their own.
 
         Args:
             model: compiled, its optimizer built; the chief's may be restored from a checkpoint.
-            moment: numbers that say where the chief is.
+            facts: of the chief, for JSON, some kilobytes at most.
 
         Returns:
-            The chief's numbers.
+            The chief's facts.
         """
         if self.workers > 1:
+            model.ballot = self.ballot
             metrics = [v for metric in model.metrics for v in metric.variables]
             for variable in [*model.variables, *model.optimizer.variables, *metrics]:
                 variable.assign(self._of_chief(variable.numpy()))
-            moment = self._of_chief(moment)
-            model.ballot = self.ballot
+            letters = np.zeros(_MOST_FACTS, np.int32)
+            own = json.dumps(facts).encode()
+            letters[: len(own)] = list(own)
+            facts = json.loads(bytes(self._of_chief(letters).tolist()).rstrip(b"\0"))
         if self.count > 1:
             for layer in model._flatten_layers(include_self=True):
                 for generator in layer._seed_generators:
                     self._set_apart(generator.state.value)
-        return moment
+        return facts
 
     def same_end(self, model: CINN) -> None:
         """Waits until all workers have come here, and compares their weights.

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfp_cinn import architectures, experiments
@@ -22,6 +21,7 @@ from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
 from tfp_cinn.training.position import Position, RestOfEpoch
 from tfp_cinn.training.schedule import learning_rate
+from tfp_cinn.training.skipping import Skipping
 from tfp_cinn.training.strategy import Replicas, WorkerLostError
 from tfp_cinn.workdir import Workdir, without_paths
 
@@ -58,10 +58,12 @@ def train(
     section = config["train"]
     _check(section)
     replicas = Replicas(strategy, wait)
-    replicas.check_batch_size(section["batch_size"])
+    replicas.check(section)
     with replicas.one_fate():
         replicas.check_config(without_paths(config))
     experiment = experiments.load(config)
+    if section["deterministic"]:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(section["seed"])
     workdir = Workdir(workdir)
     with replicas.one_fate(), replicas.scope():
@@ -71,8 +73,7 @@ def train(
     steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
     with replicas.one_fate():
         if not replicas.is_chief:
-            start = replicas.same_start(model, np.zeros(4))
-            moment = Moment(*map(int, start[:3]), float(start[3]))
+            moment = Moment(**replicas.same_start(model))
             if moment.epoch < section["epochs"]:
                 _fit(model, experiment, section, steps, None, moment, replicas)
             replicas.same_end(model)
@@ -81,7 +82,7 @@ def train(
             workdir.prepare(config)
             workdir.describe(experiment.kind, experiment.facts)
             moment = _begin(model, experiment, section, steps, workdir)
-            replicas.same_start(model, np.array(moment[:4]))
+            replicas.same_start(model, moment._asdict())
             if moment.epoch < section["epochs"]:
                 _fit(model, experiment, section, steps, workdir, moment, replicas)
             best = workdir.load_model()
@@ -100,7 +101,7 @@ def _begin(
         print(f"{problem}; going back to the checkpoint before it")
     data = {"seed": section["seed"], "batch_size": section["batch_size"], "steps": steps}
     if moment is None:
-        x, cond = next(iter(_batches(experiment, section, 0, 0)))
+        x, cond = next(iter(_batches(experiment, section, steps, Moment())))
         model.bijector.calibrate(x, model.distribution.features(cond))
         return Moment(data=data)
     if moment.batch and moment.data != data:
@@ -131,33 +132,30 @@ def _fit(
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopOnSignal(position, replicas.ballot))
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate(section, epoch))
-        callbacks = [rate, position, stop]
+        callbacks, checkpoint = [rate, position, stop], None
         if workdir is not None:
-            checkpoint = Checkpoint(
-                workdir,
-                position,
-                epochs,
-                section["checkpoint_seconds"],
-                section["keep_checkpoints"],
-            )
+            every, keep = section["checkpoint_seconds"], section["keep_checkpoints"]
+            checkpoint = Checkpoint(workdir, position, epochs, every, keep)
             board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
             progress = Progress(position, epochs, steps)
             metrics = Metrics(workdir, position, section["batch_size"])
             callbacks = [rate, progress, metrics, position, checkpoint, board, stop]
-        if moment.batch:
-            callbacks.insert(0, RestOfEpoch(model, steps - moment.batch))
+        skipping = Skipping(position, section["max_skipped"] if section["on_nan"] == "skip" else 0)
         try:
-            with replicas.one_fate():
-                model.fit(
-                    replicas.split(_batches(experiment, section, moment.epoch, moment.batch)),
-                    initial_epoch=moment.epoch,
-                    epochs=epochs,
-                    steps_per_epoch=steps,
-                    validation_data=replicas.split(validation),
-                    validation_steps=length if length >= 0 else None,
-                    callbacks=callbacks,
-                    verbose=0,
-                )
+            while skipping.again:
+                with skipping, replicas.one_fate():
+                    moment = position.moment
+                    rest = [RestOfEpoch(model, steps - moment.batch)] if moment.batch else []
+                    model.fit(
+                        replicas.split(_batches(experiment, section, steps, moment)),
+                        initial_epoch=moment.epoch,
+                        epochs=epochs,
+                        steps_per_epoch=steps,
+                        validation_data=replicas.split(validation),
+                        validation_steps=length if length >= 0 else None,
+                        callbacks=[*rest, *callbacks],
+                        verbose=0,
+                    )
         except NonFiniteError as error:
             raise NonFiniteError(f"{error} (training stopped{_last_good(workdir)})") from None
         except WriteError as error:
@@ -169,18 +167,27 @@ def _fit(
             raise WorkerLostError(
                 f"{error}{_last_good(workdir)}; start all workers again with the same command"
             ) from None
-        except Interrupted as error:
-            if workdir is None:
+        except tf.errors.OpError as error:
+            if "IteratorGetNext" not in str(error):
                 raise
-            raise Interrupted(f"{error}; {_saved(checkpoint, workdir)}", error.status) from None
+            # Such as a file that is gone, closed or changed.
+            reason = error.message.partition("[[")[0].rpartition("}} ")[2]
+            raise UsageError(
+                f"the data can't be read any more ({' '.join(reason.split())[:300]}); put right "
+                f"what changed{_saved(checkpoint, workdir)}"
+            ) from None
+        except Interrupted as error:
+            raise Interrupted(f"{error}{_saved(checkpoint, workdir)}", error.status) from None
 
 
-def _saved(checkpoint: Checkpoint, workdir: Workdir) -> str:
-    """Saves, and says what to do next."""
+def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
+    """Saves, where it is this process's to save, and says what to do next."""
+    if checkpoint is None:
+        return "; the chief saves"
     try:
-        return f"saved {checkpoint.save_now()}; the same command goes on from there"
+        return f"; saved {checkpoint.save_now()}; the same command goes on from there"
     except WriteError as error:
-        return f"{error}{_last_good(workdir)}"
+        return f"; {error}{_last_good(workdir)}"
 
 
 def _last_good(workdir: Workdir | None) -> str:
@@ -206,24 +213,24 @@ def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
 
 
 def _batches(
-    experiment: Experiment, section: Mapping[str, Any], epoch: int, batch: int
+    experiment: Experiment, section: Mapping[str, Any], steps: int, moment: Moment
 ) -> tf.data.Dataset:
-    """Batches without end, from a batch of an epoch of the run on."""
+    """Batches without end, from a moment of the run on."""
     arguments = section["batch_size"], section["seed"]
+    before = moment.epoch * steps + moment.batch + moment.skipped
+    length = steps
     if section["steps_per_epoch"] is not None:
         # Then epochs of the run and of the data differ.
         once = experiment.training_batches(*arguments)
-        before = epoch * section["steps_per_epoch"] + batch
         length = int(once.cardinality())
         if length < 0:
             length = int(once.take(before).reduce(0, lambda count, _: count + 1))
             length = max(length, 1) if length < before else before + 1
-        epoch, batch = divmod(before, length)
-    return experiment.training_batches(*arguments, start=(epoch, batch))
+    return experiment.training_batches(*arguments, start=divmod(before, length))
 
 
 def _check(section: Mapping[str, Any]) -> None:
-    for field in ("epochs", "batch_size", "keep_checkpoints"):
+    for field in ("epochs", "batch_size", "keep_checkpoints", "max_skipped"):
         if section[field] < 1:
             raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
     if section["steps_per_epoch"] is not None and section["steps_per_epoch"] < 1:
@@ -231,11 +238,16 @@ def _check(section: Mapping[str, Any]) -> None:
             "config.train.steps_per_epoch: expected at least 1, or none for an epoch of all data, "
             f"got {section['steps_per_epoch']}"
         )
+    if section["on_nan"] not in ("stop", "skip"):
+        raise UsageError(
+            f'config.train.on_nan: expected "stop" or "skip", got {section["on_nan"]!r}'
+        )
     for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
         if not 0 < section[field] < math.inf:
             raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")
-    if not 0 <= section["clip_norm"] < math.inf:
-        raise UsageError(f"config.train.clip_norm: expected 0 or more, got {section['clip_norm']}")
+    for field in ("clip_norm", "checkpoint_seconds"):
+        if not 0 <= section[field] < math.inf:
+            raise UsageError(f"config.train.{field}: expected 0 or more, got {section[field]}")
     if not 0 <= section["seed"] < 2**32:
         raise UsageError(f"config.train.seed: expected 0 to 2^32 - 1, got {section['seed']}")
 
