@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_cinn import keras_fit_mend
 from tfp_cinn.bijectors import ConditionalBijector
 from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
@@ -20,6 +21,7 @@ from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
 from tfp_cinn.model_files import check_model_file
+from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
 __all__ = ["CINN", "load_model"]
 
@@ -95,9 +97,10 @@ class CINN(keras.Model):
         # Keras finds weights in layers that it holds itself, not in a bijector's.
         self.flow_layers = bijector.layers
         self._check_all_weights_are_ours()
-        self._loss_metric = keras.metrics.Mean(name="loss")
-        self._nats_metric = keras.metrics.Mean(name="nats_per_dim")
-        self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
+        self._loss_metric = keras_fit_mend.GlobalMean(name="loss")
+        self._nats_metric = keras_fit_mend.GlobalMean(name="nats_per_dim")
+        self._bits_metric = keras_fit_mend.GlobalMean(name="bits_per_dim")
+        self.ballot: Ballot | None = None
         self._failure: tuple[int, str] | None = None
         self.built = True
 
@@ -178,7 +181,7 @@ class CINN(keras.Model):
             NonFiniteStepError: if a loss or a gradient is NaN or infinite.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        if isinstance(arguments.get("x"), tf.data.Dataset):
+        if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default
         where = _Position()
         arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
@@ -192,31 +195,39 @@ class CINN(keras.Model):
             raise NonFiniteStepError(f"{where.of(step)}: {reason}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of maximum likelihood training."""
+        """One step of maximum likelihood training.
+
+        On several replicas, `data` is the part of the batch that this one has; all parts are of one
+        size. The gradient is that of the whole batch, clipped as such.
+        """
         with tf.GradientTape() as tape:
-            loss, nats, batch_size = self._batch_losses(data, training=True)
-            # Keras's optimizers add up the gradients of all replicas.
+            loss, nats, count = self._batch_losses(data, training=True)
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
         good = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
-        guard = [] if self.jit_compile else [self._stop_unless(good, data, gradients)]
+        totals = over_replicas(loss, nats, count, good, self.ballot)
+        guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
             # Nor shall the metrics know of the step.
-            loss, nats, batch_size = map(tf.identity, (loss, nats, batch_size))
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._report(loss, nats, batch_size)
+            totals = tf.nest.map_structure(tf.identity, totals)
+        gradients = keras_fit_mend.sum_gradients(gradients)
+        keras_fit_mend.apply_gradients(self.optimizer, gradients, self.trainable_weights)
+        return self._report(totals)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Loss and likelihoods of one batch."""
-        return self._report(*self._batch_losses(data, training=False))
+        """Loss and likelihoods of one batch, of which replicas may have parts of any size."""
+        return self._report(over_replicas(*self._batch_losses(data, training=False)))
 
     def _batch_losses(self, data, training):
-        """Loss, nats/dim and number of examples of one batch."""
+        """Loss, nats/dim and number of examples of one batch, or of a replica's part of it."""
         log_prob = self(data, training=training)
-        nats = -tf.reduce_mean(log_prob) / self.dimensions
-        return nats + self._other_losses(), nats, tf.shape(log_prob)[0]
+        count = tf.shape(log_prob)[0]
+        # Not reduce_mean: a part can be empty.
+        total = tf.reduce_sum(log_prob)
+        nats = -tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) / self.dimensions
+        return nats + self._other_losses(), nats, count
 
     def _unpack(self, inputs):
         """Takes `(x, cond)` apart; Keras may add None for sample weights."""
@@ -252,18 +263,26 @@ class CINN(keras.Model):
             total += self.weight_prior * squares
         return total
 
-    def _report(self, loss, nats, batch_size):
-        self._loss_metric.update_state(loss, sample_weight=batch_size)
-        self._nats_metric.update_state(nats, sample_weight=batch_size)
-        self._bits_metric.update_state(nats / math.log(2.0), sample_weight=batch_size)
-        return {m.name: m.result() for m in self.metrics}
+    def _report(self, totals: Totals):
+        self._loss_metric.update_state(totals.loss, sample_weight=totals.count)
+        self._nats_metric.update_state(totals.nats, sample_weight=totals.count)
+        self._bits_metric.update_state(totals.nats / math.log(2.0), sample_weight=totals.count)
+        return keras_fit_mend.reported({m.name: m.result() for m in self.metrics})
 
-    def _stop_unless(self, good, data, gradients):
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        keras_fit_mend.build_optimizer(self)
+
+    def _stop_if_bad(self, totals: Totals, data, gradients):
+        own = tf.distribute.get_replica_context().replica_id_in_sync_group
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
         weights = self.trainable_weights
 
-        def diagnose(step, finite, x, *parts):
+        def diagnose(step, bad, own, finite, x, *parts):
+            if bad != own:
+                reason = f"the loss or gradient of replica {int(bad)} is NaN or infinite"
+                self._failure = int(step), f"{reason}; its worker says why"
+                raise NonFiniteError(reason)
             cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
             bad = [w for w, good in zip(weights, finite.numpy(), strict=True) if not good]
             try:
@@ -280,10 +299,10 @@ class CINN(keras.Model):
             noise = [tf.identity(v.value) for v in self.non_trainable_variables]
             finite = tf.stack([g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
             with tf.control_dependencies(noise):
-                tf.py_function(diagnose, [step, finite, x, *parts], [])
+                tf.py_function(diagnose, [step, totals.bad, own, finite, x, *parts], [])
             return tf.constant(False)
 
-        return tf.cond(good, lambda: tf.constant(True), stop)
+        return tf.cond(totals.stops, stop, lambda: tf.constant(True))
 
     def _check_all_weights_are_ours(self):
         known = {id(w.value) for w in self.weights}
