@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.recompute import BOUND, reconstruction_errors, too_large
 from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
@@ -72,10 +73,12 @@ class CINN(keras.Model):
         weight_prior: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # Also under a mixed dtype policy, which is for networks: the flow's own weights, read within
+        # `call`, would be rounded to the compute dtype.
+        super().__init__(**kwargs | {"dtype": keras.config.floatx()})
         if not weight_prior >= 0:
             raise UsageError(f"weight_prior: expected 0 or more, got {weight_prior}")
-        # Under a mixed dtype policy Keras would round x to the compute dtype before the flow.
+        # x is cast by the distribution alone.
         self.autocast = False
         self.event_shape = map_shape(tuple, event_shape)
         self.weight_prior = float(weight_prior)
@@ -96,7 +99,9 @@ class CINN(keras.Model):
         self._loss_metric = keras.metrics.Mean(name="loss")
         self._nats_metric = keras.metrics.Mean(name="nats_per_dim")
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._failure: tuple[int, str] | None = None
+        self._reconstruction_metric = keras.metrics.Mean(name="reconstruction_error")
+        self._memory = "store"
+        self._failure: tuple[int, UsageError] | None = None
         self.built = True
 
     @property
@@ -117,29 +122,51 @@ class CINN(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `fit` and `evaluate` report."""
-        return [self._loss_metric, self._nats_metric, self._bits_metric]
+        metrics = [self._loss_metric, self._nats_metric, self._bits_metric]
+        return metrics + [self._reconstruction_metric] * (self._memory == "recompute")
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Returns log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
         x, cond = self._unpack(inputs)
         return self._distribution.log_prob(x, cond)
 
-    def compile(self, optimizer: Any = "adam", jit_compile: bool = False, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        jit_compile: bool = False,
+        memory: str = "store",
+        **kwargs: Any,
+    ) -> None:
         """Configures training.
+
+        With memory="recompute" the backward pass rebuilds activations by decoding z, member by
+        member, so that in a training step the memory they take doesn't grow with the number of
+        members; each subnet is evaluated once more. Gradients are those of "store" up to rounding,
+        which every member of the flow may amplify. `fit` therefore reports `reconstruction_error`,
+        max|x rebuilt - x| / (max x - min x) of a batch, mean over the batches, and stops before a
+        step in which it exceeds 0.01. docs/memory.md has the costs and the limits.
 
         Args:
             optimizer: a Keras optimizer or its name.
             jit_compile: whether to compile the steps with XLA. Off by default: on a CPU the
                 compiled step is slower.
+            memory: "store" or "recompute", of the model's `distribution` as well.
             **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
 
         Raises:
-            UsageError: if a loss or metrics are given.
+            UsageError: if a loss or metrics are given, or memory is something else.
         """
+        self._distribution = self._distribution.copy(memory=memory)
+        self._memory = memory
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise UsageError(f"compile: {name} can't be given; a CINN has its own")
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Returns the arguments of `compile`."""
+        config = super().get_compile_config()
+        return config and config | {"memory": self._memory}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was compiled when saved."""
@@ -151,6 +178,7 @@ class CINN(keras.Model):
 
         Raises:
             NonFiniteError: if a loss is NaN or infinite.
+            UsageError: if, with memory="recompute", x can't be rebuilt from z.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(arguments.get("x"), tf.data.Dataset):
@@ -160,11 +188,11 @@ class CINN(keras.Model):
         self._failure = None
         try:
             return super().fit(**arguments)
-        except (tf.errors.OpError, NonFiniteError):
+        except (tf.errors.OpError, UsageError):
             if self._failure is None:
                 raise
-            step, reason = self._failure
-            raise NonFiniteError(f"{where.of(step)}: {reason}") from None
+            step, error = self._failure
+            raise type(error)(f"{where.of(step)}: {error}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of maximum likelihood training."""
@@ -172,13 +200,22 @@ class CINN(keras.Model):
             loss, nats, batch_size = self._batch_losses(data, training=True)
             # Keras's optimizers add up the gradients of all replicas.
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
+        with reconstruction_errors() as errors:
+            gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
         guard = [] if self.jit_compile else [self._stop_if_not_finite(loss, data)]
+        for error in errors:
+            if not self.jit_compile:
+                with tf.control_dependencies(guard):
+                    guard = [self._stop_if_not_rebuilt(error)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._report(loss, nats, batch_size)
+        metrics = self._report(loss, nats, batch_size)
+        for error in errors:
+            self._reconstruction_metric.update_state(error)
+            metrics[self._reconstruction_metric.name] = self._reconstruction_metric.result()
+        return metrics
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and likelihoods of one batch."""
@@ -228,28 +265,46 @@ class CINN(keras.Model):
         self._loss_metric.update_state(loss, sample_weight=batch_size)
         self._nats_metric.update_state(nats, sample_weight=batch_size)
         self._bits_metric.update_state(nats / math.log(2.0), sample_weight=batch_size)
-        return {m.name: m.result() for m in self.metrics}
+        reported = self._loss_metric, self._nats_metric, self._bits_metric
+        return {m.name: m.result() for m in reported}
+
+    def _stop_if_not_rebuilt(self, error):
+        def diagnose(error):
+            raise UsageError(too_large(error))
+
+        return self._unless(error <= BOUND, diagnose, [error])
 
     def _stop_if_not_finite(self, loss, data):
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
 
-        def diagnose(step, x, *parts):
+        def diagnose(x, *parts):
             cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
             try:
                 reason = first_non_finite(self._distribution, x, cond_eager)
             except UsageError as error:  # such as a label out of range, found only in eager mode
                 reason = str(error)
-            self._failure = int(step), reason
             raise NonFiniteError(reason)
+
+        return self._unless(tf.math.is_finite(loss), diagnose, [x, *parts])
+
+    def _unless(self, good, diagnose, arguments):
+        """Unless `good`, ends the training with what `diagnose(*arguments)` raises."""
+
+        def fail(step, *arguments):
+            try:
+                diagnose(*arguments)
+            except UsageError as error:
+                self._failure = int(step), error
+                raise
 
         def stop():
             # Reading the counter here makes TensorFlow wait with counting this step as well.
             step = tf.identity(self.optimizer.iterations.value)
-            tf.py_function(diagnose, [step, x, *parts], [])
+            tf.py_function(fail, [step, *arguments], [])
             return tf.constant(False)
 
-        return tf.cond(tf.math.is_finite(loss), lambda: tf.constant(True), stop)
+        return tf.cond(good, lambda: tf.constant(True), stop)
 
     def _check_all_weights_are_ours(self):
         known = {id(w.value) for w in self.weights}

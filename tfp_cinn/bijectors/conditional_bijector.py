@@ -12,6 +12,12 @@ from tensorflow_probability.python.experimental.tangent_spaces import FullSpace
 
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.no_cache import NoCache
+from tfp_cinn.bijectors.recompute import (
+    WeightGradients,
+    check_memory,
+    recomputing,
+    vjp_by_decoding,
+)
 from tfp_cinn.bijectors.serialisation import restore
 from tfp_cinn.bijectors.shapes import (
     Shape,
@@ -118,6 +124,30 @@ class ConditionalBijector(tfb.Bijector):
 
     def _inverse_and_log_det(self, x: tf.Tensor, cond: Any) -> tuple[tf.Tensor, tf.Tensor]:
         raise NotImplementedError
+
+    def _inverse_vjp(
+        self,
+        z: tf.Tensor,
+        cond: Any,
+        z_gradient: tf.Tensor,
+        log_det_gradient: tf.Tensor,
+        weights: WeightGradients,
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | None]]:
+        """Backward pass of `_inverse_and_log_det`, given its output alone.
+
+        Returns x, the gradient with respect to x, and those with respect to the tensors of cond in
+        the order of `tf.nest.flatten`, None for zero. To be overridden where one evaluation of a
+        network can serve both x and the gradient.
+        """
+        return vjp_by_decoding(
+            self._forward_and_log_det,
+            self._inverse_and_log_det,
+            z,
+            cond,
+            z_gradient,
+            log_det_gradient,
+            weights,
+        )
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
@@ -235,7 +265,9 @@ class ConditionalBijector(tfb.Bijector):
         ndims = len(self.latent_shape) if self.built else self.forward_min_event_ndims
         return self._one_pass("z", z, cond, ndims)
 
-    def inverse_and_log_det(self, x: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse_and_log_det(
+        self, x: tf.Tensor, cond: Any = None, memory: str = "store"
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns z = f^-1(x; cond) and log|det dz/dx| in nats, in one pass.
 
         Once built, the event is all of the event shape.
@@ -243,6 +275,8 @@ class ConditionalBijector(tfb.Bijector):
         Args:
             x: data, `[..., *event_shape]`.
             cond: the condition; its batch dimensions broadcast against those of x.
+            memory: "store" keeps all activations for a gradient; "recompute" lets the backward pass
+                rebuild them from z, see `CINN.compile`. The values are the same.
 
         Returns:
             z, `[..., *latent event]`, and the log-determinant, of the batch shape.
@@ -250,8 +284,9 @@ class ConditionalBijector(tfb.Bijector):
         Raises:
             UsageError: if a shape or dtype doesn't fit.
         """
+        check_memory(memory)
         ndims = len(self.event_shape) if self.built else self.inverse_min_event_ndims
-        return self._one_pass("x", x, cond, ndims)
+        return self._one_pass("x", x, cond, ndims, memory)
 
     # TFP means the smallest event by these: a bijector of the last axis returns a log-determinant
     # for each position, and TFP sums them over the event dimensions that the caller names.
@@ -304,10 +339,12 @@ class ConditionalBijector(tfb.Bijector):
             raise UsageError(f"{self.name}: its shapes are not known yet; call build() first")
         return tf.constant(result.as_list(), tf.int32)
 
-    def _one_pass(self, argument: str, value, cond, event_ndims: int):
+    def _one_pass(self, argument: str, value, cond, event_ndims: int, memory: str = "store"):
         """Output and log-determinant for `argument` x (encode) or z (decode)."""
         value, cond, batch = self._fold(argument, value, cond, event_ndims)
         run = self._inverse_and_log_det if argument == "x" else self._forward_and_log_det
+        if memory == "recompute":
+            run = recomputing(self)
         output, log_det = run(value, cond)
         return unfold_batch(output, batch), unfold_batch(log_det, batch)
 
