@@ -73,8 +73,8 @@ class CINN(keras.Model):
         weight_prior: float = 0.0,
         **kwargs: Any,
     ):
-        # Also under a mixed dtype policy, which is for networks: the flow's own weights, read within
-        # `call`, would be rounded to the compute dtype.
+        # A global mixed policy is for networks: Keras would round the flow's own weights where they
+        # are read within `call`.
         super().__init__(**kwargs | {"dtype": keras.config.floatx()})
         if not weight_prior >= 0:
             raise UsageError(f"weight_prior: expected 0 or more, got {weight_prior}")

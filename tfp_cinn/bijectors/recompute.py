@@ -76,7 +76,9 @@ def leaves(cond: Any) -> list[tf.Tensor]:
 
 def add_up(first: Sequence[Gradient], second: Sequence[Gradient]) -> list[Gradient]:
     """Sums of gradients, None standing for zero."""
-    return [b if a is None else a if b is None else a + b for a, b in zip(first, second, strict=True)]
+    return [
+        b if a is None else a if b is None else a + b for a, b in zip(first, second, strict=True)
+    ]
 
 
 def after(tensor: tf.Tensor, others: Sequence[Gradient]) -> tf.Tensor:

@@ -41,7 +41,7 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
     experiment = experiments.load(config)
     keras.utils.set_random_seed(section["seed"])
     model = architectures.build(data=experiment, **config["model"])
-    model.compile(_optimizer(section))
+    model.compile(_optimizer(section), memory=section["memory"])
 
     def batches(epoch):
         return experiment.training_batches(section["batch_size"], section["seed"] + epoch)
