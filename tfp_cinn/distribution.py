@@ -10,7 +10,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors import ConditionalBijector
-from tfp_cinn.bijectors.recompute import check_memory
 from tfp_cinn.bijectors.shapes import (
     Batch,
     Shape,
@@ -58,8 +57,6 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         cond_shape: shape of c without batch dimensions: a tuple, or a dict of them for a condition
             of several parts, or None for no condition. `()` stands for an integer label.
         event_shape: shape of x without batch dimensions; not needed if the bijector is built.
-        memory: what `log_prob` and `encode` keep for a gradient, "store" or "recompute"; see
-            `CINN.compile`.
         name: name of the distribution.
     """
 
@@ -70,12 +67,9 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         conditioner: keras.layers.Layer | None = None,
         cond_shape: Any = None,
         event_shape: Shape | None = None,
-        memory: str = "store",
         name: str = "ConditionalTransformedDistribution",
     ):
         parameters = dict(locals())
-        check_memory(memory)
-        self._memory = memory
         self._conditioner = conditioner
         self._cond_shape = cond_shape
         if event_shape is not None:
@@ -213,7 +207,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
     def _inverse(self, x, features):
         x = self._as_float(x)
-        result = self.bijector.inverse_and_log_det(x, features, self._memory)
+        result = self.bijector.inverse_and_log_det(x, features)
         return _nan_rows(self.bijector, result, x, len(self.bijector.event_shape), features)
 
     def _as_float(self, x):

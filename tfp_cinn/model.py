@@ -13,7 +13,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors import ConditionalBijector
-from tfp_cinn.bijectors.recompute import BOUND, reconstruction_errors, too_large
+from tfp_cinn.bijectors.recompute import (
+    BOUND,
+    recomputes,
+    reconstruction_errors,
+    too_large,
+)
 from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
@@ -100,7 +105,7 @@ class CINN(keras.Model):
         self._nats_metric = keras.metrics.Mean(name="nats_per_dim")
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
         self._reconstruction_metric = keras.metrics.Mean(name="reconstruction_error")
-        self._memory = "store"
+        self._recomputes = False
         self._failure: tuple[int, UsageError] | None = None
         self.built = True
 
@@ -123,7 +128,7 @@ class CINN(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `fit` and `evaluate` report."""
         metrics = [self._loss_metric, self._nats_metric, self._bits_metric]
-        return metrics + [self._reconstruction_metric] * (self._memory == "recompute")
+        return metrics + [self._reconstruction_metric] * self._recomputes
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Returns log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
@@ -134,6 +139,7 @@ class CINN(keras.Model):
         self,
         optimizer: Any = "adam",
         jit_compile: bool = False,
+        shards: int = 1,
         memory: str = "store",
         **kwargs: Any,
     ) -> None:
@@ -145,19 +151,35 @@ class CINN(keras.Model):
         which every member of the flow may amplify. `fit` therefore reports `reconstruction_error`,
         max|x rebuilt - x| / (max x - min x) of a batch, mean over the batches, and stops before a
         step in which it exceeds 0.01. docs/memory.md has the costs and the limits.
+        On a CPU, `shards` parts of a batch are computed side by side, each by one thread, where
+        otherwise all threads share every matrix product: for dense subnets that is faster, if there
+        are as many shards as cores and `tf.config.threading.set_intra_op_parallelism_threads(1)`
+        was called first. It holds for the distribution as well, and isn't saved with the model.
+        Values are the same up to rounding.
 
         Args:
             optimizer: a Keras optimizer or its name.
             jit_compile: whether to compile the steps with XLA. Off by default: on a CPU the
                 compiled step is slower.
-            memory: "store" or "recompute", of the model's `distribution` as well.
+            shards: into how many parts a batch is cut.
+            memory: "store" or "recompute"; it holds for the distribution as well.
             **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
 
         Raises:
-            UsageError: if a loss or metrics are given, or memory is something else.
+            UsageError: if a loss or metrics are given, memory is something else, or shards in a
+                flow with batch normalisation, which needs the whole batch.
         """
-        self._distribution = self._distribution.copy(memory=memory)
-        self._memory = memory
+        if shards < 1:
+            raise UsageError(f"shards: expected at least 1, got {shards}")
+        parts = [part for layer in self.flow_layers for part in layer._flatten_layers()]
+        if shards > 1 and any(isinstance(p, keras.layers.BatchNormalization) for p in parts):
+            raise UsageError(
+                f"shards: expected 1, got {shards}; this flow has batch normalisation, which needs "
+                "the whole batch"
+            )
+        self.bijector.shards = int(shards)
+        self._recomputes = recomputes(memory)
+        self.bijector.memory = memory
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise UsageError(f"compile: {name} can't be given; a CINN has its own")
@@ -166,7 +188,7 @@ class CINN(keras.Model):
     def get_compile_config(self) -> dict[str, Any] | None:
         """Returns the arguments of `compile`."""
         config = super().get_compile_config()
-        return config and config | {"memory": self._memory}
+        return config and config | {"memory": "recompute" if self._recomputes else "store"}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was compiled when saved."""
@@ -203,17 +225,16 @@ class CINN(keras.Model):
         with reconstruction_errors() as errors:
             gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
         guard = [] if self.jit_compile else [self._stop_if_not_finite(loss, data)]
-        for error in errors:
-            if not self.jit_compile:
-                with tf.control_dependencies(guard):
-                    guard = [self._stop_if_not_rebuilt(error)]
+        if errors and not self.jit_compile:
+            with tf.control_dependencies(guard):
+                guard = [self._stop_if_not_rebuilt(tf.reduce_max(errors))]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         metrics = self._report(loss, nats, batch_size)
-        for error in errors:
-            self._reconstruction_metric.update_state(error)
+        if errors:
+            self._reconstruction_metric.update_state(tf.reduce_max(errors))
             metrics[self._reconstruction_metric.name] = self._reconstruction_metric.result()
         return metrics
 

@@ -25,6 +25,7 @@ def color_mnist(
     dense_hidden: Sequence[int] = (256, 256),
     dense_features: int = 0,
     clamp: float = 1.9,
+    clamp_type: str = "arctan",
     permutation: str = "random",
     init_std: float | None = 0.03,
     zero_last: bool = True,
@@ -66,6 +67,7 @@ def color_mnist(
         dense_features: how many features of the condition they are given; 0 for none, as in the
             paper.
         clamp: bound of the log-scale, nats.
+        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
@@ -109,14 +111,16 @@ def color_mnist(
     }
     members = [Standardize(mean, std)]
     for k in range(conv_blocks):
-        coupling = GlowCoupling(DenseConvNet(conv_hidden, **start), clamp=clamp, event_ndims=3)
+        coupling = GlowCoupling(
+            DenseConvNet(conv_hidden, **start), clamp=clamp, clamp_type=clamp_type, event_ndims=3
+        )
         if conditioner == "none":
             coupling = Select("level0", coupling)
         members += [permute(permutation, seed=k), coupling]
     members.append(Flatten(channels_first=True))
     dense = []
     for k in range(dense_blocks):
-        coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp)
+        coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp, clamp_type=clamp_type)
         # Embedded, they are given the condition together.
         dense += [
             permute(permutation, seed=k),

@@ -46,6 +46,7 @@ def colorization_imagenet(
     dense_hidden: Sequence[int] = (512, 512, 512),
     dense_strided: Sequence[int] = (128, 256, 256, 512),
     clamp: float = 1.5,
+    clamp_type: str = "arctan",
     init_std: float | None = 0.03,
     zero_last: bool = True,
     conditioner: str = "joint",
@@ -99,6 +100,7 @@ def colorization_imagenet(
         dense_hidden: widths of the hidden layers of their subnets.
         dense_strided: channels of the convolutions before their condition.
         clamp: bound of the log-scale, nats.
+        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         init_std: see `tfp_cinn.networks.MLP`; also of the conv blocks' conditioning networks.
         zero_last: see `tfp_cinn.networks.MLP`.
         conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the grey
@@ -166,19 +168,21 @@ def colorization_imagenet(
         if k == sections:
             members = []
             for n in range(dense_blocks):
-                coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp)
+                coupling = GlowCoupling(
+                    MLP(dense_hidden, **start), clamp=clamp, clamp_type=clamp_type
+                )
                 members += [RandomPermutation(seed=n), coupling]
             return [Flatten(channels_first=True), given_vector(Chain(members))]
         members = []
         for _ in range(blocks[k]):
             subnet = ConvNet([widths[k]] * 2, 3, negative_slope=0.05, **start)
-            coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
+            coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
             members += [given_map(k, coupling), SoftPermutation(next(seeds))]
         last = k == sections - 1
         members.append(HaarDownsampling(0.5, order_by_wavelet=True) if last else Squeeze())
         for _ in range(2):
             subnet = ConvNet([mixing_widths[k]] * 2, 1, negative_slope=0.01, **start)
-            coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
+            coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
             members += [SoftPermutation(next(seeds)), Select(None, coupling)]
         rest = from_section(k + 1)
         return [*members, FactorOut(keep[k], Chain(rest))] if keep[k] else [*members, *rest]

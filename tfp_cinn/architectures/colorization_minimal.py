@@ -36,6 +36,7 @@ def colorization_minimal(
     blocks: Sequence[int] = (2, 4, 4, 4),
     widths: Sequence[int] = (32, 64, 128, 512),
     clamps: Sequence[float] = (1.0, 1.0, 0.6, 0.6),
+    clamp_type: str = "arctan",
     keep: Sequence[int] = (2, 4),
     permutation: str = "random",
     init_std: float | None = 0.02,
@@ -77,6 +78,7 @@ def colorization_minimal(
         blocks: number of blocks at each of the three resolutions, and of dense ones.
         widths: width of the hidden layer of the subnets in each of these sections.
         clamps: bound of the log-scale in each, nats.
+        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         keep: number of channels that go on at the end of the second and of the third.
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
@@ -134,11 +136,13 @@ def colorization_minimal(
         for n in range(blocks[k]):
             if condition == "vector":
                 subnet = MLP([widths[k]], **start)
-                coupling = GlowCoupling(subnet, clamp=clamps[k])
+                coupling = GlowCoupling(subnet, clamp=clamps[k], clamp_type=clamp_type)
             else:
                 kernel_size = 1 if permuted and n % 2 == 0 else 3
                 subnet = ConvNet([widths[k]], kernel_size, **start)
-                coupling = GlowCoupling(subnet, clamp=clamps[k], event_ndims=3)
+                coupling = GlowCoupling(
+                    subnet, clamp=clamps[k], clamp_type=clamp_type, event_ndims=3
+                )
             members.append(Select(condition, coupling))
             if permuted:
                 members.append(permute(permutation, seed=n))

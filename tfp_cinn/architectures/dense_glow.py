@@ -43,7 +43,7 @@ def dense_glow(
         blocks: number of coupling blocks.
         hidden: widths of the hidden layers of each subnet.
         clamp: bound of the log-scale, nats.
-        clamp_type: "arctan", "tanh" or "sigmoid".
+        clamp_type: "arctan", "arctan_unscaled", "tanh" or "sigmoid".
         permutation: "random" (hard) or "soft" (a rotation).
         act_norm: whether to normalise activations before each coupling.
         dropout: dropout rate in the subnets.

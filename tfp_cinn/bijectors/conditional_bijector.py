@@ -14,7 +14,7 @@ from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.no_cache import NoCache
 from tfp_cinn.bijectors.recompute import (
     WeightGradients,
-    check_memory,
+    recomputes,
     recomputing,
     vjp_by_decoding,
 )
@@ -25,6 +25,7 @@ from tfp_cinn.bijectors.shapes import (
     condition_from_parts,
     condition_parts,
     fold_batch,
+    in_shards,
     infer_cond_shape,
     map_shape,
     unfold_batch,
@@ -65,6 +66,10 @@ class ConditionalBijector(tfb.Bijector):
 
     Attributes:
         conditional: whether the bijector looks at `cond` at all; those that don't ignore it.
+        shards: into how many parts of consecutive rows a batch is cut, which a graph computes side
+            by side; see `CINN.compile`.
+        memory: "store" if encoding keeps its activations for a gradient, "recompute" if the
+            backward pass rebuilds them from z; see `CINN.compile`. That of the outermost counts.
 
     Args:
         event_ndims: rank of the smallest event on the data side, `inverse_min_event_ndims`.
@@ -74,6 +79,8 @@ class ConditionalBijector(tfb.Bijector):
 
     _cache = NoCache()
     conditional = True
+    shards = 1
+    memory = "store"
 
     def __init__(
         self, event_ndims: int, latent_event_ndims: int | None = None, name: str | None = None
@@ -265,9 +272,7 @@ class ConditionalBijector(tfb.Bijector):
         ndims = len(self.latent_shape) if self.built else self.forward_min_event_ndims
         return self._one_pass("z", z, cond, ndims)
 
-    def inverse_and_log_det(
-        self, x: tf.Tensor, cond: Any = None, memory: str = "store"
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse_and_log_det(self, x: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns z = f^-1(x; cond) and log|det dz/dx| in nats, in one pass.
 
         Once built, the event is all of the event shape.
@@ -275,8 +280,6 @@ class ConditionalBijector(tfb.Bijector):
         Args:
             x: data, `[..., *event_shape]`.
             cond: the condition; its batch dimensions broadcast against those of x.
-            memory: "store" keeps all activations for a gradient; "recompute" lets the backward pass
-                rebuild them from z, see `CINN.compile`. The values are the same.
 
         Returns:
             z, `[..., *latent event]`, and the log-determinant, of the batch shape.
@@ -284,9 +287,8 @@ class ConditionalBijector(tfb.Bijector):
         Raises:
             UsageError: if a shape or dtype doesn't fit.
         """
-        check_memory(memory)
         ndims = len(self.event_shape) if self.built else self.inverse_min_event_ndims
-        return self._one_pass("x", x, cond, ndims, memory)
+        return self._one_pass("x", x, cond, ndims)
 
     # TFP means the smallest event by these: a bijector of the last axis returns a log-determinant
     # for each position, and TFP sums them over the event dimensions that the caller names.
@@ -339,13 +341,13 @@ class ConditionalBijector(tfb.Bijector):
             raise UsageError(f"{self.name}: its shapes are not known yet; call build() first")
         return tf.constant(result.as_list(), tf.int32)
 
-    def _one_pass(self, argument: str, value, cond, event_ndims: int, memory: str = "store"):
+    def _one_pass(self, argument: str, value, cond, event_ndims: int):
         """Output and log-determinant for `argument` x (encode) or z (decode)."""
         value, cond, batch = self._fold(argument, value, cond, event_ndims)
         run = self._inverse_and_log_det if argument == "x" else self._forward_and_log_det
-        if memory == "recompute":
+        if argument == "x" and recomputes(self.memory):
             run = recomputing(self)
-        output, log_det = run(value, cond)
+        output, log_det = in_shards(run, value, cond, self.shards)
         return unfold_batch(output, batch), unfold_batch(log_det, batch)
 
     def _fold(self, argument: str, x, cond, event_ndims: int):

@@ -18,8 +18,8 @@ __all__ = [
     "WeightGradients",
     "add_up",
     "after",
-    "check_memory",
     "leaves",
+    "recomputes",
     "recomputing",
     "reconstruction_errors",
     "too_large",
@@ -37,10 +37,11 @@ _watched: contextvars.ContextVar[list[tf.Tensor] | None] = contextvars.ContextVa
 )
 
 
-def check_memory(memory: str) -> None:
-    """Raises a UsageError unless it is "store" or "recompute"."""
+def recomputes(memory: str) -> bool:
+    """Whether a bijector's `memory` is "recompute"; raises a UsageError unless it is "store"."""
     if memory not in ("store", "recompute"):
         raise UsageError(f'memory: expected "store" or "recompute", got {memory!r}')
+    return memory == "recompute"
 
 
 def too_large(error: float) -> str:

@@ -64,6 +64,9 @@ def default_config() -> ml_collections.ConfigDict:
                 "clip_norm": 10.0,
                 # "recompute" rebuilds activations in the backward pass; see `CINN.compile`.
                 "memory": "store",
+                # Into how many parts a batch is cut, which are computed side by side: as many as
+                # cores, for dense subnets on a CPU.
+                "shards": 1,
                 "seed": 0,
                 "keep_checkpoints": 2,
             },
