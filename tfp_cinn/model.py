@@ -145,17 +145,18 @@ class CINN(keras.Model):
     ) -> None:
         """Configures training.
 
+        On a CPU, `shards` parts of a batch are computed side by side, each by one thread, where
+        otherwise all threads share every matrix product: for dense subnets that is faster, if there
+        are as many shards as cores and `tf.config.threading.set_intra_op_parallelism_threads(1)`
+        was called first. It holds for the distribution as well, and isn't saved with the model.
+        Values are the same up to rounding.
+
         With memory="recompute" the backward pass rebuilds activations by decoding z, member by
         member, so that in a training step the memory they take doesn't grow with the number of
         members; each subnet is evaluated once more. Gradients are those of "store" up to rounding,
         which every member of the flow may amplify. `fit` therefore reports `reconstruction_error`,
         max|x rebuilt - x| / (max x - min x) of a batch, mean over the batches, and stops before a
         step in which it exceeds 0.01. docs/memory.md has the costs and the limits.
-        On a CPU, `shards` parts of a batch are computed side by side, each by one thread, where
-        otherwise all threads share every matrix product: for dense subnets that is faster, if there
-        are as many shards as cores and `tf.config.threading.set_intra_op_parallelism_threads(1)`
-        was called first. It holds for the distribution as well, and isn't saved with the model.
-        Values are the same up to rounding.
 
         Args:
             optimizer: a Keras optimizer or its name.
