@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfp_cinn import architectures, experiments
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.experiments import Experiment
+from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
@@ -58,6 +59,9 @@ def train(
     """
     section = config["train"]
     check(section)
+    if section["shards"] > 1:
+        with contextlib.suppress(RuntimeError):  # too late once TensorFlow has computed anything
+            tf.config.threading.set_intra_op_parallelism_threads(1)
     replicas = Replicas(strategy, wait)
     replicas.check(section)
     with replicas.one_fate():
@@ -69,7 +73,7 @@ def train(
     workdir = Workdir(workdir)
     with replicas.one_fate(), replicas.scope():
         model = architectures.build(data=experiment, **config["model"])
-        model.compile(_optimizer(section))
+        model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])
         model.optimizer.build(model.trainable_variables)
     steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
     with replicas.one_fate():
@@ -240,7 +244,7 @@ def _batches(
 
 
 def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(
+    return FusedAdam(
         section["learning_rate"],
         epsilon=section["epsilon"],
         global_clipnorm=section["clip_norm"] or None,
