@@ -12,14 +12,19 @@ from tfp_cinn import architectures, data
 WEIGHT_PRIOR = 1e-5
 
 
-def make_model():
+def make_model(subnet_dtype=None):
     """The model, not compiled, and the mean and standard deviation of its `Standardize`."""
     rng = np.random.RandomState(0)
     split = data.Split(rng.randint(0, 256, (64, 28, 28, 1)).astype("uint8"), np.zeros(64, "int32"))
     images = data.LabelledImages("noise", split, split, split, 10, 256)
     keras.utils.set_random_seed(0)
     model = architectures.build(
-        "dense_glow", images, init_std=0.01, zero_last=False, weight_prior=WEIGHT_PRIOR
+        "dense_glow",
+        images,
+        init_std=0.01,
+        zero_last=False,
+        subnet_dtype=subnet_dtype,
+        weight_prior=WEIGHT_PRIOR,
     )
     return model, images.mean, images.std
 

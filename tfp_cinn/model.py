@@ -12,7 +12,14 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_cinn import keras_fit_mend
 from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.recompute import (
+    BOUND,
+    recomputes,
+    reconstruction_errors,
+    too_large,
+)
 from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
@@ -20,6 +27,7 @@ from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
 from tfp_cinn.model_files import check_model_file
+from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
 __all__ = ["CINN", "load_model"]
 
@@ -74,10 +82,12 @@ class CINN(keras.Model):
         weight_prior: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # A global mixed policy is for networks: Keras would round the flow's own weights where they
+        # are read within `call`.
+        super().__init__(**kwargs | {"dtype": keras.config.floatx()})
         if not weight_prior >= 0:
             raise UsageError(f"weight_prior: expected 0 or more, got {weight_prior}")
-        # Under a mixed dtype policy Keras would round x to the compute dtype before the flow.
+        # x is cast by the distribution alone.
         self.autocast = False
         self.event_shape = map_shape(tuple, event_shape)
         self.weight_prior = float(weight_prior)
@@ -95,10 +105,13 @@ class CINN(keras.Model):
         # Keras finds weights in layers that it holds itself, not in a bijector's.
         self.flow_layers = bijector.layers
         self._check_all_weights_are_ours()
-        self._loss_metric = keras.metrics.Mean(name="loss")
-        self._nats_metric = keras.metrics.Mean(name="nats_per_dim")
-        self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._failure: tuple[int, str] | None = None
+        self._loss_metric = keras_fit_mend.GlobalMean(name="loss")
+        self._nats_metric = keras_fit_mend.GlobalMean(name="nats_per_dim")
+        self._bits_metric = keras_fit_mend.GlobalMean(name="bits_per_dim")
+        self._reconstruction_metric = keras_fit_mend.GlobalMean(name="reconstruction_error")
+        self._recomputes = False
+        self.ballot: Ballot | None = None
+        self._failure: tuple[int, UsageError] | None = None
         self.built = True
 
     @property
@@ -119,7 +132,8 @@ class CINN(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `fit` and `evaluate` report."""
-        return [self._loss_metric, self._nats_metric, self._bits_metric]
+        metrics = [self._loss_metric, self._nats_metric, self._bits_metric]
+        return metrics + [self._reconstruction_metric] * self._recomputes
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Returns log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
@@ -131,6 +145,7 @@ class CINN(keras.Model):
         optimizer: Any = "adam",
         jit_compile: bool = False,
         shards: int = 1,
+        memory: str = "store",
         **kwargs: Any,
     ) -> None:
         """Configures training.
@@ -141,16 +156,24 @@ class CINN(keras.Model):
         was called first. It holds for the distribution as well, and isn't saved with the model.
         Values are the same up to rounding.
 
+        With memory="recompute" the backward pass rebuilds activations by decoding z, member by
+        member, so that in a training step the memory they take doesn't grow with the number of
+        members; each subnet is evaluated once more. Gradients are those of "store" up to rounding,
+        which every member of the flow may amplify. `fit` therefore reports `reconstruction_error`,
+        max|x rebuilt - x| / (max x - min x) of a batch, mean over the batches, and stops before a
+        step in which it exceeds 0.01. docs/memory.md has the costs and the limits.
+
         Args:
             optimizer: a Keras optimizer or its name.
             jit_compile: whether to compile the steps with XLA. Off by default: on a CPU the
                 compiled step is slower.
             shards: into how many parts a batch is cut.
+            memory: "store" or "recompute"; it holds for the distribution as well.
             **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
 
         Raises:
-            UsageError: if a loss or metrics are given, or shards in a flow with batch
-                normalisation, which needs the whole batch.
+            UsageError: if a loss or metrics are given, memory is something else, or shards in a
+                flow with batch normalisation, which needs the whole batch.
         """
         if shards < 1:
             raise UsageError(f"shards: expected at least 1, got {shards}")
@@ -161,10 +184,17 @@ class CINN(keras.Model):
                 "the whole batch"
             )
         self.bijector.shards = int(shards)
+        self._recomputes = recomputes(memory)
+        self.bijector.memory = memory
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise UsageError(f"compile: {name} can't be given; a CINN has its own")
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Returns the arguments of `compile`."""
+        config = super().get_compile_config()
+        return config and config | {"memory": "recompute" if self._recomputes else "store"}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was compiled when saved."""
@@ -176,47 +206,62 @@ class CINN(keras.Model):
 
         Raises:
             NonFiniteStepError: if a loss or a gradient is NaN or infinite.
+            UsageError: if, with memory="recompute", x can't be rebuilt from z.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        if isinstance(arguments.get("x"), tf.data.Dataset):
+        if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default
         where = _Position()
         arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
         self._failure = None
         try:
             return super().fit(**arguments)
-        except (tf.errors.OpError, NonFiniteError):
+        except (tf.errors.OpError, UsageError):
             if self._failure is None:
                 raise
-            step, reason = self._failure
-            raise NonFiniteStepError(f"{where.of(step)}: {reason}") from None
+            step, error = self._failure
+            raise type(error)(f"{where.of(step)}: {error}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of maximum likelihood training."""
+        """One step of maximum likelihood training.
+
+        On several replicas, `data` is the part of the batch that this one has; all parts are of one
+        size. The gradient is that of the whole batch, clipped as such.
+        """
         with tf.GradientTape() as tape:
-            loss, nats, batch_size = self._batch_losses(data, training=True)
-            # Keras's optimizers add up the gradients of all replicas.
+            loss, nats, count = self._batch_losses(data, training=True)
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
-        good = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
-        guard = [] if self.jit_compile else [self._stop_unless(good, data, gradients)]
+        with reconstruction_errors() as errors:
+            gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
+        error = tf.reduce_max(errors) if errors else tf.zeros([])
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        totals = over_replicas(loss, nats, count, finite & (error <= BOUND), self.ballot)
+        guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients, error)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
             # Nor shall the metrics know of the step.
-            loss, nats, batch_size = map(tf.identity, (loss, nats, batch_size))
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        return self._report(loss, nats, batch_size)
+            totals = tf.nest.map_structure(tf.identity, totals)
+            error = keras_fit_mend.mean(error)
+        gradients = keras_fit_mend.sum_gradients(gradients)
+        keras_fit_mend.apply_gradients(self.optimizer, gradients, self.trainable_weights)
+        if not errors:
+            return self._report(totals)
+        self._reconstruction_metric.update_state(error)
+        return self._report(totals, self._reconstruction_metric)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Loss and likelihoods of one batch."""
-        return self._report(*self._batch_losses(data, training=False))
+        """Loss and likelihoods of one batch, of which replicas may have parts of any size."""
+        return self._report(over_replicas(*self._batch_losses(data, training=False)))
 
     def _batch_losses(self, data, training):
-        """Loss, nats/dim and number of examples of one batch."""
+        """Loss, nats/dim and number of examples of one batch, or of a replica's part of it."""
         log_prob = self(data, training=training)
-        nats = -tf.reduce_mean(log_prob) / self.dimensions
-        return nats + self._other_losses(), nats, tf.shape(log_prob)[0]
+        count = tf.shape(log_prob)[0]
+        # Not reduce_mean: a part can be empty.
+        total = tf.reduce_sum(log_prob)
+        nats = -tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) / self.dimensions
+        return nats + self._other_losses(), nats, count
 
     def _unpack(self, inputs):
         """Takes `(x, cond)` apart; Keras may add None for sample weights."""
@@ -252,26 +297,21 @@ class CINN(keras.Model):
             total += self.weight_prior * squares
         return total
 
-    def _report(self, loss, nats, batch_size):
-        self._loss_metric.update_state(loss, sample_weight=batch_size)
-        self._nats_metric.update_state(nats, sample_weight=batch_size)
-        self._bits_metric.update_state(nats / math.log(2.0), sample_weight=batch_size)
-        return {m.name: m.result() for m in self.metrics}
+    def _report(self, totals: Totals, *others: keras.metrics.Metric):
+        self._loss_metric.update_state(totals.loss, sample_weight=totals.count)
+        self._nats_metric.update_state(totals.nats, sample_weight=totals.count)
+        self._bits_metric.update_state(totals.nats / math.log(2.0), sample_weight=totals.count)
+        reported = self._loss_metric, self._nats_metric, self._bits_metric, *others
+        return keras_fit_mend.reported({m.name: m.result() for m in reported})
 
-    def _stop_unless(self, good, data, gradients):
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        keras_fit_mend.build_optimizer(self)
+
+    def _stop_if_bad(self, totals: Totals, data, gradients, error):
+        """Ends the training with the reason, if this replica has to stop the step."""
+        own = tf.distribute.get_replica_context().replica_id_in_sync_group
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
-        weights = self.trainable_weights
-
-        def diagnose(step, finite, x, *parts):
-            cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
-            bad = [w for w, good in zip(weights, finite.numpy(), strict=True) if not good]
-            try:
-                reason = first_non_finite(self._distribution, x, cond_eager, bad)
-            except UsageError as error:  # such as a label out of range, found only in eager mode
-                reason = str(error)
-            self._failure = int(step), reason
-            raise NonFiniteError(reason)
 
         def stop():
             # What is read here, TensorFlow doesn't change before or after as it happens: this step
@@ -280,10 +320,32 @@ class CINN(keras.Model):
             noise = [tf.identity(v.value) for v in self.non_trainable_variables]
             finite = tf.stack([g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
             with tf.control_dependencies(noise):
-                tf.py_function(diagnose, [step, finite, x, *parts], [])
+                tf.py_function(fail, [step, totals.bad, own, error, finite, x, *parts], [])
             return tf.constant(False)
 
-        return tf.cond(good, lambda: tf.constant(True), stop)
+        def fail(step, bad, own, error, finite, x, *parts):
+            cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
+            if bad != own:
+                failure = NonFiniteStepError(
+                    f"the loss or gradient of replica {int(bad)} is NaN or infinite; its worker "
+                    "says why"
+                )
+            elif error > BOUND:
+                failure = UsageError(too_large(error))
+            else:
+                failure = NonFiniteStepError(self._why_not_finite(x, cond_eager, finite.numpy()))
+            self._failure = int(step), failure
+            raise failure
+
+        return tf.cond(totals.stops, stop, lambda: tf.constant(True))
+
+    def _why_not_finite(self, x, cond, finite):
+        """What went wrong, in eager mode; `finite` says which gradients are."""
+        bad = [w for w, good in zip(self.trainable_weights, finite, strict=True) if not good]
+        try:
+            return first_non_finite(self._distribution, x, cond, bad)
+        except UsageError as error:  # such as a label out of range, found only in eager mode
+            return str(error)
 
     def _check_all_weights_are_ours(self):
         known = {id(w.value) for w in self.weights}

@@ -15,7 +15,7 @@ from tfp_cinn import files
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN, load_model
 
-__all__ = ["Workdir"]
+__all__ = ["Workdir", "without_paths"]
 
 # Where data are read from may change between runs, what they are may not.
 _PATHS = {"data.idx_dir", "data.data_dir", "data.folder"}
@@ -206,6 +206,11 @@ class Workdir:
         if not isinstance(content, dict):
             raise UsageError(f"{self.path / name}: expected a JSON object")
         return content
+
+
+def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as one flat dict, without the fields that may differ from machine to machine."""
+    return {key: value for key, value in _flat(config).items() if key not in _PATHS}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -36,6 +36,7 @@ def color_mnist(
     cond_dropout: float = 0.5,
     padded: bool = False,
     pretrained: str | None = None,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
@@ -78,6 +79,7 @@ def color_mnist(
         cond_dropout: likewise.
         padded: likewise.
         pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean of x, a number or one for each channel, in the units of x.
         std: standard deviation of x likewise.
@@ -101,7 +103,12 @@ def color_mnist(
         return grey_pyramid(cond_shape, {"level0": image_shape[:2]}, None, cond_mean, cond_std)
 
     network = make_conditioner(conditioner, features, grey, image_shape[:2], pretrained)
-    start = {"init_std": init_std, "zero_last": zero_last, "negative_slope": 0.01}
+    start = {
+        "init_std": init_std,
+        "zero_last": zero_last,
+        "dtype": subnet_dtype,
+        "negative_slope": 0.01,
+    }
     members = [Standardize(mean, std)]
     for k in range(conv_blocks):
         coupling = GlowCoupling(

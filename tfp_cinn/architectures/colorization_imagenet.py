@@ -56,6 +56,7 @@ def colorization_imagenet(
     enlarge: int = 1,
     weights: str | None = None,
     pretrained: str | None = None,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | Sequence[float] = (2.4, 7.4),
     std: float | Sequence[float] = (11.2, 16.8),
@@ -111,6 +112,7 @@ def colorization_imagenet(
         enlarge: of another backbone; see `tfp_cinn.networks.application_features`.
         weights: likewise.
         pretrained: file with weights of the backbone; see `tfp_cinn.networks.load_weights`.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean of x, a number or one for each channel, in the units of x.
         std: standard deviation of x likewise.
@@ -145,7 +147,7 @@ def colorization_imagenet(
         return grey_pyramid(cond_shape, maps, sizes[-1], cond_mean, cond_std)
 
     network = make_conditioner(conditioner, features, grey, (height, width), pretrained)
-    start = {"init_std": init_std, "zero_last": zero_last}
+    start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}
     seeds = itertools.count()
 
     def given_map(section, bijector):

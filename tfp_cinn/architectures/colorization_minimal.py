@@ -49,6 +49,7 @@ def colorization_minimal(
     enlarge: int = 1,
     weights: str | None = None,
     pretrained: str | None = None,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | Sequence[float] = (2.4, 7.4),
     std: float | Sequence[float] = (11.2, 16.8),
@@ -93,6 +94,7 @@ def colorization_minimal(
         enlarge: of another backbone; see `tfp_cinn.networks.application_features`.
         weights: likewise.
         pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean of x, a number or one for each channel, in the units of x.
         std: standard deviation of x likewise.
@@ -127,15 +129,17 @@ def colorization_minimal(
         conditioner, features, grey, {**resolutions, "vector": ()}, pretrained
     )
 
+    start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}
+
     def section(k, condition, permuted=True):
         members = []
         for n in range(blocks[k]):
             if condition == "vector":
-                subnet = MLP([widths[k]], init_std=init_std, zero_last=zero_last)
+                subnet = MLP([widths[k]], **start)
                 coupling = GlowCoupling(subnet, clamp=clamps[k], clamp_type=clamp_type)
             else:
                 kernel_size = 1 if permuted and n % 2 == 0 else 3
-                subnet = ConvNet([widths[k]], kernel_size, init_std=init_std, zero_last=zero_last)
+                subnet = ConvNet([widths[k]], kernel_size, **start)
                 coupling = GlowCoupling(
                     subnet, clamp=clamps[k], clamp_type=clamp_type, event_ndims=3
                 )

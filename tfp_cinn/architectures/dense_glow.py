@@ -26,6 +26,7 @@ def dense_glow(
     dropout: float = 0.0,
     init_std: float | None = None,
     zero_last: bool = True,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | None = None,
     std: float | None = None,
@@ -48,6 +49,7 @@ def dense_glow(
         dropout: dropout rate in the subnets.
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean grey level to standardise with; that of the training data if None.
         std: standard deviation likewise.
@@ -65,7 +67,9 @@ def dense_glow(
         members.append(permute(permutation, seed=k))
         if act_norm:
             members.append(ActNorm())
-        subnet = MLP(hidden, dropout=dropout, init_std=init_std, zero_last=zero_last)
+        subnet = MLP(
+            hidden, dropout=dropout, init_std=init_std, zero_last=zero_last, dtype=subnet_dtype
+        )
         members.append(GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type))
     return CINN(
         Chain(members),

@@ -44,6 +44,8 @@ def check(section: Mapping[str, Any]) -> None:
     )
     _expect(section, "seed", lambda value: _is_whole(value) and 0 <= value < 2**32, "0 to 2^32 - 1")
     _expect(section, "deterministic", lambda value: isinstance(value, bool), "True or False")
+    memories = ("store", "recompute")
+    _expect(section, "memory", lambda value: value in memories, '"store" or "recompute"')
     _expect(section, "on_nan", lambda value: value in ("stop", "skip"), '"stop" or "skip"')
     last = section["learning_rate"] * section["milestone_decay"] ** min(
         len(section["milestones"]), 1000

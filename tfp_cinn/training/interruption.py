@@ -7,6 +7,7 @@ import threading
 
 import keras
 
+from tfp_cinn.replicas import Ballot
 from tfp_cinn.training.position import Position
 
 __all__ = ["Interrupted", "StopOnSignal"]
@@ -30,13 +31,16 @@ class StopOnSignal(keras.callbacks.Callback):
     Raises `Interrupted` out of `fit`; a second signal does what it would do without this callback.
     One that comes during an epoch's last step or its validation is answered when both are done.
 
+    Of several workers, all stop after the step that follows the signal, whichever of them got it.
+
     Args:
         position: where training is; comes before this one among the callbacks.
+        ballot: of several workers.
     """
 
-    def __init__(self, position: Position):
+    def __init__(self, position: Position, ballot: Ballot | None = None):
         super().__init__()
-        self._position = position
+        self._position, self._ballot = position, ballot
         self._received: int | None = None
         self._previous: dict[int, object] = {}
 
@@ -64,6 +68,12 @@ class StopOnSignal(keras.callbacks.Callback):
         self._stop()
 
     def _stop(self):
-        if self._received is not None:
-            name = signal.Signals(self._received).name
-            raise Interrupted(f"stopped by {name}", 128 + self._received)
+        if self._ballot is None:
+            agreed = self._received is not None
+        else:
+            agreed = self._ballot.votes.numpy() > 0
+            self._ballot.vote.assign(0.0 if self._received is None else 1.0)
+        if agreed:
+            number = self._received or signal.SIGTERM
+            where = "" if self._received else ", which another worker received"
+            raise Interrupted(f"stopped by {signal.Signals(number).name}{where}", 128 + number)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfp_cinn import architectures, experiments
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.experiments import Experiment
+from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
@@ -23,49 +24,78 @@ from tfp_cinn.training.interruption import Interrupted, StopOnSignal
 from tfp_cinn.training.position import Position, RestOfEpoch
 from tfp_cinn.training.schedule import learning_rate
 from tfp_cinn.training.skipping import Skipping
-from tfp_cinn.workdir import Workdir
+from tfp_cinn.training.strategy import Replicas, WorkerLostError
+from tfp_cinn.workdir import Workdir, without_paths
 
 __all__ = ["train"]
 
 
-def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
+def train(
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike,
+    strategy: str = "none",
+    wait: float = 300.0,
+) -> CINN:
     """Trains what a config describes, or goes on with it from the workdir's last checkpoint.
 
     A run that goes on ends as one that never stopped; docs/training.md says how exactly.
 
     Args:
         config: nested dicts with the fields of `default_config`.
-        workdir: the folder for all results; see `Workdir`.
+        workdir: the folder for all results; see `Workdir`. Of several workers, the chief alone
+            reads and writes it.
+        strategy: on which devices to train; see `Replicas`.
+        wait: seconds to wait until all workers are there.
 
     Returns:
-        The model with the weights of its best epoch, as saved in the workdir's `model.keras`.
+        The model with the weights of its best epoch, as saved in the workdir's `model.keras`; on
+        workers other than the chief, the model as it was trained last.
 
     Raises:
         UsageError: if the config, the data or the workdir don't serve, or cease to.
         NonFiniteError: if the loss turns NaN or infinite. The checkpoints are kept.
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
+        WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
     section = config["train"]
     check(section)
+    if section["shards"] > 1:
+        with contextlib.suppress(RuntimeError):  # too late once TensorFlow has computed anything
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+    replicas = Replicas(strategy, wait)
+    replicas.check(section)
+    with replicas.one_fate():
+        replicas.check_config(without_paths(config))
     experiment = experiments.load(config)
     if section["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(section["seed"])
-    model = architectures.build(data=experiment, **config["model"])
-    model.compile(_optimizer(section))
-    steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
     workdir = Workdir(workdir)
-    with workdir.locked():
-        workdir.prepare(config)
-        workdir.describe(experiment.kind, experiment.facts)
-        moment = _begin(model, experiment, section, steps, workdir)
-        if moment.epoch < section["epochs"]:
-            _fit(model, experiment, section, steps, workdir, moment)
-        best = workdir.load_model()
-        try:
-            experiment.draw_samples(best, workdir)
-        except tf.errors.OpError as error:
-            raise UsageError(f"{_unreadable(error)}; the model is ready") from None
+    with replicas.one_fate(), replicas.scope():
+        model = architectures.build(data=experiment, **config["model"])
+        model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])
+        model.optimizer.build(model.trainable_variables)
+    steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
+    with replicas.one_fate():
+        if not replicas.is_chief:
+            moment = Moment(**replicas.same_start(model))
+            if moment.epoch < section["epochs"]:
+                _fit(model, experiment, section, steps, None, moment, replicas)
+            replicas.same_end(model)
+            return model
+        with workdir.locked():
+            workdir.prepare(config)
+            workdir.describe(experiment.kind, experiment.facts)
+            moment = _begin(model, experiment, section, steps, workdir)
+            replicas.same_start(model, moment._asdict())
+            if moment.epoch < section["epochs"]:
+                _fit(model, experiment, section, steps, workdir, moment, replicas)
+            best = workdir.load_model()
+            try:
+                experiment.draw_samples(best, workdir)
+            except tf.errors.OpError as error:
+                raise UsageError(f"{_unreadable(error)}; the model is ready") from None
+            replicas.same_end(model)
     print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
     return best
 
@@ -98,61 +128,67 @@ def _fit(
     experiment: Experiment,
     section: Mapping[str, Any],
     steps: int,
-    workdir: Workdir,
+    workdir: Workdir | None,
     moment: Moment,
+    replicas: Replicas,
 ) -> None:
+    """Trains to the end; writes into the workdir, if there is one."""
     epochs = section["epochs"]
     position = Position(moment, steps)
-    checkpoint = Checkpoint(
-        workdir, position, epochs, section["checkpoint_seconds"], section["keep_checkpoints"]
-    )
     validation = experiment.validation_batches(section["batch_size"])
+    length = -1 if validation is None else int(validation.cardinality())
     with contextlib.ExitStack() as stack:
-        board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
-        stop = stack.enter_context(StopOnSignal(position))
-        callbacks = [
-            keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate(section, epoch)),
-            Progress(position, epochs, steps),
-            Metrics(workdir, position, section["batch_size"]),
-            position,
-            checkpoint,
-            board,
-            stop,
-        ]
+        stop = stack.enter_context(StopOnSignal(position, replicas.ballot))
+        rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate(section, epoch))
+        callbacks, checkpoint = [rate, position, stop], None
+        if workdir is not None:
+            every, keep = section["checkpoint_seconds"], section["keep_checkpoints"]
+            checkpoint = Checkpoint(workdir, position, epochs, every, keep)
+            board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
+            progress = Progress(position, epochs, steps)
+            metrics = Metrics(workdir, position, section["batch_size"])
+            callbacks = [rate, progress, metrics, position, checkpoint, board, stop]
         skipping = Skipping(position, section["max_skipped"] if section["on_nan"] == "skip" else 0)
         try:
             while skipping.again:
-                with skipping:
+                with skipping, replicas.one_fate():
                     moment = position.moment
                     rest = [RestOfEpoch(model, steps - moment.batch)] if moment.batch else []
                     model.fit(
-                        _batches(experiment, section, steps, moment),
+                        replicas.split(_batches(experiment, section, steps, moment)),
                         initial_epoch=moment.epoch,
                         epochs=epochs,
                         steps_per_epoch=steps,
-                        validation_data=validation,
+                        validation_data=replicas.split(validation),
+                        validation_steps=length if length >= 0 else None,
                         callbacks=[*rest, *callbacks],
                         verbose=0,
                     )
         except NonFiniteError as error:
-            raise NonFiniteError(f"{error} (training stopped; {_last_good(workdir)})") from None
+            raise NonFiniteError(f"{error} (training stopped{_last_good(workdir)})") from None
         except WriteError as error:
             raise WriteError(
-                f"{error}; training stopped, {_last_good(workdir)}; make room, and the same "
+                f"{error}; training stopped{_last_good(workdir)}; make room, and the same "
                 "command goes on from there"
             ) from None
+        except WorkerLostError as error:
+            raise WorkerLostError(
+                f"{error}{_last_good(workdir)}; start all workers again with the same command"
+            ) from None
         except tf.errors.OpError as error:
-            raise UsageError(f"{_unreadable(error)}; {_saved(checkpoint, workdir)}") from None
+            raise UsageError(f"{_unreadable(error)}{_saved(checkpoint, workdir)}") from None
         except Interrupted as error:
-            raise Interrupted(f"{error}; {_saved(checkpoint, workdir)}", error.status) from None
+            raise Interrupted(f"{error}{_saved(checkpoint, workdir)}", error.status) from None
 
 
-def _saved(checkpoint: Checkpoint, workdir: Workdir) -> str:
-    """Saves, and says what to do next."""
+def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
+    """Saves, where it is this process's to save, and says what to do next."""
+    if checkpoint is None:
+        return "; the chief saves"
     try:
-        return f"saved {checkpoint.save_now()}; the same command goes on from there"
+        return f"; saved {checkpoint.save_now()}; the same command goes on from there"
     except WriteError as error:
-        return f"{error}; {_last_good(workdir)}"
+        return f"; {error}{_last_good(workdir)}"
 
 
 def _unreadable(error: tf.errors.OpError) -> str:
@@ -168,8 +204,10 @@ def _unreadable(error: tf.errors.OpError) -> str:
     return f"the data can't be read any more ({reason}); put right what changed"
 
 
-def _last_good(workdir: Workdir) -> str:
-    return f"last good checkpoint: {checkpoints.newest(workdir) or 'none yet'}"
+def _last_good(workdir: Workdir | None) -> str:
+    if workdir is None:
+        return ""
+    return f"; last good checkpoint: {checkpoints.newest(workdir) or 'none yet'}"
 
 
 def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
@@ -206,7 +244,7 @@ def _batches(
 
 
 def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(
+    return FusedAdam(
         section["learning_rate"],
         epsilon=section["epsilon"],
         global_clipnorm=section["clip_norm"] or None,
