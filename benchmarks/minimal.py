@@ -12,39 +12,53 @@ from tfp_cinn import architectures, data
 WEIGHT_PRIOR = 1e-5
 
 
-def make_model():
+def make_model(subnet_dtype=None):
     """The model, not compiled, and the mean and standard deviation of its `Standardize`."""
     rng = np.random.RandomState(0)
     split = data.Split(rng.randint(0, 256, (64, 28, 28, 1)).astype("uint8"), np.zeros(64, "int32"))
     images = data.LabelledImages("noise", split, split, split, 10, 256)
     keras.utils.set_random_seed(0)
     model = architectures.build(
-        "dense_glow", images, init_std=0.01, zero_last=False, weight_prior=WEIGHT_PRIOR
+        "dense_glow",
+        images,
+        init_std=0.01,
+        zero_last=False,
+        subnet_dtype=subnet_dtype,
+        weight_prior=WEIGHT_PRIOR,
     )
     return model, images.mean, images.std
 
 
 def products(batch_size):
-    """The matrix products of one pass, and of a training step: forward and two for backward."""
-    inputs = tf.random.normal([batch_size, 402]), tf.random.normal([batch_size, 512])
-    output = tf.random.normal([batch_size, 784])
-    weights = [
-        (tf.Variable(tf.random.normal([402, 512])), tf.Variable(tf.random.normal([512, 784])))
+    """The matrix products of one pass, and of a training step: forward and two for backward.
+
+    They don't wait for each other, unlike a flow's. Each has operands of its own: TensorFlow would
+    compute the same product only once.
+    """
+
+    def normal(*shape):
+        return tf.random.normal(shape)
+
+    networks = [
+        (
+            (normal(batch_size, 402), normal(batch_size, 512), normal(batch_size, 784)),
+            (tf.Variable(normal(402, 512)), tf.Variable(normal(512, 784))),
+        )
         for _ in range(40)
     ]
 
     def forward():
-        return [t for a, b in weights for t in (inputs[0] @ a, inputs[1] @ b)]
+        return [t for (x, h, _), (a, b) in networks for t in (x @ a, h @ b)]
 
     def backward():
         return [
-            tf.matmul(x, y, transpose_a=ta, transpose_b=tb)
-            for a, b in weights
-            for x, y, ta, tb in (
-                (output, b, False, True),
-                (inputs[1], output, True, False),
-                (inputs[1], a, False, True),
-                (inputs[0], inputs[1], True, False),
+            tf.matmul(left, right, transpose_a=ta, transpose_b=tb)
+            for (x, h, y), (a, b) in networks
+            for left, right, ta, tb in (
+                (y, b, False, True),
+                (h, y, True, False),
+                (h, a, False, True),
+                (x, h, True, False),
             )
         ]
 

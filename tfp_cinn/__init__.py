@@ -3,6 +3,7 @@
 from tfp_cinn import bijectors, networks
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN, load_model
 
 __version__ = "0.1.0"
@@ -10,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CINN",
     "ConditionalTransformedDistribution",
+    "FusedAdam",
     "NonFiniteError",
     "UsageError",
     "bijectors",

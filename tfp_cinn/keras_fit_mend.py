@@ -26,7 +26,7 @@ import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer as keras_trainer
 
-__all__ = ["GlobalMean", "apply_gradients", "build_optimizer", "reported", "sum_gradients"]
+__all__ = ["GlobalMean", "apply_gradients", "build_optimizer", "mean", "reported", "sum_gradients"]
 
 
 def build_optimizer(model: keras.Model) -> None:
@@ -52,6 +52,12 @@ def sum_gradients(gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | Non
         return list(gradients)
     summed = iter(replica.all_reduce("SUM", [g for g in gradients if g is not None]))
     return [g if g is None else next(summed) for g in gradients]
+
+
+def mean(value: tf.Tensor) -> tf.Tensor:
+    """The mean of a value over all replicas."""
+    replica = tf.distribute.get_replica_context()
+    return value if replica.num_replicas_in_sync == 1 else replica.all_reduce("MEAN", value)
 
 
 def apply_gradients(

@@ -14,12 +14,19 @@ import tensorflow_probability as tfp
 
 from tfp_cinn import keras_fit_mend
 from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.recompute import (
+    BOUND,
+    recomputes,
+    reconstruction_errors,
+    too_large,
+)
 from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
+from tfp_cinn.model_files import check_model_file
 from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
 __all__ = ["CINN", "load_model"]
@@ -75,10 +82,12 @@ class CINN(keras.Model):
         weight_prior: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # A global mixed policy is for networks: Keras would round the flow's own weights where they
+        # are read within `call`.
+        super().__init__(**kwargs | {"dtype": keras.config.floatx()})
         if not weight_prior >= 0:
             raise UsageError(f"weight_prior: expected 0 or more, got {weight_prior}")
-        # Under a mixed dtype policy Keras would round x to the compute dtype before the flow.
+        # x is cast by the distribution alone.
         self.autocast = False
         self.event_shape = map_shape(tuple, event_shape)
         self.weight_prior = float(weight_prior)
@@ -99,8 +108,10 @@ class CINN(keras.Model):
         self._loss_metric = keras_fit_mend.GlobalMean(name="loss")
         self._nats_metric = keras_fit_mend.GlobalMean(name="nats_per_dim")
         self._bits_metric = keras_fit_mend.GlobalMean(name="bits_per_dim")
+        self._reconstruction_metric = keras_fit_mend.GlobalMean(name="reconstruction_error")
+        self._recomputes = False
         self.ballot: Ballot | None = None
-        self._failure: tuple[int, str] | None = None
+        self._failure: tuple[int, UsageError] | None = None
         self.built = True
 
     @property
@@ -121,29 +132,69 @@ class CINN(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `fit` and `evaluate` report."""
-        return [self._loss_metric, self._nats_metric, self._bits_metric]
+        metrics = [self._loss_metric, self._nats_metric, self._bits_metric]
+        return metrics + [self._reconstruction_metric] * self._recomputes
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Returns log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
         x, cond = self._unpack(inputs)
         return self._distribution.log_prob(x, cond)
 
-    def compile(self, optimizer: Any = "adam", jit_compile: bool = False, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        jit_compile: bool = False,
+        shards: int = 1,
+        memory: str = "store",
+        **kwargs: Any,
+    ) -> None:
         """Configures training.
+
+        On a CPU, `shards` parts of a batch are computed side by side, each by one thread, where
+        otherwise all threads share every matrix product: for dense subnets that is faster, if there
+        are as many shards as cores and `tf.config.threading.set_intra_op_parallelism_threads(1)`
+        was called first. It holds for the distribution as well, and isn't saved with the model.
+        Values are the same up to rounding.
+
+        With memory="recompute" the backward pass rebuilds activations by decoding z, member by
+        member, so that in a training step the memory they take doesn't grow with the number of
+        members; each subnet is evaluated once more. Gradients are those of "store" up to rounding,
+        which every member of the flow may amplify. `fit` therefore reports `reconstruction_error`,
+        max|x rebuilt - x| / (max x - min x) of a batch, mean over the batches, and stops before a
+        step in which it exceeds 0.01. docs/memory.md has the costs and the limits.
 
         Args:
             optimizer: a Keras optimizer or its name.
             jit_compile: whether to compile the steps with XLA. Off by default: on a CPU the
                 compiled step is slower.
+            shards: into how many parts a batch is cut.
+            memory: "store" or "recompute"; it holds for the distribution as well.
             **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
 
         Raises:
-            UsageError: if a loss or metrics are given.
+            UsageError: if a loss or metrics are given, memory is something else, or shards in a
+                flow with batch normalisation, which needs the whole batch.
         """
+        if shards < 1:
+            raise UsageError(f"shards: expected at least 1, got {shards}")
+        parts = [part for layer in self.flow_layers for part in layer._flatten_layers()]
+        if shards > 1 and any(isinstance(p, keras.layers.BatchNormalization) for p in parts):
+            raise UsageError(
+                f"shards: expected 1, got {shards}; this flow has batch normalisation, which needs "
+                "the whole batch"
+            )
+        self.bijector.shards = int(shards)
+        self._recomputes = recomputes(memory)
+        self.bijector.memory = memory
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise UsageError(f"compile: {name} can't be given; a CINN has its own")
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Returns the arguments of `compile`."""
+        config = super().get_compile_config()
+        return config and config | {"memory": "recompute" if self._recomputes else "store"}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was compiled when saved."""
@@ -155,6 +206,7 @@ class CINN(keras.Model):
 
         Raises:
             NonFiniteStepError: if a loss or a gradient is NaN or infinite.
+            UsageError: if, with memory="recompute", x can't be rebuilt from z.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
@@ -164,11 +216,11 @@ class CINN(keras.Model):
         self._failure = None
         try:
             return super().fit(**arguments)
-        except (tf.errors.OpError, NonFiniteError):
+        except (tf.errors.OpError, UsageError):
             if self._failure is None:
                 raise
-            step, reason = self._failure
-            raise NonFiniteStepError(f"{where.of(step)}: {reason}") from None
+            step, error = self._failure
+            raise type(error)(f"{where.of(step)}: {error}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of maximum likelihood training.
@@ -179,17 +231,24 @@ class CINN(keras.Model):
         with tf.GradientTape() as tape:
             loss, nats, count = self._batch_losses(data, training=True)
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
-        good = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
-        totals = over_replicas(loss, nats, count, good, self.ballot)
-        guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients)]
+        with reconstruction_errors() as errors:
+            gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
+        error = tf.reduce_max(errors) if errors else tf.zeros([])
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        totals = over_replicas(loss, nats, count, finite & (error <= BOUND), self.ballot)
+        guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients, error)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
+            # Nor shall the metrics know of the step.
             totals = tf.nest.map_structure(tf.identity, totals)
+            error = keras_fit_mend.mean(error)
         gradients = keras_fit_mend.sum_gradients(gradients)
         keras_fit_mend.apply_gradients(self.optimizer, gradients, self.trainable_weights)
-        return self._report(totals)
+        if not errors:
+            return self._report(totals)
+        self._reconstruction_metric.update_state(error)
+        return self._report(totals, self._reconstruction_metric)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and likelihoods of one batch, of which replicas may have parts of any size."""
@@ -238,34 +297,21 @@ class CINN(keras.Model):
             total += self.weight_prior * squares
         return total
 
-    def _report(self, totals: Totals):
+    def _report(self, totals: Totals, *others: keras.metrics.Metric):
         self._loss_metric.update_state(totals.loss, sample_weight=totals.count)
         self._nats_metric.update_state(totals.nats, sample_weight=totals.count)
         self._bits_metric.update_state(totals.nats / math.log(2.0), sample_weight=totals.count)
-        return keras_fit_mend.reported({m.name: m.result() for m in self.metrics})
+        reported = self._loss_metric, self._nats_metric, self._bits_metric, *others
+        return keras_fit_mend.reported({m.name: m.result() for m in reported})
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         keras_fit_mend.build_optimizer(self)
 
-    def _stop_if_bad(self, totals: Totals, data, gradients):
+    def _stop_if_bad(self, totals: Totals, data, gradients, error):
+        """Ends the training with the reason, if this replica has to stop the step."""
         own = tf.distribute.get_replica_context().replica_id_in_sync_group
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
-        weights = self.trainable_weights
-
-        def diagnose(step, bad, own, finite, x, *parts):
-            if bad != own:
-                reason = f"the loss or gradient of replica {int(bad)} is NaN or infinite"
-                self._failure = int(step), f"{reason}; its worker says why"
-                raise NonFiniteError(reason)
-            cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
-            bad = [w for w, good in zip(weights, finite.numpy(), strict=True) if not good]
-            try:
-                reason = first_non_finite(self._distribution, x, cond_eager, bad)
-            except UsageError as error:  # such as a label out of range, found only in eager mode
-                reason = str(error)
-            self._failure = int(step), reason
-            raise NonFiniteError(reason)
 
         def stop():
             # What is read here, TensorFlow doesn't change before or after as it happens: this step
@@ -274,10 +320,32 @@ class CINN(keras.Model):
             noise = [tf.identity(v.value) for v in self.non_trainable_variables]
             finite = tf.stack([g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
             with tf.control_dependencies(noise):
-                tf.py_function(diagnose, [step, totals.bad, own, finite, x, *parts], [])
+                tf.py_function(fail, [step, totals.bad, own, error, finite, x, *parts], [])
             return tf.constant(False)
 
+        def fail(step, bad, own, error, finite, x, *parts):
+            cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
+            if bad != own:
+                failure = NonFiniteStepError(
+                    f"the loss or gradient of replica {int(bad)} is NaN or infinite; its worker "
+                    "says why"
+                )
+            elif error > BOUND:
+                failure = UsageError(too_large(error))
+            else:
+                failure = NonFiniteStepError(self._why_not_finite(x, cond_eager, finite.numpy()))
+            self._failure = int(step), failure
+            raise failure
+
         return tf.cond(totals.stops, stop, lambda: tf.constant(True))
+
+    def _why_not_finite(self, x, cond, finite):
+        """What went wrong, in eager mode; `finite` says which gradients are."""
+        bad = [w for w, good in zip(self.trainable_weights, finite, strict=True) if not good]
+        try:
+            return first_non_finite(self._distribution, x, cond, bad)
+        except UsageError as error:  # such as a label out of range, found only in eager mode
+            return str(error)
 
     def _check_all_weights_are_ours(self):
         known = {id(w.value) for w in self.weights}
@@ -339,7 +407,8 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
 def load_model(path: str | os.PathLike) -> CINN:
     """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
-    Nothing in the file is executed (Keras's safe mode).
+    Nothing in the file is executed, and classes are used only if they are layers and the like of
+    Keras or registered in this process (`tfp_cinn.model_files`; Keras's safe mode comes on top).
 
     Args:
         path: the file.
@@ -348,16 +417,14 @@ def load_model(path: str | os.PathLike) -> CINN:
         The model, compiled if it was when saved.
 
     Raises:
-        UsageError: if there is no such file, it is damaged, or holds another kind of model.
+        UsageError: if there is no such file, it is damaged, holds another kind of model, or more
+            than a model.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UsageError(f"{path}: no such model file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise UsageError(f"{path}: the model file is damaged, in its part {damaged}")
+        check_model_file(path)
         model = keras.saving.load_model(path, safe_mode=True)
     except UsageError:
         raise

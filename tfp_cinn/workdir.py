@@ -200,8 +200,9 @@ class Workdir:
         self._check_is_run()
         try:
             content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path / name}: can't be read ({error})") from None
+        except (OSError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{self.path / name}: can't be read ({reason})") from None
         if not isinstance(content, dict):
             raise UsageError(f"{self.path / name}: expected a JSON object")
         return content
@@ -218,5 +219,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+            # As a file gives it back: tuples at any depth are lists there.
+            flat[f"{prefix}{key}"] = json.loads(json.dumps(value))
     return flat

@@ -20,9 +20,9 @@ from tfp_cinn.bijectors import (
     SoftPermutation,
     Standardize,
     arctan_clamp,
-    sigmoid_clamp,
-    tanh_clamp,
+    arctan_unscaled_clamp,
 )
+from tfp_cinn.bijectors.clamps import CLAMPS
 from tfp_cinn.networks import MLP, ConvNet
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -225,7 +225,7 @@ def test_a_new_coupling_is_the_identity():
     np.testing.assert_array_equal(log_det, 0.0)
 
 
-@pytest.mark.parametrize("clamp", [arctan_clamp, tanh_clamp, sigmoid_clamp])
+@pytest.mark.parametrize("clamp", CLAMPS.values(), ids=CLAMPS)
 def test_clamps_are_odd_increasing_and_bounded(clamp):
     s = tf.constant([-1e6, -3.0, 0.0, 3.0, 1e6])
     a = clamp(s, 1.5).numpy()
@@ -233,6 +233,14 @@ def test_clamps_are_odd_increasing_and_bounded(clamp):
     assert np.all(np.diff(a) > 0)
     np.testing.assert_allclose(a[-1], 1.5, rtol=2e-3)  # 0.636 for 2/pi
     assert a[-1] <= 1.5
+
+
+def test_the_arctan_clamps_differ_in_slope_and_agree_at_a_bound_of_one():
+    s = tf.constant([-4.0, -0.3, 0.2, 5.0])
+    np.testing.assert_array_equal(arctan_unscaled_clamp(s, 1.0), arctan_clamp(s, 1.0))
+    # a * 0.636 * atan(s / a) against a * 0.636 * atan(s), each rounded a few times
+    np.testing.assert_allclose(arctan_clamp(s, 0.6), 0.3816 * np.arctan(s / 0.6), rtol=1e-6)
+    np.testing.assert_allclose(arctan_unscaled_clamp(s, 0.6), 0.3816 * np.arctan(s), rtol=1e-6)
 
 
 def test_paper_clamp_bounds_the_log_det_of_any_input():
@@ -263,7 +271,7 @@ def wrong_width(channels_out):
         (lambda: GlowCoupling(wrong_width).build((4,)), "expected the subnet to map"),
         (lambda: GlowCoupling(keras.layers.Dense(4)), "a callable from the number of output"),
         (lambda: GlowCoupling(MLP([8]), clamp=0.0), "clamp: expected a positive"),
-        (lambda: GlowCoupling(MLP([8]), clamp_type="relu"), "arctan, tanh, sigmoid"),
+        (lambda: GlowCoupling(MLP([8]), clamp_type="relu"), ", ".join(CLAMPS)),
         (lambda: GlowCoupling(ConvNet([4]), event_ndims=3).build((4, 4, 2), (2, 2, 3)),
          r"expected a condition of shape \(K,\) or \(4, 4\)"),
         (lambda: Chain([]), "at least one"),

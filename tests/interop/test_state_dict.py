@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfp_cinn import UsageError
-from tfp_cinn.interop import read_state_dict
+from tfp_cinn.interop import read_checkpoint, read_state_dict
 
 NAMES = {
     "<f4": "Float",
@@ -266,3 +266,43 @@ def test_other_files_are_answered_in_one_line(read, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere.pth: can't be read \(No such file"):
         read_state_dict(tmp_path / "nowhere.pth")
+
+
+@pytest.fixture
+def read_all(tmp_path):
+    def read(content):
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+        return read_checkpoint(tmp_path / "checkpoint.pt")
+
+    return read
+
+
+def test_a_checkpoints_state_dicts_are_read_and_its_optimizer_left_out(read_all, layout):
+    call = tensor(STORAGES[1], STORAGES[1], 0)
+    optimizer = {"state": {0: {"step": 3, "exp_avg": call}}, "lr": 0.1}
+    saved = {"opt": optimizer, "opt_f": {}, "net": {"w": call}, "cond": {"w": call}, "epoch": 3}
+    found = read_all(layout(pickled(saved), STORAGES[1:2]))
+    assert list(found) == ["net.w", "cond.w"]
+    assert found["cond.w"] == 7
+    found = read_all(layout(pickled({"w": call}), STORAGES[1:2]))
+    assert list(found) == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        ({"opt": {"lr": 0.1}, "epoch": 3}, "checkpoint.pt: holds no state dict.*'opt', 'epoch'"),
+        ({}, "holds no state dict; it holds nothing"),
+        ([1], "holds a list"),
+    ],
+)
+def test_a_file_without_state_dicts_is_answered_in_one_line(read_all, saved, message):
+    content = zipped(pickled(saved))
+    with pytest.raises(UsageError, match=message):
+        read_all(content)
+
+
+def test_a_checkpoint_of_both_tensors_and_other_things_is_refused(read_all):
+    call = tensor(STORAGES[1], STORAGES[1], 0)
+    with pytest.raises(UsageError, match="expected tensors alone, got other things as 'epoch'"):
+        read_all(zipped(pickled({"w": call, "epoch": 3}), STORAGES[1:2]))

@@ -105,3 +105,36 @@ def test_labels_are_checked(layer):
 def test_num_classes_is_checked():
     with pytest.raises(UsageError, match="num_classes"):
         OneHot(0)
+
+
+@pytest.mark.parametrize("maker", [MLP, ConvNet, DenseConvNet])
+def test_makers_keep_the_dtype_policy_that_they_were_made_with(maker):
+    x = tf.random.normal([2, 3, 3, 4])
+    mixed = maker([5], zero_last=False, negative_slope=0.1, dtype="mixed_bfloat16")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        by_default = maker([5], zero_last=False, negative_slope=0.1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert vars(by_default) == vars(mixed)
+    net = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(mixed))(2)
+    exact = maker([5], zero_last=False, negative_slope=0.1)(2)
+    assert net(x).dtype == "bfloat16" and exact(x).dtype == "float32"
+    assert {w.dtype for w in net.weights} == {"float32"}
+    exact.set_weights(net.get_weights())
+    error = np.abs(np.asarray(net(x), "float32") - exact(x)).max() / np.abs(exact(x)).max()
+    assert 0 < error < 0.03  # 8 bits of mantissa, after two layers
+
+
+@pytest.mark.parametrize("maker", [MLP, ConvNet, DenseConvNet])
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        ("mixed_float16", "dtype: mixed_float16 needs its loss scaled"),
+        ("bfloat17", 'expected a Keras dtype policy such as "mixed_bfloat16", got .bfloat17'),
+    ],
+)
+def test_dtype_policies_that_do_not_serve_are_refused(maker, dtype, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        maker(dtype=dtype)
+    assert "\n" not in str(caught.value)

@@ -45,6 +45,15 @@ def test_a_run_leaves_model_history_and_pictures(config, tmp_path, capsys):
     assert "bits/dim" in out
 
 
+def test_memory_and_dtype_reach_the_model(config, tmp_path):
+    config.train.update({"epochs": 1, "memory": "recompute"})
+    config.model.subnet_dtype = "mixed_bfloat16"
+    model = run(config, tmp_path)
+    assert float(metrics(tmp_path)[0]["reconstruction_error"]) > 0
+    assert [layer.layers[0].compute_dtype for layer in model.flow_layers if hasattr(layer, "layers")
+            ] == ["bfloat16"] * 4  # fmt: skip
+
+
 def test_the_saved_model_is_that_of_the_best_epoch(config, tmp_path):
     config.train.epochs = 4
     # The last epochs take far too large steps.

@@ -25,6 +25,7 @@ def color_mnist(
     dense_hidden: Sequence[int] = (256, 256),
     dense_features: int = 0,
     clamp: float = 1.9,
+    clamp_type: str = "arctan",
     permutation: str = "random",
     init_std: float | None = 0.03,
     zero_last: bool = True,
@@ -35,6 +36,7 @@ def color_mnist(
     cond_dropout: float = 0.5,
     padded: bool = False,
     pretrained: str | None = None,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
@@ -65,6 +67,7 @@ def color_mnist(
         dense_features: how many features of the condition they are given; 0 for none, as in the
             paper.
         clamp: bound of the log-scale, nats.
+        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
@@ -76,6 +79,7 @@ def color_mnist(
         cond_dropout: likewise.
         padded: likewise.
         pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean of x, a number or one for each channel, in the units of x.
         std: standard deviation of x likewise.
@@ -99,17 +103,24 @@ def color_mnist(
         return grey_pyramid(cond_shape, {"level0": image_shape[:2]}, None, cond_mean, cond_std)
 
     network = make_conditioner(conditioner, features, grey, image_shape[:2], pretrained)
-    start = {"init_std": init_std, "zero_last": zero_last, "negative_slope": 0.01}
+    start = {
+        "init_std": init_std,
+        "zero_last": zero_last,
+        "dtype": subnet_dtype,
+        "negative_slope": 0.01,
+    }
     members = [Standardize(mean, std)]
     for k in range(conv_blocks):
-        coupling = GlowCoupling(DenseConvNet(conv_hidden, **start), clamp=clamp, event_ndims=3)
+        coupling = GlowCoupling(
+            DenseConvNet(conv_hidden, **start), clamp=clamp, clamp_type=clamp_type, event_ndims=3
+        )
         if conditioner == "none":
             coupling = Select("level0", coupling)
         members += [permute(permutation, seed=k), coupling]
     members.append(Flatten(channels_first=True))
     dense = []
     for k in range(dense_blocks):
-        coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp)
+        coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp, clamp_type=clamp_type)
         # Embedded, they are given the condition together.
         dense += [
             permute(permutation, seed=k),

@@ -46,6 +46,7 @@ def colorization_imagenet(
     dense_hidden: Sequence[int] = (512, 512, 512),
     dense_strided: Sequence[int] = (128, 256, 256, 512),
     clamp: float = 1.5,
+    clamp_type: str = "arctan",
     init_std: float | None = 0.03,
     zero_last: bool = True,
     conditioner: str = "joint",
@@ -55,6 +56,7 @@ def colorization_imagenet(
     enlarge: int = 1,
     weights: str | None = None,
     pretrained: str | None = None,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | Sequence[float] = (2.4, 7.4),
     std: float | Sequence[float] = (11.2, 16.8),
@@ -98,6 +100,7 @@ def colorization_imagenet(
         dense_hidden: widths of the hidden layers of their subnets.
         dense_strided: channels of the convolutions before their condition.
         clamp: bound of the log-scale, nats.
+        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         init_std: see `tfp_cinn.networks.MLP`; also of the conv blocks' conditioning networks.
         zero_last: see `tfp_cinn.networks.MLP`.
         conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the grey
@@ -109,6 +112,7 @@ def colorization_imagenet(
         enlarge: of another backbone; see `tfp_cinn.networks.application_features`.
         weights: likewise.
         pretrained: file with weights of the backbone; see `tfp_cinn.networks.load_weights`.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean of x, a number or one for each channel, in the units of x.
         std: standard deviation of x likewise.
@@ -143,7 +147,7 @@ def colorization_imagenet(
         return grey_pyramid(cond_shape, maps, sizes[-1], cond_mean, cond_std)
 
     network = make_conditioner(conditioner, features, grey, (height, width), pretrained)
-    start = {"init_std": init_std, "zero_last": zero_last}
+    start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}
     seeds = itertools.count()
 
     def given_map(section, bijector):
@@ -164,19 +168,21 @@ def colorization_imagenet(
         if k == sections:
             members = []
             for n in range(dense_blocks):
-                coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp)
+                coupling = GlowCoupling(
+                    MLP(dense_hidden, **start), clamp=clamp, clamp_type=clamp_type
+                )
                 members += [RandomPermutation(seed=n), coupling]
             return [Flatten(channels_first=True), given_vector(Chain(members))]
         members = []
         for _ in range(blocks[k]):
             subnet = ConvNet([widths[k]] * 2, 3, negative_slope=0.05, **start)
-            coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
+            coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
             members += [given_map(k, coupling), SoftPermutation(next(seeds))]
         last = k == sections - 1
         members.append(HaarDownsampling(0.5, order_by_wavelet=True) if last else Squeeze())
         for _ in range(2):
             subnet = ConvNet([mixing_widths[k]] * 2, 1, negative_slope=0.01, **start)
-            coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
+            coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
             members += [SoftPermutation(next(seeds)), Select(None, coupling)]
         rest = from_section(k + 1)
         return [*members, FactorOut(keep[k], Chain(rest))] if keep[k] else [*members, *rest]

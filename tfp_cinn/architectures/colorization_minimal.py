@@ -36,6 +36,7 @@ def colorization_minimal(
     blocks: Sequence[int] = (2, 4, 4, 4),
     widths: Sequence[int] = (32, 64, 128, 512),
     clamps: Sequence[float] = (1.0, 1.0, 0.6, 0.6),
+    clamp_type: str = "arctan",
     keep: Sequence[int] = (2, 4),
     permutation: str = "random",
     init_std: float | None = 0.02,
@@ -48,6 +49,7 @@ def colorization_minimal(
     enlarge: int = 1,
     weights: str | None = None,
     pretrained: str | None = None,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | Sequence[float] = (2.4, 7.4),
     std: float | Sequence[float] = (11.2, 16.8),
@@ -76,6 +78,7 @@ def colorization_minimal(
         blocks: number of blocks at each of the three resolutions, and of dense ones.
         widths: width of the hidden layer of the subnets in each of these sections.
         clamps: bound of the log-scale in each, nats.
+        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         keep: number of channels that go on at the end of the second and of the third.
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
@@ -91,6 +94,7 @@ def colorization_minimal(
         enlarge: of another backbone; see `tfp_cinn.networks.application_features`.
         weights: likewise.
         pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean of x, a number or one for each channel, in the units of x.
         std: standard deviation of x likewise.
@@ -125,16 +129,20 @@ def colorization_minimal(
         conditioner, features, grey, {**resolutions, "vector": ()}, pretrained
     )
 
+    start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}
+
     def section(k, condition, permuted=True):
         members = []
         for n in range(blocks[k]):
             if condition == "vector":
-                subnet = MLP([widths[k]], init_std=init_std, zero_last=zero_last)
-                coupling = GlowCoupling(subnet, clamp=clamps[k])
+                subnet = MLP([widths[k]], **start)
+                coupling = GlowCoupling(subnet, clamp=clamps[k], clamp_type=clamp_type)
             else:
                 kernel_size = 1 if permuted and n % 2 == 0 else 3
-                subnet = ConvNet([widths[k]], kernel_size, init_std=init_std, zero_last=zero_last)
-                coupling = GlowCoupling(subnet, clamp=clamps[k], event_ndims=3)
+                subnet = ConvNet([widths[k]], kernel_size, **start)
+                coupling = GlowCoupling(
+                    subnet, clamp=clamps[k], clamp_type=clamp_type, event_ndims=3
+                )
             members.append(Select(condition, coupling))
             if permuted:
                 members.append(permute(permutation, seed=n))

@@ -26,6 +26,7 @@ def dense_glow(
     dropout: float = 0.0,
     init_std: float | None = None,
     zero_last: bool = True,
+    subnet_dtype: str | None = None,
     weight_prior: float = 0.0,
     mean: float | None = None,
     std: float | None = None,
@@ -42,12 +43,13 @@ def dense_glow(
         blocks: number of coupling blocks.
         hidden: widths of the hidden layers of each subnet.
         clamp: bound of the log-scale, nats.
-        clamp_type: "arctan", "tanh" or "sigmoid".
+        clamp_type: "arctan", "arctan_unscaled", "tanh" or "sigmoid".
         permutation: "random" (hard) or "soft" (a rotation).
         act_norm: whether to normalise activations before each coupling.
         dropout: dropout rate in the subnets.
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
+        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean grey level to standardise with; that of the training data if None.
         std: standard deviation likewise.
@@ -65,7 +67,9 @@ def dense_glow(
         members.append(permute(permutation, seed=k))
         if act_norm:
             members.append(ActNorm())
-        subnet = MLP(hidden, dropout=dropout, init_std=init_std, zero_last=zero_last)
+        subnet = MLP(
+            hidden, dropout=dropout, init_std=init_std, zero_last=zero_last, dtype=subnet_dtype
+        )
         members.append(GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type))
     return CINN(
         Chain(members),

@@ -4,7 +4,12 @@ from tfp_cinn.bijectors.act_norm import ActNorm
 from tfp_cinn.bijectors.additive_coupling import AdditiveCoupling
 from tfp_cinn.bijectors.affine_coupling import AffineCoupling
 from tfp_cinn.bijectors.chain import Chain
-from tfp_cinn.bijectors.clamps import arctan_clamp, sigmoid_clamp, tanh_clamp
+from tfp_cinn.bijectors.clamps import (
+    arctan_clamp,
+    arctan_unscaled_clamp,
+    sigmoid_clamp,
+    tanh_clamp,
+)
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.embed import Embed
 from tfp_cinn.bijectors.factor_out import FactorOut
@@ -38,6 +43,7 @@ __all__ = [
     "Squeeze",
     "Standardize",
     "arctan_clamp",
+    "arctan_unscaled_clamp",
     "sigmoid_clamp",
     "tanh_clamp",
 ]

@@ -28,7 +28,8 @@ class AffineCoupling(Coupling):
     Args:
         subnet: makes a subnet from its number of output channels.
         clamp: bound of the log-scale, nats.
-        clamp_type: "arctan" (the paper's), "tanh" or "sigmoid".
+        clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
+            "sigmoid".
         event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
         name: name of the bijector.
     """
@@ -45,6 +46,16 @@ class AffineCoupling(Coupling):
     ):
         super().__init__(subnet, Affine(clamp, clamp_type), self._ORDER, event_ndims, name)
         self._clamp, self._clamp_type = float(clamp), clamp_type
+
+    @property
+    def clamp(self) -> float:
+        """Bound of the log-scale, nats."""
+        return self._clamp
+
+    @property
+    def clamp_type(self) -> str:
+        """Name of the soft clamp."""
+        return self._clamp_type
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.recompute import Pass, add_up, after, leaves, vjp_by_decoding
 from tfp_cinn.bijectors.serialisation import serialise_bijector
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
@@ -105,13 +106,7 @@ class Chain(ConditionalBijector):
             Each member, data side first, its output, and its log-determinant, `[N]`.
         """
         for b in self._bijectors:
-            if _is_ours(b):
-                x, log_det = b._inverse_and_log_det(x, cond)
-            else:
-                # TFP's own cache would answer for old weights: show it a tensor it never saw.
-                y = tf.identity(x)
-                x = b.inverse(y)
-                log_det = b.inverse_log_det_jacobian(y, event_ndims=y.shape.rank - 1)
+            x, log_det = _inverse(b)(x, cond)
             yield b, x, log_det
 
     def _inverse_and_log_det(self, x, cond):
@@ -124,22 +119,28 @@ class Chain(ConditionalBijector):
     def _forward_and_log_det(self, z, cond):
         total = tf.zeros(tf.shape(z)[:1], z.dtype)
         for b in reversed(self._bijectors):
-            if _is_ours(b):
-                z, log_det = b._forward_and_log_det(z, cond)
-            else:
-                y = tf.identity(z)
-                z = b.forward(y)
-                log_det = b.forward_log_det_jacobian(y, event_ndims=y.shape.rank - 1)
+            z, log_det = _forward(b)(z, cond)
             total += log_det
         return z, total
+
+    def _inverse_vjp(self, z, cond, z_gradient, log_det_gradient, weights):
+        cond_gradients = [None] * len(leaves(cond))
+        for b in reversed(self._bijectors):
+            gradients = z_gradient, log_det_gradient
+            if _is_ours(b):
+                z, z_gradient, more = b._inverse_vjp(z, cond, *gradients, weights)
+            else:
+                passes = _forward(b), _inverse(b)
+                z, z_gradient, more = vjp_by_decoding(*passes, z, cond, *gradients, weights)
+            cond_gradients = add_up(cond_gradients, more)
+            z = after(z, [z_gradient, *cond_gradients])
+        return z, z_gradient, cond_gradients
 
     def _calibrate(self, x, cond):
         for b in self._bijectors:
             if _is_ours(b):
                 b._calibrate(x, cond)
-                x, _ = b._inverse_and_log_det(x, cond)
-            else:
-                x = b.inverse(tf.identity(x))
+            x, _ = _inverse(b)(x, cond)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments.
@@ -155,6 +156,33 @@ class Chain(ConditionalBijector):
 
 def _is_ours(bijector: tfb.Bijector) -> bool:
     return isinstance(bijector, ConditionalBijector)
+
+
+def _forward(bijector: tfb.Bijector) -> Pass:
+    """One pass of a member from the latent to the data side."""
+    if _is_ours(bijector):
+        return bijector._forward_and_log_det
+
+    def run(z, cond):
+        # TFP's own cache would answer for old weights: show it a tensor it never saw.
+        z = tf.identity(z)
+        log_det = bijector.forward_log_det_jacobian(z, event_ndims=z.shape.rank - 1)
+        return bijector.forward(z), log_det
+
+    return run
+
+
+def _inverse(bijector: tfb.Bijector) -> Pass:
+    """One pass of a member from the data to the latent side."""
+    if _is_ours(bijector):
+        return bijector._inverse_and_log_det
+
+    def run(x, cond):
+        x = tf.identity(x)
+        log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
+        return bijector.inverse(x), log_det
+
+    return run
 
 
 def _event_ndims(bijectors: list[tfb.Bijector]) -> tuple[int, int]:

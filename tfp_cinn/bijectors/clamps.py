@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["CLAMPS", "arctan_clamp", "sigmoid_clamp", "tanh_clamp"]
+__all__ = [
+    "CLAMPS",
+    "arctan_clamp",
+    "arctan_unscaled_clamp",
+    "sigmoid_clamp",
+    "tanh_clamp",
+]
 
 # The paper's reference code writes 2/pi as 0.636; kept, so that its weights mean the same here.
 _TWO_OVER_PI = 0.636
@@ -21,6 +27,20 @@ def arctan_clamp(s: tf.Tensor, bound: float) -> tf.Tensor:
         bound: positive bound of the result, in nats.
     """
     return (bound * _TWO_OVER_PI) * tf.atan(s / bound)
+
+
+def arctan_unscaled_clamp(s: tf.Tensor, bound: float) -> tf.Tensor:
+    """Soft clamp bound * 0.636 * arctan(s), in (-bound, bound); slope 0.636 bound at the origin.
+
+    That of FrEIA 0.2 as PyPI has it (`clamp_activation="ATAN"`), where a log-scale grows with the
+    bound even if it is small; the FrEIA of the paper had `arctan_clamp` in its GLOW blocks. The two
+    agree at a bound of 1.
+
+    Args:
+        s: unbounded log-scale, any shape.
+        bound: positive bound of the result, in nats.
+    """
+    return (bound * _TWO_OVER_PI) * tf.atan(s)
 
 
 def tanh_clamp(s: tf.Tensor, bound: float) -> tf.Tensor:
@@ -43,4 +63,9 @@ def sigmoid_clamp(s: tf.Tensor, bound: float) -> tf.Tensor:
     return bound * (2.0 * tf.sigmoid(s / bound) - 1.0)
 
 
-CLAMPS = {"arctan": arctan_clamp, "tanh": tanh_clamp, "sigmoid": sigmoid_clamp}
+CLAMPS = {
+    "arctan": arctan_clamp,
+    "arctan_unscaled": arctan_unscaled_clamp,
+    "tanh": tanh_clamp,
+    "sigmoid": sigmoid_clamp,
+}

@@ -6,8 +6,10 @@ import abc
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.recompute import after, leaves
 from tfp_cinn.bijectors.serialisation import serialise_bijector
 
 __all__ = ["ConditionAdapter"]
@@ -67,6 +69,18 @@ class ConditionAdapter(ConditionalBijector):
 
     def _inverse_and_log_det(self, x, cond):
         return self._bijector._inverse_and_log_det(x, self.adapt(cond))
+
+    def _inverse_vjp(self, z, cond, z_gradient, log_det_gradient, weights):
+        # Without waiting, g would run again as soon as it has run for the first time.
+        if cond is not None:
+            cond = tf.nest.map_structure(lambda c: after(c, [z_gradient]), cond)
+        with tf.GradientTape() as tape:
+            tape.watch(leaves(cond))
+            adapted = self.adapt(cond)
+        x, x_gradient, gradients = self._bijector._inverse_vjp(
+            z, adapted, z_gradient, log_det_gradient, weights
+        )
+        return x, x_gradient, weights.pull_back(tape, leaves(adapted), gradients, leaves(cond))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments.

@@ -12,6 +12,12 @@ from tensorflow_probability.python.experimental.tangent_spaces import FullSpace
 
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.no_cache import NoCache
+from tfp_cinn.bijectors.recompute import (
+    WeightGradients,
+    recomputes,
+    recomputing,
+    vjp_by_decoding,
+)
 from tfp_cinn.bijectors.serialisation import restore
 from tfp_cinn.bijectors.shapes import (
     Shape,
@@ -19,6 +25,7 @@ from tfp_cinn.bijectors.shapes import (
     condition_from_parts,
     condition_parts,
     fold_batch,
+    in_shards,
     infer_cond_shape,
     map_shape,
     unfold_batch,
@@ -59,6 +66,10 @@ class ConditionalBijector(tfb.Bijector):
 
     Attributes:
         conditional: whether the bijector looks at `cond` at all; those that don't ignore it.
+        shards: into how many parts of consecutive rows a batch is cut, which a graph computes side
+            by side; see `CINN.compile`.
+        memory: "store" if encoding keeps its activations for a gradient, "recompute" if the
+            backward pass rebuilds them from z; see `CINN.compile`. That of the outermost counts.
 
     Args:
         event_ndims: rank of the smallest event on the data side, `inverse_min_event_ndims`.
@@ -68,6 +79,8 @@ class ConditionalBijector(tfb.Bijector):
 
     _cache = NoCache()
     conditional = True
+    shards = 1
+    memory = "store"
 
     def __init__(
         self, event_ndims: int, latent_event_ndims: int | None = None, name: str | None = None
@@ -118,6 +131,30 @@ class ConditionalBijector(tfb.Bijector):
 
     def _inverse_and_log_det(self, x: tf.Tensor, cond: Any) -> tuple[tf.Tensor, tf.Tensor]:
         raise NotImplementedError
+
+    def _inverse_vjp(
+        self,
+        z: tf.Tensor,
+        cond: Any,
+        z_gradient: tf.Tensor,
+        log_det_gradient: tf.Tensor,
+        weights: WeightGradients,
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | None]]:
+        """Backward pass of `_inverse_and_log_det`, given its output alone.
+
+        Returns x, the gradient with respect to x, and those with respect to the tensors of cond in
+        the order of `tf.nest.flatten`, None for zero. To be overridden where one evaluation of a
+        network can serve both x and the gradient.
+        """
+        return vjp_by_decoding(
+            self._forward_and_log_det,
+            self._inverse_and_log_det,
+            z,
+            cond,
+            z_gradient,
+            log_det_gradient,
+            weights,
+        )
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
@@ -308,7 +345,9 @@ class ConditionalBijector(tfb.Bijector):
         """Output and log-determinant for `argument` x (encode) or z (decode)."""
         value, cond, batch = self._fold(argument, value, cond, event_ndims)
         run = self._inverse_and_log_det if argument == "x" else self._forward_and_log_det
-        output, log_det = run(value, cond)
+        if argument == "x" and recomputes(self.memory):
+            run = recomputing(self)
+        output, log_det = in_shards(run, value, cond, self.shards)
         return unfold_batch(output, batch), unfold_batch(log_det, batch)
 
     def _fold(self, argument: str, x, cond, event_ndims: int):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.elementwise import Elementwise
+from tfp_cinn.bijectors.recompute import add_up, after, leaves
 from tfp_cinn.bijectors.serialisation import is_registered
 from tfp_cinn.errors import UsageError
 
@@ -118,11 +119,15 @@ class Coupling(ConditionalBijector):
             passive = tf.concat([passive, cond], axis=-1)
         return tf.cast(self._subnets[str(active)](passive), passive.dtype)
 
+    def _over_space(self, cond, x):
+        if cond is None or cond.shape.rank == x.shape.rank:
+            return cond
+        space = tf.concat([tf.shape(x)[:-1], tf.shape(cond)[-1:]], axis=0)
+        ones = [1] * (x.shape.rank - 2)
+        return tf.broadcast_to(tf.reshape(cond, [-1, *ones, cond.shape[-1]]), space)
+
     def _transform(self, x, cond, order, elementwise):
-        if cond is not None and cond.shape.rank < x.shape.rank:
-            space = tf.concat([tf.shape(x)[:-1], tf.shape(cond)[-1:]], axis=0)
-            ones = [1] * (x.shape.rank - 2)
-            cond = tf.broadcast_to(tf.reshape(cond, [-1, *ones, cond.shape[-1]]), space)
+        cond = self._over_space(cond, x)
         parts = tf.split(x, self._sizes, axis=-1)
         total = 0.0
         for active in order:
@@ -136,6 +141,30 @@ class Coupling(ConditionalBijector):
 
     def _forward_and_log_det(self, z, cond):
         return self._transform(z, cond, self._order[::-1], self._elementwise.forward)
+
+    def _inverse_vjp(self, z, cond, z_gradient, log_det_gradient, weights):
+        parts = tf.split(z, self._sizes, axis=-1)
+        gradients = tf.split(z_gradient, self._sizes, axis=-1)
+        cond_gradients = [None] * len(leaves(cond))
+        for active in self._order[::-1]:
+            passive = after(parts[1 - active], [gradients[active]])
+            sources = [passive, *leaves(cond)]
+            with tf.GradientTape() as tape:
+                tape.watch(sources)
+                # One evaluation of the subnet for both: the active part, and the gradient.
+                params = self._params(active, passive, self._over_space(cond, passive))
+                with tape.stop_recording():
+                    u, _ = self._elementwise.forward(parts[active], params)
+                tape.watch(u)
+                outputs = self._elementwise.inverse(u, params)
+            parts[active] = u
+            gradients[active], through_subnet, *more = weights.pull_back(
+                tape, outputs, (gradients[active], log_det_gradient), [u, *sources]
+            )
+            gradients[1 - active], *cond_gradients = add_up(
+                [gradients[1 - active], *cond_gradients], [through_subnet, *more]
+            )
+        return tf.concat(parts, axis=-1), tf.concat(gradients, axis=-1), cond_gradients
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments.

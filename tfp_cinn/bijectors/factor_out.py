@@ -132,6 +132,20 @@ class FactorOut(ConditionalBijector):
         kept = tf.reshape(kept, [-1, math.prod(self._rest.latent_shape)])
         return tf.concat([leaving, kept], axis=-1), log_det
 
+    def _inverse_vjp(self, z, cond, z_gradient, log_det_gradient, weights):
+        shape, size = self._leaving.shape, self._leaving.stop
+        kept, gradient = (
+            tf.reshape(t[:, size:], [-1, *self._rest.latent_shape]) for t in (z, z_gradient)
+        )
+        kept, gradient, cond_gradients = self._rest._inverse_vjp(
+            kept, cond, gradient, log_det_gradient, weights
+        )
+        x, x_gradient = (
+            tf.concat([t, tf.reshape(flat[:, :size], [-1, *shape])], axis=-1)
+            for t, flat in ((kept, z), (gradient, z_gradient))
+        )
+        return x, x_gradient, cond_gradients
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments.
 

@@ -28,7 +28,8 @@ class GlowCoupling(AffineCoupling):
     Args:
         subnet: makes a subnet from its number of output channels; called once for each half.
         clamp: bound of the log-scale, nats.
-        clamp_type: "arctan" (the paper's), "tanh" or "sigmoid".
+        clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
+            "sigmoid".
         event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
         name: name of the bijector.
     """

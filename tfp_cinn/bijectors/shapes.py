@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 from tfp_cinn.errors import UsageError
@@ -19,6 +21,7 @@ __all__ = [
     "condition_from_parts",
     "condition_parts",
     "fold_batch",
+    "in_shards",
     "infer_cond_shape",
     "map_shape",
     "unfold_batch",
@@ -183,3 +186,29 @@ def unfold_batch(t: tf.Tensor, batch: Batch) -> tf.Tensor:
     event = t.shape[1:]
     shape = tf.concat([batch.value, tf.constant(event.as_list(), tf.int32)], axis=0)
     return tf.ensure_shape(tf.reshape(t, shape), batch.static.concatenate(event))
+
+
+def in_shards(
+    run: Callable[[tf.Tensor, Any], tuple[tf.Tensor, tf.Tensor]],
+    value: tf.Tensor,
+    cond: Any,
+    shards: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Runs a pass on parts of a batch, and puts their outputs and log-determinants together.
+
+    Args:
+        run: the pass, of a tensor and a condition of one batch dimension.
+        value: `[N, ...]`.
+        cond: its condition: None, a tensor `[N, ...]` or a dict of them.
+        shards: number of parts, of N / shards rows each, rounded; some may be empty.
+    """
+    if shards == 1:
+        return run(value, cond)
+    rows = value.shape[0] or tf.shape(value)[0]
+    bounds = [rows * k // shards for k in range(shards + 1)]
+
+    def part(a, b):
+        return run(value[a:b], keras.tree.map_structure(lambda c: c[a:b], cond))
+
+    outputs, log_dets = zip(*(part(*ends) for ends in itertools.pairwise(bounds)), strict=True)
+    return tf.concat(outputs, axis=0), tf.concat(log_dets, axis=0)

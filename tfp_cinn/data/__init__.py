@@ -3,10 +3,10 @@
 from tfp_cinn.data.batches import evaluation_batches, training_batches
 from tfp_cinn.data.color_digits import evaluation_color_digits, training_color_digits
 from tfp_cinn.data.crops import evaluation_crops, training_crops
-from tfp_cinn.data.datasets import DATASETS, load
+from tfp_cinn.data.datasets import DATASETS, load, load_nothing
 from tfp_cinn.data.idx import read_idx
 from tfp_cinn.data.labelled_images import LabelledImages, Split
-from tfp_cinn.data.photo_split import Photos, PhotoSplit
+from tfp_cinn.data.photo_split import Photos, PhotoSplit, no_photos
 from tfp_cinn.data.photos import load_photos
 from tfp_cinn.data.prepared_photos import load_prepared_photos
 
@@ -20,8 +20,10 @@ __all__ = [
     "evaluation_color_digits",
     "evaluation_crops",
     "load",
+    "load_nothing",
     "load_photos",
     "load_prepared_photos",
+    "no_photos",
     "read_idx",
     "training_batches",
     "training_color_digits",

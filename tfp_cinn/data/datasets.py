@@ -10,7 +10,9 @@ from tfp_cinn.errors import UsageError
 DATASETS: tuple[str, ...] = ("digits", "mnist", "fashion_mnist", "kmnist")
 
 _NUM_CLASSES = 10
+_DIGITS_SHAPE = (8, 8, 1)
 _MNIST_SHAPE = (28, 28, 1)
+_LEVELS = {"digits": 17}  # grey levels; 256 of the others
 _CLASS_NAMES = {
     "fashion_mnist": (
         "T-shirt/top",
@@ -63,8 +65,7 @@ def load(
         >>> digits.train.images.shape, digits.levels
         ((1350, 8, 8, 1), 17)
     """
-    if name not in DATASETS:
-        raise UsageError(f"unknown data set {name!r}, expected one of {', '.join(DATASETS)}")
+    _check_name(name)
     if name == "digits":
         if idx_dir:
             raise UsageError(
@@ -72,7 +73,7 @@ def load(
                 "name the data set of that folder"
             )
         train, test = _digits()
-        levels, default = 17, _DIGITS_VALIDATION
+        default = _DIGITS_VALIDATION
     else:
         if idx_dir:
             train, test = read_idx_folder(
@@ -82,7 +83,7 @@ def load(
             train, test = read_tfds(
                 name, data_dir, image_shape=_MNIST_SHAPE, num_classes=_NUM_CLASSES
             )
-        levels, default = 256, _MNIST_VALIDATION
+        default = _MNIST_VALIDATION
     held_out = default if num_validation is None else num_validation
     total = len(train.labels)
     if held_out not in range(total):
@@ -90,14 +91,42 @@ def load(
             f"num_validation is {held_out}, expected 0..{total - 1} as {name} has {total} training "
             "images: set it in that range"
         )
-    return LabelledImages(
-        name=name,
+    return _labelled_images(
+        name,
         train=Split(train.images[held_out:], train.labels[held_out:]),
         validation=Split(train.images[:held_out], train.labels[:held_out]),
         test=test,
+    )
+
+
+def load_nothing(name: str) -> LabelledImages:
+    """A data set's shapes, classes and grey levels without any of its images.
+
+    Args:
+        name: one of `DATASETS`.
+
+    Raises:
+        UsageError: an unknown name; where the mean or standard deviation of the images is asked
+            for.
+    """
+    _check_name(name)
+    shape = _DIGITS_SHAPE if name == "digits" else _MNIST_SHAPE
+    nothing = Split(np.zeros((0, *shape), np.uint8), np.zeros(0, np.int32))
+    return _labelled_images(name, train=nothing, validation=nothing, test=nothing)
+
+
+def _check_name(name: str) -> None:
+    if name not in DATASETS:
+        raise UsageError(f"unknown data set {name!r}, expected one of {', '.join(DATASETS)}")
+
+
+def _labelled_images(name: str, **splits: Split) -> LabelledImages:
+    return LabelledImages(
+        name=name,
         num_classes=_NUM_CLASSES,
-        levels=levels,
+        levels=_LEVELS.get(name, 256),
         class_names=_CLASS_NAMES.get(name, ()),
+        **splits,
     )
 
 

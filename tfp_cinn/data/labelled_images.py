@@ -76,6 +76,11 @@ class LabelledImages:
 
     @functools.cached_property
     def _moments(self) -> tuple[float, float]:
+        if not len(self.train.images):
+            raise UsageError(
+                f"{self.name}: has no training images here to take mean and standard deviation "
+                "of; set config.model.mean and config.model.std"
+            )
         # From a histogram, chunk by chunk: numpy's own std would make a float64 copy of the pixels.
         counts = np.zeros(256, np.int64)
         for start in range(0, len(self.train.images), 4096):

@@ -53,6 +53,22 @@ class Photos:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+def no_photos(name: str, size: int) -> Photos:
+    """A data set's name and the size of its crops, without any photographs.
+
+    Args:
+        name: of the data set.
+        size: rows and columns of a crop.
+
+    Raises:
+        UsageError: if that isn't a size.
+    """
+    check_crops(size, 1)
+    empty = np.zeros((0, 1, 1, 3), np.uint8)
+    split = PhotoSplit(size, lambda key: tf.data.Dataset.from_tensor_slices(empty))
+    return Photos(name, split, split, split, f"{name}: none of its photographs")
+
+
 def check_crops(size: int, downscale: int) -> None:
     """Refuse crops or factors that can't be, with a UsageError."""
     if size < 1:

@@ -20,6 +20,7 @@ __all__ = [
     "Experiment",
     "evaluate",
     "load",
+    "load_nothing",
     "sample",
 ]
 
@@ -35,7 +36,23 @@ def load(config: Mapping[str, Any]) -> Experiment:
     Raises:
         UsageError: if there is no such kind, or the data can't be had.
     """
+    return _kind(config).load(config["data"], config["model"])
+
+
+def load_nothing(config: Mapping[str, Any]) -> Experiment:
+    """What is known of the experiment that a config describes without its data.
+
+    Args:
+        config: as for `load`.
+
+    Raises:
+        UsageError: if there is no such kind, or a field doesn't serve.
+    """
+    return _kind(config).without_data(config["data"], config["model"])
+
+
+def _kind(config: Mapping[str, Any]) -> type[Experiment]:
     kind = config["data"]["kind"]
     if kind not in KINDS:
         raise UsageError(f"config.data.kind: expected one of {', '.join(KINDS)}, got {kind!r}")
-    return KINDS[kind].load(config["data"], config["model"])
+    return KINDS[kind]

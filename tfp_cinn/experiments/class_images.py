@@ -48,6 +48,11 @@ class ClassImages(Experiment):
         )
         return cls(images, section["noise_std"] * (model["std"] or images.std))
 
+    @classmethod
+    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ClassImages:
+        """See `Experiment.without_data`."""
+        return cls(data.load_nothing(section["name"]))
+
     @property
     def image_shape(self):
         """Shape of one image, `(H, W, C)`."""

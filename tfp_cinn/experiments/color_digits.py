@@ -58,6 +58,11 @@ class ColorDigits(Experiment):
         )
         return cls(images, section["noise_std"])
 
+    @classmethod
+    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ColorDigits:
+        """See `Experiment.without_data`."""
+        return cls(data.load_nothing(section["name"]), section["noise_std"])
+
     @property
     def image_shape(self):
         """Shape of one x, `(H, W, 3)`."""

@@ -76,6 +76,12 @@ class Colorization(Experiment):
         print(photos.summary)
         return cls(photos, section["ab_size"], section["noise_std"])
 
+    @classmethod
+    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Colorization:
+        """See `Experiment.without_data`."""
+        photos = data.no_photos(section["folder"] or section["name"], section["size"])
+        return cls(photos, section["ab_size"], section["noise_std"])
+
     @property
     def image_shape(self):
         """Shape of ab, `(h, w, 2)`."""

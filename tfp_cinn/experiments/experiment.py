@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -24,6 +25,19 @@ class Experiment(abc.ABC):
     """
 
     kind: str
+
+    @classmethod
+    @abc.abstractmethod
+    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Experiment:
+        """What is known of an experiment without its data: shapes and facts.
+
+        Args:
+            section: the config's `data`.
+            model: the config's `model`.
+
+        Raises:
+            UsageError: if a field doesn't serve.
+        """
 
     @property
     @abc.abstractmethod

@@ -1,5 +1,13 @@
-"""Files of other libraries."""
+"""Files of other libraries, and their weights."""
 
-from tfp_cinn.interop.state_dict import read_state_dict
+from tfp_cinn.interop.freia import export_freia, import_freia
+from tfp_cinn.interop.state_dict import read_checkpoint, read_state_dict
+from tfp_cinn.interop.state_dict_writer import write_state_dict
 
-__all__ = ["read_state_dict"]
+__all__ = [
+    "export_freia",
+    "import_freia",
+    "read_checkpoint",
+    "read_state_dict",
+    "write_state_dict",
+]

@@ -9,14 +9,14 @@ import pathlib
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["read_state_dict"]
+__all__ = ["read_checkpoint", "read_state_dict"]
 
 _DTYPES = {
     "DoubleStorage": np.dtype("<f8"),
@@ -52,11 +52,34 @@ def read_state_dict(path: str | os.PathLike, key: str | None = None) -> dict[str
         UsageError: if there is no such file, it is truncated, it is none of PyTorch's, it asks for
             anything but tensors, or it holds other things than tensors.
     """
+    return _read(path, lambda saved, storages: _tensors(saved, storages, key))
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads all the weights that a training script's `torch.save` wrote.
+
+    As `read_state_dict`, for files that may hold several things by name: the tensors of every
+    state dict among them, named `net.` and so on before their own names. What holds anything else,
+    such as the state of an optimizer, is left out. Of a file that is one state dict, the names stay
+    as they are.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UsageError: as `read_state_dict`; if none of the things is a state dict.
+    """
+    return _read(path, _all_state_dicts)
+
+
+def _read(
+    path: str | os.PathLike, convert: Callable[[Any, dict[str, np.ndarray]], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     try:
         with open(path, "rb") as file:
             saved, storages = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
-        return _tensors(saved, storages, key)
+        return convert(saved, storages)
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror or error})") from None
     except UsageError as error:
@@ -191,6 +214,22 @@ def _tensors(
             "where one of them is a dict of tensors, give its name as key"
         )
     return {str(name): _array(tensor, storages) for name, tensor in saved.items()}
+
+
+def _all_state_dicts(saved: Any, storages: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if not isinstance(saved, dict) or any(isinstance(v, _Tensor) for v in saved.values()):
+        return _tensors(saved, storages, None)
+    found = {
+        f"{key}.{name}": tensor
+        for key, value in saved.items()
+        if isinstance(value, dict) and all(isinstance(v, _Tensor) for v in value.values())
+        for name, tensor in _tensors(value, storages, None).items()
+    }
+    if not found:
+        raise UsageError(
+            f"holds no state dict; it holds {', '.join(map(repr, list(saved)[:5])) or 'nothing'}"
+        )
+    return found
 
 
 def _array(tensor: _Tensor, storages: Mapping[str, np.ndarray]) -> np.ndarray:

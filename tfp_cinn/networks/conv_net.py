@@ -7,7 +7,12 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialisation import activation_of, check_widths, initialisers
+from tfp_cinn.networks.initialisation import (
+    activation_of,
+    check_widths,
+    initialisers,
+    policy_name,
+)
 
 __all__ = ["ConvNet"]
 
@@ -28,9 +33,12 @@ class ConvNet:
         zero_last: whether the output layer starts at zero, by which a coupling starts as the
             identity.
         negative_slope: slope of the "relu" below zero, by which it is a leaky one.
+        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16", products in bfloat16 with
+            weights in float32; None for Keras's global one, as it is now.
 
     Raises:
-        UsageError: if a width, slope or standard deviation is out of range.
+        UsageError: if a width, slope or standard deviation is out of range, or the policy
+            doesn't serve.
     """
 
     def __init__(
@@ -41,6 +49,7 @@ class ConvNet:
         init_std: float | None = None,
         zero_last: bool = True,
         negative_slope: float = 0.0,
+        dtype: str | None = None,
     ):
         check_widths(hidden)
         activation_of(activation, negative_slope)
@@ -50,15 +59,18 @@ class ConvNet:
         self.init_std = init_std
         self.zero_last = zero_last
         self.negative_slope = negative_slope
+        self.dtype = policy_name(dtype)
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` output channels."""
         inner, last = initialisers(self.init_std, self.zero_last)
 
         def conv(channels, **options):
-            return keras.layers.Conv2D(channels, self.kernel_size, padding="same", **options)
+            return keras.layers.Conv2D(
+                channels, self.kernel_size, padding="same", dtype=self.dtype, **options
+            )
 
-        activation = activation_of(self.activation, self.negative_slope)
+        activation = activation_of(self.activation, self.negative_slope, self.dtype)
         layers = [conv(n, activation=activation, **inner) for n in self.hidden]
         return keras.Sequential([*layers, conv(channels_out, **last)])
 

@@ -7,7 +7,12 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialisation import activation_of, check_widths, initialisers
+from tfp_cinn.networks.initialisation import (
+    activation_of,
+    check_widths,
+    initialisers,
+    policy_name,
+)
 
 __all__ = ["DenseConvNet"]
 
@@ -36,9 +41,12 @@ class DenseConvNet:
         zero_last: whether the output layer starts at zero, by which a coupling starts as the
             identity.
         negative_slope: slope of the "relu" below zero, by which it is a leaky one.
+        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16", products in bfloat16 with
+            weights in float32; None for Keras's global one, as it is now.
 
     Raises:
-        UsageError: if a width, slope or standard deviation is out of range.
+        UsageError: if a width, slope or standard deviation is out of range, or the policy
+            doesn't serve.
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class DenseConvNet:
         init_std: float | None = None,
         zero_last: bool = True,
         negative_slope: float = 0.01,
+        dtype: str | None = None,
     ):
         check_widths(hidden)
         activation_of(activation, negative_slope)
@@ -58,15 +67,18 @@ class DenseConvNet:
         self.init_std = init_std
         self.zero_last = zero_last
         self.negative_slope = negative_slope
+        self.dtype = policy_name(dtype)
 
     def __call__(self, channels_out: int) -> keras.layers.Layer:
         """Returns a new subnet with `channels_out` output channels."""
         inner, last = initialisers(self.init_std, self.zero_last)
-        inner["activation"] = activation_of(self.activation, self.negative_slope)
+        inner["activation"] = activation_of(self.activation, self.negative_slope, self.dtype)
         hidden = [
-            keras.layers.Conv2D(n, self.kernel_size, padding="same", **inner) for n in self.hidden
+            keras.layers.Conv2D(n, self.kernel_size, padding="same", dtype=self.dtype, **inner)
+            for n in self.hidden
         ]
-        return _DenselyConnected(hidden, keras.layers.Conv2D(channels_out, 1, **last))
+        last = keras.layers.Conv2D(channels_out, 1, dtype=self.dtype, **last)
+        return _DenselyConnected(hidden, last, self.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -81,8 +93,9 @@ class DenseConvNet:
 class _DenselyConnected(keras.layers.Layer):
     """What `DenseConvNet` makes; saved by way of its maker."""
 
-    def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer):
-        super().__init__(name="densely_connected")  # TensorFlow takes no leading underscore
+    def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer, dtype: str):
+        # TensorFlow takes no leading underscore.
+        super().__init__(name="densely_connected", dtype=dtype)
         self.hidden, self.last = hidden, last
 
     def call(self, x):

@@ -9,10 +9,12 @@ import keras
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["activation_of", "check_widths", "initialisers"]
+__all__ = ["activation_of", "check_widths", "initialisers", "policy_name"]
 
 
-def activation_of(activation: str, negative_slope: float) -> str | Callable[..., Any]:
+def activation_of(
+    activation: str, negative_slope: float, dtype: str | None = None
+) -> str | Callable[..., Any]:
     """A Keras layer's activation argument: the named one, or a ReLU that leaks.
 
     Raises:
@@ -25,13 +27,34 @@ def activation_of(activation: str, negative_slope: float) -> str | Callable[...,
             'negative_slope: expected 0 to below 1, and 0 with an activation other than "relu", '
             f"got {negative_slope} with {activation!r}"
         )
-    return keras.layers.LeakyReLU(negative_slope)
+    return keras.layers.LeakyReLU(negative_slope, dtype=dtype)
 
 
 def check_widths(hidden: Sequence[int]) -> None:
     """Raises a UsageError unless all hidden layers have at least one unit."""
     if not all(n >= 1 for n in hidden):
         raise UsageError(f"hidden: expected widths of at least 1, got {tuple(hidden)}")
+
+
+def policy_name(dtype: str | keras.DTypePolicy | None) -> str:
+    """Name of a Keras dtype policy, by which it is saved; of the global one now if None.
+
+    Raises:
+        UsageError: if there is no such policy, or it computes in float16.
+    """
+    try:
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+        name, compute = policy.name, policy.compute_dtype
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError(
+            f'dtype: expected a Keras dtype policy such as "mixed_bfloat16", got {dtype!r}'
+        ) from None
+    if compute == "float16":
+        raise UsageError(
+            f"dtype: {name} needs its loss scaled, or small gradients vanish; use "
+            '"mixed_bfloat16", which has the range of float32'
+        )
+    return name
 
 
 def initialisers(init_std: float | None, zero_last: bool) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,7 +8,12 @@ from typing import Any
 import keras
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.networks.initialisation import activation_of, check_widths, initialisers
+from tfp_cinn.networks.initialisation import (
+    activation_of,
+    check_widths,
+    initialisers,
+    policy_name,
+)
 
 __all__ = ["MLP"]
 
@@ -29,9 +34,12 @@ class MLP:
         zero_last: whether the output layer starts at zero, by which a coupling starts as the
             identity.
         negative_slope: slope of the "relu" below zero, by which it is a leaky one.
+        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16", products in bfloat16 with
+            weights in float32; None for Keras's global one, as it is now.
 
     Raises:
-        UsageError: if a width, rate, slope or standard deviation is out of range.
+        UsageError: if a width, rate, slope or standard deviation is out of range, or the policy
+            doesn't serve.
     """
 
     def __init__(
@@ -42,6 +50,7 @@ class MLP:
         init_std: float | None = None,
         zero_last: bool = True,
         negative_slope: float = 0.0,
+        dtype: str | None = None,
     ):
         check_widths(hidden)
         activation_of(activation, negative_slope)
@@ -53,17 +62,22 @@ class MLP:
         self.init_std = init_std
         self.zero_last = zero_last
         self.negative_slope = negative_slope
+        self.dtype = policy_name(dtype)
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` outputs."""
         inner, last = initialisers(self.init_std, self.zero_last)
-        activation = activation_of(self.activation, self.negative_slope)
+        activation = activation_of(self.activation, self.negative_slope, self.dtype)
         layers = []
         for units in self.hidden:
-            layers.append(keras.layers.Dense(units, activation=activation, **inner))
+            layers.append(
+                keras.layers.Dense(units, activation=activation, dtype=self.dtype, **inner)
+            )
             if self.dropout:
-                layers.append(keras.layers.Dropout(self.dropout))
-        return keras.Sequential([*layers, keras.layers.Dense(channels_out, **last)])
+                layers.append(keras.layers.Dropout(self.dropout, dtype=self.dtype))
+        return keras.Sequential(
+            [*layers, keras.layers.Dense(channels_out, dtype=self.dtype, **last)]
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -40,6 +40,8 @@ def default_config() -> ml_collections.ConfigDict:
                 "init_std": config_dict.placeholder(float),
                 # Whether subnets start with an output layer of zeros: the flow as the identity.
                 "zero_last": True,
+                # Keras dtype policy of the subnets, such as "mixed_bfloat16"; float32 if None.
+                "subnet_dtype": config_dict.placeholder(str),
                 # The reference's L2 of 1e-5 on all weights.
                 "weight_prior": 1e-5,
                 # Grey levels to standardise with; those of the training data if None.
@@ -60,6 +62,11 @@ def default_config() -> ml_collections.ConfigDict:
                 # Adam's epsilon, and the bound of the gradient's global norm, 0 for none.
                 "epsilon": 1e-8,
                 "clip_norm": 10.0,
+                # "recompute" rebuilds activations in the backward pass; see `CINN.compile`.
+                "memory": "store",
+                # Into how many parts a batch is cut, which are computed side by side: as many as
+                # cores, for dense subnets on a CPU.
+                "shards": 1,
                 "seed": 0,
                 # Whether to use deterministic operations alone: the same bits on every run with the
                 # same hardware, on a GPU at the price of speed. Holds for the whole process.
@@ -110,6 +117,7 @@ def colorization_config() -> ml_collections.ConfigDict:
             "conditioner": "joint",
             # Weights for the conditioner to start with, of bin/pretrain.py.
             "pretrained": config_dict.placeholder(str),
+            "subnet_dtype": config_dict.placeholder(str),
             "weight_prior": 0.0,
         }
     )
@@ -134,7 +142,11 @@ def color_digits_config() -> ml_collections.ConfigDict:
     # The reference's loss is a sum over the 2352 dimensions, ours a mean: its L2 of 1e-5 and its
     # epsilon of 1e-6 keep their weight.
     config.model = ml_collections.ConfigDict(
-        {"architecture": "color_mnist", "weight_prior": 1e-5 / 2352}
+        {
+            "architecture": "color_mnist",
+            "subnet_dtype": config_dict.placeholder(str),
+            "weight_prior": 1e-5 / 2352,
+        }
     )
     config.train.epsilon = 1e-6 / 2352
     config.train.clip_norm = 0.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +14,11 @@ import tensorflow as tf
 from tfp_cinn import architectures, experiments
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.experiments import Experiment
+from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
+from tfp_cinn.training.check import check
 from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
 from tfp_cinn.training.position import Position, RestOfEpoch
@@ -56,7 +58,10 @@ def train(
         WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
     section = config["train"]
-    _check(section)
+    check(section)
+    if section["shards"] > 1:
+        with contextlib.suppress(RuntimeError):  # too late once TensorFlow has computed anything
+            tf.config.threading.set_intra_op_parallelism_threads(1)
     replicas = Replicas(strategy, wait)
     replicas.check(section)
     with replicas.one_fate():
@@ -68,7 +73,7 @@ def train(
     workdir = Workdir(workdir)
     with replicas.one_fate(), replicas.scope():
         model = architectures.build(data=experiment, **config["model"])
-        model.compile(_optimizer(section))
+        model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])
         model.optimizer.build(model.trainable_variables)
     steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
     with replicas.one_fate():
@@ -86,7 +91,10 @@ def train(
             if moment.epoch < section["epochs"]:
                 _fit(model, experiment, section, steps, workdir, moment, replicas)
             best = workdir.load_model()
-            experiment.draw_samples(best, workdir)
+            try:
+                experiment.draw_samples(best, workdir)
+            except tf.errors.OpError as error:
+                raise UsageError(f"{_unreadable(error)}; the model is ready") from None
             replicas.same_end(model)
     print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
     return best
@@ -168,14 +176,7 @@ def _fit(
                 f"{error}{_last_good(workdir)}; start all workers again with the same command"
             ) from None
         except tf.errors.OpError as error:
-            if "IteratorGetNext" not in str(error):
-                raise
-            # Such as a file that is gone, closed or changed.
-            reason = error.message.partition("[[")[0].rpartition("}} ")[2]
-            raise UsageError(
-                f"the data can't be read any more ({' '.join(reason.split())[:300]}); put right "
-                f"what changed{_saved(checkpoint, workdir)}"
-            ) from None
+            raise UsageError(f"{_unreadable(error)}{_saved(checkpoint, workdir)}") from None
         except Interrupted as error:
             raise Interrupted(f"{error}{_saved(checkpoint, workdir)}", error.status) from None
 
@@ -188,6 +189,19 @@ def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
         return f"; saved {checkpoint.save_now()}; the same command goes on from there"
     except WriteError as error:
         return f"; {error}{_last_good(workdir)}"
+
+
+def _unreadable(error: tf.errors.OpError) -> str:
+    """What it was that the data pipeline met, such as a file that is gone, closed or changed.
+
+    Raises:
+        tf.errors.OpError: if it isn't from there.
+    """
+    if "IteratorGetNext" not in str(error):
+        raise error
+    reason = error.message.partition("[[")[0].strip().splitlines()[-1]
+    reason = re.sub(r"\{\{.*?\}\} *|Error in user-defined .* iterator: [^ ]* ", "", reason)[:300]
+    return f"the data can't be read any more ({reason}); put right what changed"
 
 
 def _last_good(workdir: Workdir | None) -> str:
@@ -229,31 +243,8 @@ def _batches(
     return experiment.training_batches(*arguments, start=divmod(before, length))
 
 
-def _check(section: Mapping[str, Any]) -> None:
-    for field in ("epochs", "batch_size", "keep_checkpoints", "max_skipped"):
-        if section[field] < 1:
-            raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
-    if section["steps_per_epoch"] is not None and section["steps_per_epoch"] < 1:
-        raise UsageError(
-            "config.train.steps_per_epoch: expected at least 1, or none for an epoch of all data, "
-            f"got {section['steps_per_epoch']}"
-        )
-    if section["on_nan"] not in ("stop", "skip"):
-        raise UsageError(
-            f'config.train.on_nan: expected "stop" or "skip", got {section["on_nan"]!r}'
-        )
-    for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
-        if not 0 < section[field] < math.inf:
-            raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")
-    for field in ("clip_norm", "checkpoint_seconds"):
-        if not 0 <= section[field] < math.inf:
-            raise UsageError(f"config.train.{field}: expected 0 or more, got {section[field]}")
-    if not 0 <= section["seed"] < 2**32:
-        raise UsageError(f"config.train.seed: expected 0 to 2^32 - 1, got {section['seed']}")
-
-
 def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(
+    return FusedAdam(
         section["learning_rate"],
         epsilon=section["epsilon"],
         global_clipnorm=section["clip_norm"] or None,

@@ -1,0 +1,85 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_cinn import CINN, UsageError
+from tfp_cinn.bijectors import Chain, Embed, GlowCoupling, RandomPermutation
+from tfp_cinn.networks import MLP, OneHot
+
+
+@pytest.fixture
+def model(perturb):
+    chain = [RandomPermutation(0), GlowCoupling(MLP([8])), RandomPermutation(1)]
+    model = CINN(
+        Chain([*chain, GlowCoupling(MLP([8]))]), (6,), OneHot(3), cond_shape=(), weight_prior=0.1
+    )
+    perturb(model.bijector.layers)
+    return model
+
+
+def batch(rows):
+    rng = np.random.RandomState(2)
+    return tf.constant(rng.randn(rows, 6).astype("float32")), tf.constant(rng.randint(0, 3, rows))
+
+
+def values(model, x, cond, unknown):
+    """Everything that a flow computes of a batch, gradients included."""
+    rows = None if unknown else x.shape[0]
+    dist = model.distribution
+    signature = [tf.TensorSpec([rows, 6]), tf.TensorSpec([rows], tf.int64)]
+
+    @tf.function(input_signature=signature)
+    def run(x, cond):
+        with tf.GradientTape() as tape:
+            log_prob = dist.log_prob(x, cond)
+        gradients = tape.gradient(log_prob, dist.trainable_variables)
+        return [log_prob, dist.encode(x, cond), dist.decode(x, cond), *gradients]
+
+    return [t.numpy() for t in run(x, cond)]
+
+
+@pytest.mark.parametrize("unknown", [False, True], ids=["known-size", "unknown-size"])
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("shards", [2, 3])
+def test_change_no_value(model, rows, shards, unknown):
+    x, cond = batch(rows)
+    whole = values(model, x, cond, unknown)
+    model.compile(shards=shards)
+    parts = values(model, x, cond, unknown)
+    assert max(np.abs(t).max() for t in whole) > 1
+    for a, b in zip(parts, whole, strict=True):
+        assert a.shape == b.shape
+        # Sums over rows are taken in another order.
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_shapes_that_broadcast(model):
+    x, cond = batch(4)
+    whole = model.distribution.sample(cond[:, tf.newaxis], sample_shape=3, seed=1)
+    model.compile(shards=2)
+    parts = model.distribution.sample(cond[:, tf.newaxis], sample_shape=3, seed=1)
+    assert parts.shape == (3, 4, 1, 6)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_training_learns_the_same(model):
+    x, cond = batch(8)
+    data = tf.data.Dataset.from_tensors((x, cond)).repeat(3)
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    for m, shards in ((model, 1), (other, 2)):
+        m.compile(keras.optimizers.SGD(0.1), shards=shards)
+        m.fit(data, verbose=0)
+    for a, b in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_are_refused():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
+    flow = CINN(Embed(network, GlowCoupling(MLP([4]))), (4,), cond_shape=(3,))
+    flow.compile(shards=1)
+    with pytest.raises(UsageError, match=r"shards: expected 1, got 2.*batch normalisation"):
+        flow.compile(shards=2)
+    with pytest.raises(UsageError, match="shards: expected at least 1, got 0"):
+        flow.compile(shards=0)

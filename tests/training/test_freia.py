@@ -1,0 +1,146 @@
+"""A run's folder made of a PyTorch file."""
+
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import tfp_cinn
+from tfp_cinn import UsageError, architectures, experiments
+from tfp_cinn.data import load_nothing
+from tfp_cinn.export import export_run
+from tfp_cinn.interop import export_freia, read_state_dict, write_state_dict
+from tfp_cinn.training import (
+    color_digits_config,
+    colorization_config,
+    default_config,
+    export_run_to_freia,
+    import_run_from_freia,
+)
+
+
+@pytest.fixture
+def config():
+    """Of a small network for digits, trained elsewhere."""
+    config = default_config()
+    config.data.update({"name": "digits", "num_validation": 150})
+    config.model.update({"blocks": 2, "hidden": (8,), "mean": 4.9, "std": 6.0})
+    return config.to_dict(preserve_field_references=False)
+
+
+@pytest.fixture
+def weights(config, tmp_path):
+    """A file of it."""
+    keras.utils.set_random_seed(1)
+    config = config["model"] | {"init_std": 0.1, "zero_last": False}
+    model = architectures.build(data=load_nothing("digits"), **config)
+    write_state_dict(tmp_path / "theirs.pt", export_freia(model))
+    return tmp_path / "theirs.pt"
+
+
+def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, tmp_path, capsys):
+    run = tmp_path / "runs" / "imported"
+    model = import_run_from_freia(config, weights, run)
+    assert str(run / "model.keras") in capsys.readouterr().out
+    assert json.loads((run / "dataset.json").read_text())["class_names"][3] == "3"
+    saved = tfp_cinn.load_model(run / "model.keras")
+    for a, b in zip(model.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+    picture = experiments.sample(run, cond=["3", "7"], num_samples=2, output=tmp_path / "x.npz")
+    assert np.load(picture)["x"].shape == (2, 2, 8, 8, 1)
+    export_run_to_freia(run, tmp_path / "back.pt")
+    theirs, back = read_state_dict(weights), read_state_dict(tmp_path / "back.pt")
+    assert list(theirs) == list(back)
+    for name, tensor in theirs.items():
+        np.testing.assert_array_equal(tensor, back[name])
+    export_run_to_freia(run, tmp_path / "newer.pt", "pypi")
+    assert "cinn.module_list.1.perm" in read_state_dict(tmp_path / "newer.pt")
+
+
+@pytest.mark.slow
+def test_an_imported_run_is_evaluated_and_exported(config, weights, tmp_path):
+    run = tmp_path / "imported"
+    import_run_from_freia(config, weights, run)
+    figures = experiments.evaluate(run, num_samples=2)
+    assert np.isfinite(figures["bits_per_dim"]["mean"])
+    version = export_run(run, tmp_path / "models" / "digits", batch_sizes=[1])
+    assert (version / "saved_model.pb").exists()
+
+
+def test_the_python_of_the_docs_works_when_pasted(config, weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    import_run_from_freia(config, weights, "runs/mnist")
+    weights.rename("checkpoint.pt")
+    text = (pathlib.Path(__file__).parents[2] / "docs/freia.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    exec(block, {})
+    theirs, back = read_state_dict("checkpoint.pt"), read_state_dict("mnist.pt")
+    assert list(back) == list(theirs)
+
+
+def damaged(weights):
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def of_another_network(weights):
+    tensors = dict(read_state_dict(weights))
+    del tensors["cinn.module_list.3.s1.0.bias"]
+    write_state_dict(weights, tensors)
+
+
+def with_code(weights):
+    weights.write_bytes(b"\x80\x02cos\nsystem\n(S'touch harmed'\ntR.")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (damaged, "theirs.pt: expected weights that torch.save wrote, but the file is damaged"),
+        (
+            of_another_network,
+            r"theirs.pt: expected the 16 .* 15: missing 1 \(cinn.module_list.3.s1",
+        ),
+        (with_code, "theirs.pt: refused, since its pickle names 'os.system'"),
+        (pathlib.Path.unlink, r"theirs.pt: can't be read \(No such file"),
+    ],
+)
+def test_a_wrong_file_leaves_no_trace(config, weights, tmp_path, monkeypatch, spoil, message):
+    monkeypatch.chdir(tmp_path)
+    spoil(weights)
+    with pytest.raises(UsageError, match=message) as caught:
+        import_run_from_freia(config, weights, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert {path.name for path in tmp_path.iterdir()} <= {"theirs.pt"}
+
+
+def test_a_run_that_is_there_is_kept(config, weights, tmp_path):
+    import_run_from_freia(config, weights, tmp_path / "run")
+    with pytest.raises(UsageError, match="holds a run already; choose another workdir"):
+        import_run_from_freia(config, weights, tmp_path / "run")
+
+
+def test_grey_levels_that_only_the_data_know_have_to_be_given(config, weights, tmp_path):
+    config["model"]["mean"] = None
+    with pytest.raises(UsageError, match="digits: has no training images here .* config.model.mea"):
+        import_run_from_freia(config, weights, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("config", "facts"),
+    [
+        (default_config, {"name": "mnist", "num_classes": 10, "levels": 256,
+                          "image_shape": [28, 28, 1], "class_names": list("0123456789")}),
+        (color_digits_config, {"name": "mnist", "num_classes": 10, "image_shape": [28, 28, 3],
+                               "cond_shape": [28, 28, 1], "class_names": list("0123456789")}),
+        (colorization_config, {"name": "photos", "image_shape": [64, 64, 2],
+                               "cond_shape": [64, 64, 1]}),
+    ],
+    ids=["classes", "color_digits", "colorization"],
+)  # fmt: skip
+def test_shapes_and_classes_are_known_without_data(config, facts):
+    experiment = experiments.load_nothing(config().to_dict(preserve_field_references=False))
+    assert experiment.facts == facts

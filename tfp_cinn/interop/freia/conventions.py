@@ -1,0 +1,67 @@
+"""How the two generations of FrEIA name the tensors of a network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from tfp_cinn.errors import UsageError
+
+__all__ = ["NAMES", "Convention", "conventions"]
+
+NAMES = ("paper", "pypi")
+"""FrEIA as the published code used it, up to February 2021; FrEIA since then, as PyPI has it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Convention:
+    """How a state dict names what a flow is made of.
+
+    Attributes:
+        subnets: names of a two-sided coupling's subnets, by the half that they change.
+        one_sided: name of a one-sided coupling's subnet; None where it had two.
+        permutations: whether permutations are stored.
+        unscaled_clamp: whether the soft clamp of a Glow coupling was bound * 0.636 * atan(s).
+        first: number of the first node after the input.
+        leaving: how many nodes stand before the last block of a section whose latents leave early:
+            the published ImageNet code inserts two there, the others put theirs at the end.
+        last: how many nodes stand before the last one.
+        classes: whether the layers of a subnet are named as those of the published code's classes,
+            `fc1` or `conv1`, instead of numbered as in a `Sequential`.
+    """
+
+    subnets: tuple[str, str]
+    one_sided: str | None
+    permutations: bool
+    unscaled_clamp: bool
+    first: int
+    leaving: int = 0
+    last: int = 0
+    classes: bool = False
+
+
+def conventions(names: str, splits: int, classes: bool, inserted: bool) -> Iterator[Convention]:
+    """All conventions of a generation, the one of the published code first.
+
+    In FrEIA of the paper's time a node has its place in the list of nodes as number. Since then
+    they are sorted, and which number the last one has among the latents that left early is left to
+    chance, by the order of a Python set.
+
+    Args:
+        names: one of `NAMES`.
+        splits: how often latents leave early.
+        classes: whether the published network's subnets are classes.
+        inserted: whether it has nodes inserted where latents leave early.
+
+    Raises:
+        UsageError: if there is no such generation.
+    """
+    for named in (classes, not classes):
+        if names == "paper":
+            for leaving in (2, 0) if inserted else (0, 2):
+                yield Convention(("s2", "s1"), None, False, False, 1, leaving, 0, named)
+        elif names == "pypi":
+            for last in range(splits + 1):
+                yield Convention(("subnet2", "subnet1"), "subnet", True, True, 0, 0, last, named)
+        else:
+            raise UsageError(f"names: expected one of {', '.join(NAMES)}, got {names!r}")

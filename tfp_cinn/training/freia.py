@@ -1,0 +1,76 @@
+"""Weights that were trained with FrEIA, in a training run's folder, and back."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tfp_cinn import architectures, experiments
+from tfp_cinn.errors import UsageError
+from tfp_cinn.interop import export_freia, import_freia, read_checkpoint, write_state_dict
+from tfp_cinn.model import CINN
+from tfp_cinn.workdir import Workdir
+
+__all__ = ["export_run_to_freia", "import_run_from_freia"]
+
+
+def import_run_from_freia(
+    config: Mapping[str, Any], weights: str | os.PathLike, workdir: str | os.PathLike
+) -> CINN:
+    """Makes a training run's folder of a PyTorch file, as if the config had been trained here.
+
+    The folder serves for sampling, evaluation and export. No data are needed for it, but for the
+    mean and standard deviation of grey levels, which the config has to give.
+
+    Args:
+        config: nested dicts with the fields of `default_config`, those of the same network.
+        weights: the file; see `tfp_cinn.interop.read_checkpoint` and
+            `tfp_cinn.interop.import_freia`.
+        workdir: the folder, in which there is no run yet; see `Workdir`.
+
+    Returns:
+        The model, as saved in the workdir's `model.keras`.
+
+    Raises:
+        UsageError: if the config, the file or the workdir don't serve; nothing is written then.
+    """
+    workdir = Workdir(workdir)
+    if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
+        raise UsageError(f"{workdir}: holds a run already; choose another workdir")
+    tensors = read_checkpoint(weights)
+    experiment = experiments.load_nothing(config)
+    model = architectures.build(data=experiment, **config["model"])
+    try:
+        import_freia(model, tensors)
+    except UsageError as error:
+        raise UsageError(f"{weights}: {error}") from None
+    workdir.prepare(config)
+    workdir.describe(experiment.kind, experiment.facts)
+    with workdir.writing(workdir.model_path.name) as scratch:
+        model.save(scratch)
+    print(f"{workdir.model_path}: the model with the weights of {weights}")
+    return model
+
+
+def export_run_to_freia(
+    workdir: str | os.PathLike, output: str | os.PathLike, names: str = "paper"
+) -> pathlib.Path:
+    """Writes the weights of a training run's model as a PyTorch state dict.
+
+    Args:
+        workdir: the training run.
+        output: the file to write; see `tfp_cinn.interop.write_state_dict`.
+        names: see `tfp_cinn.interop.export_freia`.
+
+    Returns:
+        The file's path, which is printed as well.
+
+    Raises:
+        UsageError: if the workdir, its model or an argument don't serve.
+    """
+    output = pathlib.Path(output)
+    write_state_dict(output, export_freia(Workdir(workdir).load_model(), names))
+    print(output)
+    return output
