@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-_PATIENCE = 20.0  # seconds for workers to end by themselves, and again after SIGTERM
+_PATIENCE = 60.0  # seconds for workers to end by themselves, and again after SIGTERM
 _LINES = 20
 
 

@@ -242,7 +242,7 @@ class CINN(keras.Model):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
             # Nor shall the metrics know of the step.
             totals = tf.nest.map_structure(tf.identity, totals)
-            error = keras_fit_mend.mean(error)
+            error = keras_fit_mend.mean(error) if errors else error
         gradients = keras_fit_mend.sum_gradients(gradients)
         keras_fit_mend.apply_gradients(self.optimizer, gradients, self.trainable_weights)
         if not errors:

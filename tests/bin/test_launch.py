@@ -78,9 +78,9 @@ sys.exit(75)
 def test_workers_that_do_not_end_are_ended(tmp_path):
     script = "bin/launch.py"
     text = (ROOT / script).read_text()
-    assert "_PATIENCE = 20.0" in text
+    assert "_PATIENCE = 60.0" in text
     patched = tmp_path / "launch.py"
-    patched.write_text(text.replace("_PATIENCE = 20.0", "_PATIENCE = 0.3"))
+    patched.write_text(text.replace("_PATIENCE = 60.0", "_PATIENCE = 0.3"))
     worker = tmp_path / "worker.py"
     worker.write_text(
         WORKER

@@ -70,9 +70,9 @@ def test_a_run_survives_the_death_of_any_worker_and_loses_nothing(tmp_path):
         assert status == 128 + signal.SIGKILL
         lines = errors.splitlines()
         assert f"worker {index} was ended by SIGKILL; all have ended" in lines[-1]
-        # Broken connections are noticed at once, a silent machine by TensorFlow's heartbeat; then
-        # the launcher would have waited for 20 s, and 20 more.
-        assert seconds < 40
+        # Broken connections are noticed at once, a silent machine by TensorFlow's heartbeat, after
+        # 20 to 40 s; after 60 the launcher would end the other.
+        assert seconds < 60
         if index:  # the survivor's line is the chief's, and shown as such
             (line,) = [line for line in lines if "bin/train.py: " in line]
             assert "another worker ended or can't be reached" in line
