@@ -165,7 +165,7 @@ def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
         assert status == 2, output
         assert "No space left on device); what was there is kept; training goes on" in output
         last = output.splitlines()[-1]
-        assert "training stopped, last good checkpoint: " in last and "step-000000024.npz" in last
+        assert "training stopped; last good checkpoint: " in last and "step-000000024.npz" in last
         assert "epoch 4/4" in output and "Traceback" not in output
         assert not list(broken.path.rglob(".*"))
         assert checkpoints.newest(broken).name == "step-000000024.npz"
