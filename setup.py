@@ -19,6 +19,7 @@ setup(
     packages=find_packages(include=["tfp_cinn", "tfp_cinn.*"]),
     install_requires=[
         "absl-py>=2.3",
+        "h5py>=3.11",
         # tensorflow-datasets 4.9.10 imports it without declaring it.
         "importlib_resources>=6",
         "keras>=3.15,<4",

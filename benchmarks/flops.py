@@ -9,6 +9,7 @@ largest resident size of a fresh process that does two steps of `fit` with Adam,
 `--batch_sizes`. Images are random.
 """
 
+import json
 import re
 import types
 from typing import Any, NamedTuple
@@ -125,17 +126,24 @@ def main(_):
     print("| | weights: flow | conditioner | batch | GFLOP a step |", end="")
     print("".join(f" GiB at {n} |" for n in sizes))
     print("|---" * (5 + len(sizes)) + "|")
+    result = {}
     for name in _NAMES.value:
         model, batch = make(name)
         batch_size = _NETWORKS[name].batch_size
         gflop = batch_size * count_products(_step_graph(model, batch(1))) / 1e9
-        flow, conditioner = (
-            f"{_count_weights(layers):,}" for layers in (model.flow_layers, [model.conditioner])
-        )
+        flow, conditioner = map(_count_weights, (model.flow_layers, [model.conditioner]))
         del model
-        peaks = " | ".join(f"{_peak(name, size) / 2**30:.2f}" for size in sizes)
-        row = f"| {name} | {flow} | {conditioner} | {batch_size} | {gflop:,.0f} | {peaks} |"
+        peaks = {size: _peak(name, size) for size in sizes}
+        memory = " | ".join(f"{peak / 2**30:.2f}" for peak in peaks.values())
+        row = f"| {name} | {flow:,} | {conditioner:,} | {batch_size} | {gflop:,.0f} | {memory} |"
         print(row, flush=True)
+        result[name] = {
+            "weights": {"flow": flow, "conditioner": conditioner},
+            "batch_size": batch_size,
+            "gflop_a_step": round(gflop, 1),
+            "peak_bytes": peaks,
+        }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 import pathlib
 from typing import NamedTuple
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
@@ -9,6 +10,10 @@ from tfp_cinn import CINN
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
 from tfp_cinn.export import export_model
 from tfp_cinn.networks import MLP, OneHot
+
+# The same examples each time, and no time limit: machines that run tests are busy.
+hypothesis.settings.register_profile("tests", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

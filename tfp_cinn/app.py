@@ -33,7 +33,7 @@ def run(main: Callable[[list[str]], None]) -> None:
                 raise UsageError(f"unexpected argument {argv[1]!r}; all options are flags (--help)")
             main(argv)
         except UsageError as error:
-            _fail(" ".join(str(error).split()))
+            _fail(" ".join(str(error).split()), getattr(error, "status", 2))
         except BaseException as error:
             # Libraries wrap an interruption that comes while they call back, as AutoGraph does.
             if stop.number is None and not isinstance(error, KeyboardInterrupt):

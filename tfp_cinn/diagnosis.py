@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tfp_cinn.bijectors import Chain, FactorOut, Select
@@ -15,14 +16,18 @@ __all__ = ["first_non_finite"]
 
 
 def first_non_finite(
-    distribution: ConditionalTransformedDistribution, x: tf.Tensor, cond: Any
+    distribution: ConditionalTransformedDistribution,
+    x: tf.Tensor,
+    cond: Any,
+    bad_gradients: Sequence[keras.Variable] = (),
 ) -> str:
-    """Says in one line what turned NaN or infinite first on the way from x to log p(x | cond).
+    """Says in one line what turned NaN or infinite first, from x to log p(x | cond) and back.
 
     Args:
         distribution: the distribution, in eager mode.
         x: data, `[N, *event]`.
         cond: their condition.
+        bad_gradients: weights whose gradients are NaN or infinite.
     """
     rows = _bad_rows(x)
     if rows:
@@ -42,7 +47,38 @@ def first_non_finite(
         return (
             f"{name} is the first bijector with a NaN or infinite output; lower the learning rate"
         )
+    if tf.reduce_all(tf.math.is_finite(distribution.log_prob(x, cond))) and bad_gradients:
+        return _first_non_finite_gradient(distribution.bijector, bad_gradients)
     return "the squared latents overflow; lower the learning rate"
+
+
+def _first_non_finite_gradient(bijector: Any, bad: Sequence[keras.Variable]) -> str:
+    """Names the bijector nearest to the latents that has a weight with a bad gradient."""
+    values = {id(w.value) for w in bad}
+    found = [
+        path
+        for path, leaf in _leaves(bijector, "")
+        if any(id(v) in values for v in leaf.trainable_variables)
+    ]
+    where = found[-1] if found else "the conditioner"
+    return (
+        f"the gradient of {len(bad)} weights is NaN or infinite, on the way back first in {where}; "
+        "lower the learning rate or clip the gradient"
+    )
+
+
+def _leaves(bijector: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """All bijectors that hold no others, from x to the latents."""
+    if isinstance(bijector, ConditionAdapter):
+        key = f"({bijector.key!r})" if isinstance(bijector, Select) else ""
+        yield from _leaves(bijector.bijector, f"{path}{type(bijector).__name__}{key}.")
+    elif isinstance(bijector, FactorOut):
+        yield from _leaves(bijector.rest, f"{path}FactorOut.")
+    elif isinstance(bijector, Chain):
+        for index, member in enumerate(bijector.bijectors):
+            yield from _leaves(member, f"{path}{type(bijector).__name__}[{index}].")
+    else:
+        yield f"{path}{type(bijector).__name__}", bijector
 
 
 def _finite(t: tf.Tensor) -> bool:

@@ -1,6 +1,6 @@
 """Errors that a user can put right."""
 
-__all__ = ["NonFiniteError", "UsageError"]
+__all__ = ["NonFiniteError", "NonFiniteStepError", "UsageError", "WriteError"]
 
 
 class UsageError(ValueError):
@@ -19,4 +19,12 @@ class UsageError(ValueError):
 
 
 class NonFiniteError(UsageError):
-    """Training met a NaN or an infinity in its data or in the flow; it changed no weight."""
+    """Training met a NaN or an infinity in its data or in the flow."""
+
+
+class NonFiniteStepError(NonFiniteError):
+    """The loss or a gradient of a step is NaN or infinite; the step changed no weight."""
+
+
+class WriteError(UsageError):
+    """A file can't be written; what was in its place is there still."""

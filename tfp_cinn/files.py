@@ -9,9 +9,9 @@ import pathlib
 import uuid
 from collections.abc import Iterator
 
-from tfp_cinn.errors import UsageError
+from tfp_cinn.errors import WriteError
 
-__all__ = ["sha256", "write_through", "writing"]
+__all__ = ["scratch_files", "sha256", "write_through", "writing"]
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
         target: the file; its folder is made if it isn't there.
 
     Raises:
-        UsageError: if it can't be written.
+        WriteError: if it can't be written.
     """
     # The suffix stays last, since writers choose their format by it.
     scratch = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
@@ -31,13 +31,23 @@ def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
         yield scratch
         write_through(scratch)
         os.replace(scratch, target)
+        write_through(target.parent)
     except OSError as error:
-        raise UsageError(
+        raise WriteError(
             f"{target}: can't be written ({error.strerror or error}); what was there is kept"
         ) from None
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
+
+
+def scratch_files(target: pathlib.Path) -> list[pathlib.Path]:
+    """What `writing` left behind where its process was killed, or is writing now.
+
+    Args:
+        target: the file; its name may be a pattern.
+    """
+    return [*target.parent.glob(f".????????-{target.name}")]
 
 
 def write_through(place: pathlib.Path) -> None:

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_cinn import keras_fit_mend
 from tfp_cinn.bijectors import ConditionalBijector
 from tfp_cinn.bijectors.recompute import (
     BOUND,
@@ -24,7 +25,9 @@ from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
-from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.errors import NonFiniteStepError, UsageError
+from tfp_cinn.model_files import check_model_file
+from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
 __all__ = ["CINN", "load_model"]
 
@@ -53,9 +56,10 @@ class CINN(keras.Model):
       data, with no further scaling term (Theis, van den Oord and Bethge, arXiv 1511.01844,
       sec. 3.1). With other noise it is the same quantity of the noisy data.
 
-    A step whose loss is NaN or infinite changes no weight: `fit` stops with a `NonFiniteError`
-    that names the batch and what went wrong first, the data, the conditioner or a bijector. (Not
-    with `jit_compile=True`, where a graph can't be left that way.)
+    A step whose loss or gradient is NaN or infinite changes no weight and nothing of the optimizer:
+    `fit` stops with a `NonFiniteStepError` that names the batch and what went wrong first, the
+    data, the conditioner or a bijector. (Not with `jit_compile=True`, where a graph can't be left
+    that way.)
 
     The dataset yields `(x, cond)`, or `x` alone if `cond_shape` is None.
 
@@ -101,11 +105,12 @@ class CINN(keras.Model):
         # Keras finds weights in layers that it holds itself, not in a bijector's.
         self.flow_layers = bijector.layers
         self._check_all_weights_are_ours()
-        self._loss_metric = keras.metrics.Mean(name="loss")
-        self._nats_metric = keras.metrics.Mean(name="nats_per_dim")
-        self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._reconstruction_metric = keras.metrics.Mean(name="reconstruction_error")
+        self._loss_metric = keras_fit_mend.GlobalMean(name="loss")
+        self._nats_metric = keras_fit_mend.GlobalMean(name="nats_per_dim")
+        self._bits_metric = keras_fit_mend.GlobalMean(name="bits_per_dim")
+        self._reconstruction_metric = keras_fit_mend.GlobalMean(name="reconstruction_error")
         self._recomputes = False
+        self.ballot: Ballot | None = None
         self._failure: tuple[int, UsageError] | None = None
         self.built = True
 
@@ -200,11 +205,11 @@ class CINN(keras.Model):
         """Trains; see `keras.Model.fit`.
 
         Raises:
-            NonFiniteError: if a loss is NaN or infinite.
+            NonFiniteStepError: if a loss or a gradient is NaN or infinite.
             UsageError: if, with memory="recompute", x can't be rebuilt from z.
         """
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        if isinstance(arguments.get("x"), tf.data.Dataset):
+        if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default
         where = _Position()
         arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
@@ -218,36 +223,45 @@ class CINN(keras.Model):
             raise type(error)(f"{where.of(step)}: {error}") from None
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of maximum likelihood training."""
+        """One step of maximum likelihood training.
+
+        On several replicas, `data` is the part of the batch that this one has; all parts are of one
+        size. The gradient is that of the whole batch, clipped as such.
+        """
         with tf.GradientTape() as tape:
-            loss, nats, batch_size = self._batch_losses(data, training=True)
-            # Keras's optimizers add up the gradients of all replicas.
+            loss, nats, count = self._batch_losses(data, training=True)
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
         with reconstruction_errors() as errors:
             gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
-        guard = [] if self.jit_compile else [self._stop_if_not_finite(loss, data)]
-        if errors and not self.jit_compile:
-            with tf.control_dependencies(guard):
-                guard = [self._stop_if_not_rebuilt(tf.reduce_max(errors))]
+        error = tf.reduce_max(errors) if errors else tf.zeros([])
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        totals = over_replicas(loss, nats, count, finite & (error <= BOUND), self.ballot)
+        guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients, error)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        metrics = self._report(loss, nats, batch_size)
-        if errors:
-            self._reconstruction_metric.update_state(tf.reduce_max(errors))
-            metrics[self._reconstruction_metric.name] = self._reconstruction_metric.result()
-        return metrics
+            # Nor shall the metrics know of the step.
+            totals = tf.nest.map_structure(tf.identity, totals)
+            error = keras_fit_mend.mean(error) if errors else error
+        gradients = keras_fit_mend.sum_gradients(gradients)
+        keras_fit_mend.apply_gradients(self.optimizer, gradients, self.trainable_weights)
+        if not errors:
+            return self._report(totals)
+        self._reconstruction_metric.update_state(error)
+        return self._report(totals, self._reconstruction_metric)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Loss and likelihoods of one batch."""
-        return self._report(*self._batch_losses(data, training=False))
+        """Loss and likelihoods of one batch, of which replicas may have parts of any size."""
+        return self._report(over_replicas(*self._batch_losses(data, training=False)))
 
     def _batch_losses(self, data, training):
-        """Loss, nats/dim and number of examples of one batch."""
+        """Loss, nats/dim and number of examples of one batch, or of a replica's part of it."""
         log_prob = self(data, training=training)
-        nats = -tf.reduce_mean(log_prob) / self.dimensions
-        return nats + self._other_losses(), nats, tf.shape(log_prob)[0]
+        count = tf.shape(log_prob)[0]
+        # Not reduce_mean: a part can be empty.
+        total = tf.reduce_sum(log_prob)
+        nats = -tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) / self.dimensions
+        return nats + self._other_losses(), nats, count
 
     def _unpack(self, inputs):
         """Takes `(x, cond)` apart; Keras may add None for sample weights."""
@@ -283,50 +297,55 @@ class CINN(keras.Model):
             total += self.weight_prior * squares
         return total
 
-    def _report(self, loss, nats, batch_size):
-        self._loss_metric.update_state(loss, sample_weight=batch_size)
-        self._nats_metric.update_state(nats, sample_weight=batch_size)
-        self._bits_metric.update_state(nats / math.log(2.0), sample_weight=batch_size)
-        reported = self._loss_metric, self._nats_metric, self._bits_metric
-        return {m.name: m.result() for m in reported}
+    def _report(self, totals: Totals, *others: keras.metrics.Metric):
+        self._loss_metric.update_state(totals.loss, sample_weight=totals.count)
+        self._nats_metric.update_state(totals.nats, sample_weight=totals.count)
+        self._bits_metric.update_state(totals.nats / math.log(2.0), sample_weight=totals.count)
+        reported = self._loss_metric, self._nats_metric, self._bits_metric, *others
+        return keras_fit_mend.reported({m.name: m.result() for m in reported})
 
-    def _stop_if_not_rebuilt(self, error):
-        def diagnose(error):
-            raise UsageError(too_large(error))
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        keras_fit_mend.build_optimizer(self)
 
-        return self._unless(error <= BOUND, diagnose, [error])
-
-    def _stop_if_not_finite(self, loss, data):
+    def _stop_if_bad(self, totals: Totals, data, gradients, error):
+        """Ends the training with the reason, if this replica has to stop the step."""
+        own = tf.distribute.get_replica_context().replica_id_in_sync_group
         x, cond = self._unpack(data)
         parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
 
-        def diagnose(x, *parts):
-            cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
-            try:
-                reason = first_non_finite(self._distribution, x, cond_eager)
-            except UsageError as error:  # such as a label out of range, found only in eager mode
-                reason = str(error)
-            raise NonFiniteError(reason)
-
-        return self._unless(tf.math.is_finite(loss), diagnose, [x, *parts])
-
-    def _unless(self, good, diagnose, arguments):
-        """Unless `good`, ends the training with what `diagnose(*arguments)` raises."""
-
-        def fail(step, *arguments):
-            try:
-                diagnose(*arguments)
-            except UsageError as error:
-                self._failure = int(step), error
-                raise
-
         def stop():
-            # Reading the counter here makes TensorFlow wait with counting this step as well.
+            # What is read here, TensorFlow doesn't change before or after as it happens: this step
+            # isn't counted, and the noise that it drew is.
             step = tf.identity(self.optimizer.iterations.value)
-            tf.py_function(fail, [step, *arguments], [])
+            noise = [tf.identity(v.value) for v in self.non_trainable_variables]
+            finite = tf.stack([g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+            with tf.control_dependencies(noise):
+                tf.py_function(fail, [step, totals.bad, own, error, finite, x, *parts], [])
             return tf.constant(False)
 
-        return tf.cond(good, lambda: tf.constant(True), stop)
+        def fail(step, bad, own, error, finite, x, *parts):
+            cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
+            if bad != own:
+                failure = NonFiniteStepError(
+                    f"the loss or gradient of replica {int(bad)} is NaN or infinite; its worker "
+                    "says why"
+                )
+            elif error > BOUND:
+                failure = UsageError(too_large(error))
+            else:
+                failure = NonFiniteStepError(self._why_not_finite(x, cond_eager, finite.numpy()))
+            self._failure = int(step), failure
+            raise failure
+
+        return tf.cond(totals.stops, stop, lambda: tf.constant(True))
+
+    def _why_not_finite(self, x, cond, finite):
+        """What went wrong, in eager mode; `finite` says which gradients are."""
+        bad = [w for w, good in zip(self.trainable_weights, finite, strict=True) if not good]
+        try:
+            return first_non_finite(self._distribution, x, cond, bad)
+        except UsageError as error:  # such as a label out of range, found only in eager mode
+            return str(error)
 
     def _check_all_weights_are_ours(self):
         known = {id(w.value) for w in self.weights}
@@ -388,7 +407,8 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
 def load_model(path: str | os.PathLike) -> CINN:
     """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
-    Nothing in the file is executed (Keras's safe mode).
+    Nothing in the file is executed, and classes are used only if they are layers and the like of
+    Keras or registered in this process (`tfp_cinn.model_files`; Keras's safe mode comes on top).
 
     Args:
         path: the file.
@@ -397,16 +417,14 @@ def load_model(path: str | os.PathLike) -> CINN:
         The model, compiled if it was when saved.
 
     Raises:
-        UsageError: if there is no such file, it is damaged, or holds another kind of model.
+        UsageError: if there is no such file, it is damaged, holds another kind of model, or more
+            than a model.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UsageError(f"{path}: no such model file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise UsageError(f"{path}: the model file is damaged, in its part {damaged}")
+        check_model_file(path)
         model = keras.saving.load_model(path, safe_mode=True)
     except UsageError:
         raise

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfp_cinn import files
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN, load_model
 
-__all__ = ["Workdir"]
+__all__ = ["Workdir", "without_paths"]
 
 # Where data are read from may change between runs, what they are may not.
 _PATHS = {"data.idx_dir", "data.data_dir", "data.folder"}
@@ -23,8 +25,8 @@ class Workdir:
     """A training run's folder.
 
     It holds `config.json`, `dataset.json` (what `describe` wrote), `checkpoints/`, `metrics.csv`,
-    pictures, `tensorboard/`, and `model.keras`, the best epoch's model. Files are written beside
-    their place and then renamed: what stands there is whole.
+    pictures, `tensorboard/`, `lock`, and `model.keras`, the best epoch's model. Files are written
+    beside their place and then renamed: what stands there is whole.
 
     Args:
         path: the folder.
@@ -47,8 +49,51 @@ class Workdir:
         """Where the trained model is."""
         return self.path / "model.keras"
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Context in which no other process may train here; makes the folder.
+
+        The lock is the kernel's (`flock` on the file `lock`) and ends with its process, however
+        that ends. Over NFS it holds between machines if the mount has locks, as Linux does by
+        default; with `nolock` or `local_lock` it holds on each machine alone.
+
+        Raises:
+            UsageError: if another process trains here, or the folder can't be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: can't make the workdir ({error.strerror}); choose another"
+            ) from None
+        try:
+            file = open(self.path / "lock", "a+")  # noqa: SIM115
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: the workdir can't be written ({error.strerror}); choose another, or "
+                "make it writable"
+            ) from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise UsageError(
+                    f"{self.path}: another training run is at work here "
+                    f"({file.read(100).strip() or 'of an unknown process'}); wait for it, stop it, "
+                    "or choose another workdir"
+                ) from None
+            except OSError as error:
+                print(f"{self.path}: can't be locked ({error.strerror}); start no second run here")
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            yield
+
     def prepare(self, config: Mapping[str, Any]) -> None:
         """Makes the folder ready for a run with `config`, new or continued.
+
+        What a killed run was writing is removed.
 
         Args:
             config: the run's config, nested dicts.
@@ -59,12 +104,10 @@ class Workdir:
         """
         if (self.path / "config.json").exists():
             self._check_same(config)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"{self.path}: can't make the workdir ({error.strerror}); choose another"
-            ) from None
+        # Of names that training alone writes: others may be being written by other programs.
+        for name in ("config.json", "dataset.json", "metrics.csv", "model.keras", "checkpoints/*"):
+            for left in files.scratch_files(self.path / name):
+                left.unlink(missing_ok=True)
         with self.writing("config.json") as scratch:
             scratch.write_text(json.dumps(config, indent=2) + "\n")
 
@@ -157,11 +200,17 @@ class Workdir:
         self._check_is_run()
         try:
             content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path / name}: can't be read ({error})") from None
+        except (OSError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{self.path / name}: can't be read ({reason})") from None
         if not isinstance(content, dict):
             raise UsageError(f"{self.path / name}: expected a JSON object")
         return content
+
+
+def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as one flat dict, without the fields that may differ from machine to machine."""
+    return {key: value for key, value in _flat(config).items() if key not in _PATHS}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -170,5 +219,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+            # As a file gives it back: tuples at any depth are lists there.
+            flat[f"{prefix}{key}"] = json.loads(json.dumps(value))
     return flat

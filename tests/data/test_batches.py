@@ -120,6 +120,19 @@ def test_repeat_goes_through_the_same_epochs(split):
     np.testing.assert_array_equal(epoch(repeated)[0], expected)
 
 
+@pytest.mark.parametrize("start", [(0, 0), (0, 7), (2, 3)])
+def test_batches_go_on_from_anywhere_as_if_never_interrupted(split, start):
+    def from_there(start, count):
+        batches = training_batches(split, 10, noise_std=3.0, seed=3, start=start)
+        assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
+        return epoch(batches.take(count))
+
+    whole = epoch(training_batches(split, 10, noise_std=3.0, seed=3).repeat(4))
+    first = start[0] * 10 + start[1]
+    for one, other in zip(from_there(start, 40 - first), whole, strict=True):
+        np.testing.assert_array_equal(one, other[10 * first :])
+
+
 @pytest.mark.parametrize("noise_std", [0.0, 3.0])
 def test_every_epoch_has_its_own_order_and_noise(split, noise_std):
     dataset = training_batches(split, COUNT, noise_std=noise_std)

@@ -38,8 +38,10 @@ def test_noise_has_its_standard_deviation_and_is_new_in_every_epoch(section):
     batches = noisy.training_batches(16, 3)
     epochs = [np.concatenate([x for x, _ in batches]) for _ in range(2)]
     same_seed = np.concatenate([x for x, _ in noisy.training_batches(16, 3)])
+    resumed = noisy.training_batches(16, 3, start=(1, 1)).take(len(epochs[1]) // 16 - 1)
     assert np.abs(epochs[0] - epochs[1]).max() > 1
     np.testing.assert_array_equal(epochs[0], same_seed)
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in resumed]), epochs[1][16:])
 
 
 def test_the_mean_colour_is_that_of_the_training_photographs(experiment):

@@ -151,7 +151,7 @@ def mnist(size=16, blocks=3, width=6):
 class Digits(nn.Module):
     """The conditioner of mnist_cINN's colour-MNIST, with the classifier that it was trained as."""
 
-    def __init__(self, size=16, width=3):
+    def __init__(self, size=20, width=3):
         super().__init__()
         side = ((size - 4) // 2 - 4) // 2
         self.conv = nn.Sequential(
@@ -169,7 +169,7 @@ class Digits(nn.Module):
         return {"maps": torch.cat([grey, maps], 1)}
 
 
-def color_mnist(size=16):
+def color_mnist(size=20):
     """The flow of mnist_cINN's colour-MNIST."""
     nodes = [None]
     for k in range(2):

@@ -65,7 +65,7 @@ def mnist_paper():
 
 def color_mnist():
     model = architectures.color_mnist(
-        pairs((16, 16, 3), (16, 16, 1)),
+        pairs((20, 20, 3), (20, 20, 1)),
         conv_blocks=2, conv_hidden=(4, 4), dense_blocks=2, dense_hidden=(6, 6), cond_width=3,
         cond_channels=(4, 5, 5, 6), cond_hidden=(8,),
     )  # fmt: skip
@@ -78,7 +78,7 @@ def color_mnist():
         def forward(self, x, grey):
             return self.net(x, self.cond(grey))
 
-    return model, Conditioned(), random(N, 16, 16, 1, seed=2), 0.1
+    return model, Conditioned(), random(N, 20, 20, 1, seed=2), 0.1
 
 
 def imagenet():

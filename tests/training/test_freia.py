@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -68,6 +69,17 @@ def test_an_imported_run_is_evaluated_and_exported(config, weights, tmp_path):
     assert np.isfinite(figures["bits_per_dim"]["mean"])
     version = export_run(run, tmp_path / "models" / "digits", batch_sizes=[1])
     assert (version / "saved_model.pb").exists()
+
+
+def test_the_python_of_the_docs_works_when_pasted(config, weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    import_run_from_freia(config, weights, "runs/mnist")
+    weights.rename("checkpoint.pt")
+    text = (pathlib.Path(__file__).parents[2] / "docs/freia.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    exec(block, {})
+    theirs, back = read_state_dict("checkpoint.pt"), read_state_dict("mnist.pt")
+    assert list(back) == list(theirs)
 
 
 def damaged(weights):

@@ -79,7 +79,13 @@ def paint(grey: tf.Tensor, hues: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
 
 
 def training_color_digits(
-    split: Split, levels: int, batch_size: int, *, noise_std: float = 0.0, seed: int = 0
+    split: Split,
+    levels: int,
+    batch_size: int,
+    *,
+    noise_std: float = 0.0,
+    seed: int = 0,
+    start: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """One epoch of shuffled batches `(x, grey)`; each further iteration is the next epoch.
 
@@ -96,6 +102,8 @@ def training_color_digits(
         batch_size: B, 1 .. N.
         noise_std: standard deviation of the noise on x.
         seed: any integer.
+        start: epoch and batch in it, counted from 0, to begin with and to go on from without end;
+            None for one epoch. What came before costs nothing.
 
     Returns:
         A data set of N // B pairs of x, float32 `[B, H, W, 3]`, and grey, float32 `[B, H, W, 1]`
@@ -117,7 +125,7 @@ def training_color_digits(
     def draw(key: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return _draw(tf.gather(images, rows), tf.gather(labels, rows), levels, key, noise_std)
 
-    return shuffled_epochs(len(split.labels), batch_size, draw, seed=seed)
+    return shuffled_epochs(len(split.labels), batch_size, draw, seed=seed, start=start)
 
 
 def evaluation_color_digits(

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.data.batches import check_batch_size, shuffled_epochs
+from tfp_cinn.data.batches import check_batch_size, epochs, shuffled_epochs
 from tfp_cinn.data.photo_split import PhotoSplit
 from tfp_cinn.errors import UsageError
 
@@ -13,7 +13,14 @@ _MIXED_PHOTOS = 16
 _MIXED_CROPS = 4096
 
 
-def training_crops(split: PhotoSplit, batch_size: int, *, seed: int = 0) -> tf.data.Dataset:
+def training_crops(
+    split: PhotoSplit,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    start: tuple[int, int] | None = None,
+    numbered: bool = False,
+) -> tf.data.Dataset:
     """One epoch of random crops; each further iteration is the next epoch.
 
     An epoch takes floor(H W / S^2) crops of each photo of H x W pixels, as many as would tile it:
@@ -28,17 +35,21 @@ def training_crops(split: PhotoSplit, batch_size: int, *, seed: int = 0) -> tf.d
         split: the photos.
         batch_size: B, from 1 to the number of crops in an epoch.
         seed: any integer.
+        start: epoch and batch in it, counted from 0, to begin with and to go on from without end;
+            None for one epoch. What came before in that epoch costs nothing if the photos are held
+            in memory, and is read and cut otherwise.
+        numbered: whether to give each batch a number that no other one of any epoch has.
 
     Returns:
         A data set of float32 `[B, S, S, 3]`, S being the split's `size`: sRGB, 0 to 1 in steps of
-        1/255.
+        1/255. If numbered, of pairs with the number, an int64 scalar.
 
     Raises:
         UsageError: a batch below 1 or larger than an epoch.
     """
     check_batch_size(batch_size)
     if split.shapes is None:
-        return _stream(split, batch_size, seed)
+        return _stream(split, batch_size, seed, start, numbered)
     areas = split.shapes.prod(axis=1)
     counts = areas // split.size**2
     total = int(counts.sum())
@@ -48,20 +59,22 @@ def training_crops(split: PhotoSplit, batch_size: int, *, seed: int = 0) -> tf.d
             f"crops of {split.size} x {split.size} pixels: use at most {total}, or more photos"
         )
     if split.pixels is None:
-        batches = _stream(split, batch_size, seed)
-        return batches.apply(tf.data.experimental.assert_cardinality(total // batch_size))
+        batches = _stream(split, batch_size, seed, start, numbered)
+        length = total // batch_size if start is None else tf.data.INFINITE_CARDINALITY
+        return batches.apply(tf.data.experimental.assert_cardinality(length))
     with tf.device("CPU:0"):
         photo_of = tf.constant(np.repeat(np.arange(len(counts)), counts))
         shapes, starts = tf.constant(split.shapes), tf.constant(areas.cumsum() - areas)
 
-    def draw(key: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    def draw(key: tf.Tensor, rows: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         photos = tf.gather(photo_of, rows)
         shape = tf.ensure_shape(tf.gather(shapes, photos), [batch_size, 2])
         corners, mirrored = _random_places(shape, split.size, key)
         first = tf.gather(starts, photos)
-        return _to_unit(_cut(split.pixels, first, shape[:, 1], corners, mirrored, split.size))
+        crops = _to_unit(_cut(split.pixels, first, shape[:, 1], corners, mirrored, split.size))
+        return (crops, key[1]) if numbered else crops
 
-    return shuffled_epochs(total, batch_size, draw, seed=seed)
+    return shuffled_epochs(total, batch_size, draw, seed=seed, start=start)
 
 
 def evaluation_crops(
@@ -116,17 +129,21 @@ def evaluation_crops(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _stream(split: PhotoSplit, batch_size: int, seed: int) -> tf.data.Dataset:
+def _stream(
+    split: PhotoSplit,
+    batch_size: int,
+    seed: int,
+    start: tuple[int, int] | None,
+    numbered: bool,
+) -> tf.data.Dataset:
     """Training crops of photos that are read one after the other."""
     size = split.size
-    with tf.device("CPU:0"):
-        epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
     seed %= 1 << 63
 
-    def next_epoch(_: tf.Tensor) -> tf.data.Dataset:
+    def one_epoch(epoch: tf.Tensor, batch: tf.Tensor) -> tf.data.Dataset:
         # The key of an epoch, (seed, first), is followed by those of its photos and of its blocks.
         # The shuffling of tf.data would depend on the global seed as well.
-        first = epoch.assign_add(1) * 2**32
+        first = epoch * 2**32
         return (
             split.stream(tf.stack([seed, first]))
             .enumerate(first + 1)
@@ -137,6 +154,9 @@ def _stream(split: PhotoSplit, batch_size: int, seed: int) -> tf.data.Dataset:
             .map(mix)
             .prefetch(1)
             .unbatch()
+            .batch(batch_size, drop_remainder=True)
+            .enumerate(first)
+            .skip(batch)
         )
 
     def mix(n: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
@@ -149,13 +169,10 @@ def _stream(split: PhotoSplit, batch_size: int, seed: int) -> tf.data.Dataset:
         corners, mirrored = _random_places(shapes, size, tf.stack([seed, n]))
         return _cut_photo(photo, corners, mirrored, size)
 
-    return (
-        tf.data.Dataset.range(1)
-        .flat_map(next_epoch)
-        .batch(batch_size, drop_remainder=True)
-        .map(_to_unit)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    def finish(n: tf.Tensor, crops: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        return (_to_unit(crops), n) if numbered else _to_unit(crops)
+
+    return epochs(one_epoch, start).map(finish).prefetch(tf.data.AUTOTUNE)
 
 
 def _random_places(shapes: tf.Tensor, size: int, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -84,7 +84,7 @@ class ColorDigits(Experiment):
             "cond_shape": list(self.cond_shape),
         }
 
-    def training_batches(self, batch_size, seed):
+    def training_batches(self, batch_size, seed, start=None):
         """Noisy images in new colours, and the grey ones."""
         return data.training_color_digits(
             self.images.train,
@@ -92,6 +92,7 @@ class ColorDigits(Experiment):
             batch_size,
             noise_std=self._noise_std,
             seed=seed,
+            start=start,
         )
 
     def validation_batches(self, batch_size):

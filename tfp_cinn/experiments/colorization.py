@@ -101,12 +101,17 @@ class Colorization(Experiment):
             "cond_shape": list(self.cond_shape),
         }
 
-    def training_batches(self, batch_size, seed):
+    def training_batches(self, batch_size, seed, start=None):
         """Noisy ab and L of random crops."""
-        crops = data.training_crops(self.photos.train, batch_size, seed=seed)
-        keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-        pairs = tf.data.Dataset.zip(crops, keys)
-        return pairs.map(self._example, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+        crops = data.training_crops(
+            self.photos.train, batch_size, seed=seed, start=start, numbered=True
+        )
+        own = -1 - seed % (1 << 63)  # the crops' keys begin with what isn't negative
+
+        def example(rgb: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self._example(rgb, tf.stack([own, number]))
+
+        return crops.map(example, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
     def validation_batches(self, batch_size):
         """Noisy ab and L of a few crops of each held-out photograph."""
@@ -153,13 +158,13 @@ class Colorization(Experiment):
     def _held_out(self, split, batch_size):
         crops = data.evaluation_crops(split, batch_size, per_photo=_CROPS_A_PHOTO)
         # Noise as in training, on which the likelihood depends.
-        return crops.enumerate().map(lambda n, rgb: self._example(rgb, n), tf.data.AUTOTUNE)
+        return crops.enumerate().map(
+            lambda number, rgb: self._example(rgb, tf.stack([number, 0])), tf.data.AUTOTUNE
+        )
 
     def _example(self, rgb, key):
         parts = split_lab(rgb, (self._ab_size, self._ab_size))
-        noise = tf.random.stateless_normal(
-            tf.shape(parts.small_ab), tf.stack([key, 0]), alg="philox"
-        )
+        noise = tf.random.stateless_normal(tf.shape(parts.small_ab), key, alg="philox")
         return parts.small_ab + self._noise * noise, parts.L
 
     def draw_samples(self, model, workdir):

@@ -55,12 +55,16 @@ class Experiment(abc.ABC):
         """What later programs need to know of the data, for JSON; `name` among it."""
 
     @abc.abstractmethod
-    def training_batches(self, batch_size: int, seed: int) -> tf.data.Dataset:
+    def training_batches(
+        self, batch_size: int, seed: int, start: tuple[int, int] | None = None
+    ) -> tf.data.Dataset:
         """Batches `(x, cond)` of one epoch; each further iteration is the next epoch.
 
         Args:
             batch_size: examples a batch.
-            seed: the same seed gives the same epochs.
+            seed: order and noise of an epoch are a function of the seed and the epoch's number.
+            start: epoch and batch in it, counted from 0, to begin with and to go on from without
+                end; None for one epoch.
 
         Raises:
             UsageError: if the batch is larger than an epoch.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,6 +20,9 @@ from tfp_cinn.workdir import Workdir
 
 __all__ = ["colour", "draw_colourings", "grey_of", "read_image", "sample_colourings"]
 
+MAX_PIXELS = 64_000_000
+"""Pixels of an image to colour; its colourings take some 60 bytes a pixel each."""
+
 _SHOWN_SIDE = 256  # pixels of an image in a contact sheet
 _COLOURFUL = 4.0  # chroma; below it an image counts as grey
 
@@ -26,19 +30,31 @@ _COLOURFUL = 4.0  # chroma; below it an image counts as grey
 def read_image(path: str | pathlib.Path) -> np.ndarray:
     """Reads a JPEG, PNG or WebP file, grey or in colour, turned as its EXIF data say.
 
+    The size that the header declares is looked at before anything is decoded.
+
     Returns:
         sRGB in [0, 1], float32 `[H, W, 3]`.
 
     Raises:
-        UsageError: if there is no such file, or it is damaged, too large or something else.
+        UsageError: if there is no such file, or it is damaged, of more than `MAX_PIXELS`, or
+            something else.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
-            rgb = ImageOps.exif_transpose(image).convert("RGB")
+        with warnings.catch_warnings():
+            # Pillow's own bound is higher than ours, and it warns of damaged EXIF data.
+            warnings.filterwarnings("ignore", module="PIL")
+            with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise Image.DecompressionBombError(f"{width} x {height} pixels")
+                rgb = ImageOps.exif_transpose(image).convert("RGB")
     except Image.DecompressionBombError as error:
-        raise UsageError(f"{path}: too large an image ({error}); make it smaller") from None
-    except OSError as error:
-        reason = error.strerror or "damaged, or no JPEG, PNG or WebP file"
+        raise UsageError(
+            f"{path}: too large an image ({error}); expected at most {MAX_PIXELS / 1e6:.0f} "
+            "megapixels, make it smaller"
+        ) from None
+    except Exception as error:  # Pillow raises almost anything on damage
+        reason = getattr(error, "strerror", None) or "damaged, or no JPEG, PNG or WebP file"
         raise UsageError(f"{path}: can't be read as an image ({reason})") from None
     return np.asarray(rgb, np.float32) / 255
 

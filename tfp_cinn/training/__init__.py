@@ -3,9 +3,11 @@
 from tfp_cinn.training.config import color_digits_config, colorization_config, default_config
 from tfp_cinn.training.freia import export_run_to_freia, import_run_from_freia
 from tfp_cinn.training.pretrain import pretrain
+from tfp_cinn.training.strategy import STRATEGIES
 from tfp_cinn.training.train import train
 
 __all__ = [
+    "STRATEGIES",
     "color_digits_config",
     "colorization_config",
     "default_config",

@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
 import tensorflow as tf
 import tqdm
 
-from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.evaluation import draw_curve
 from tfp_cinn.experiments import Experiment
 from tfp_cinn.training import checkpoints
+from tfp_cinn.training.position import Position
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["Checkpoint", "Metrics", "Progress", "TensorBoard"]
 
 _LINE_EVERY_SECONDS = 10.0
-_CHECKPOINT_EVERY_SECONDS = 30.0
+_COMPLAIN_EVERY_SECONDS = 60.0
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds).
+    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds)."""
 
-    Without a number of steps, which a stream of photographs doesn't have, the bar only counts.
-    """
-
-    def __init__(self, initial_epoch: int, epochs: int, steps_per_epoch: int | None):
+    def __init__(self, position: Position, epochs: int, steps: int):
         super().__init__()
-        self._epochs = epochs
+        self._epochs, self._steps, self._total = epochs, 0, epochs * steps
+        self._before = position.moment.epoch * steps + position.moment.batch
+        self._start, self._last_line = time.time(), 0.0
         self._bar = tqdm.tqdm(
-            total=steps_per_epoch and epochs * steps_per_epoch,
-            initial=initial_epoch * (steps_per_epoch or 0),
+            total=self._total,
+            initial=self._before,
             unit="step",
             disable=not sys.stderr.isatty(),
         )
-        self._initial_epoch, self._start, self._last_line = initial_epoch, time.time(), 0.0
 
     def on_train_batch_end(self, batch, logs=None):
         """Moves the bar."""
+        self._steps += 1
         self._bar.update()
         if logs and not self._bar.disable:
             self._bar.set_postfix_str(_likelihood(logs, ""), refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
         """Prints the epoch's line."""
-        now, done = time.time(), epoch + 1 - self._initial_epoch
-        if now - self._last_line < _LINE_EVERY_SECONDS and done > 1 and epoch + 1 < self._epochs:
+        now = time.time()
+        if now - self._last_line < _LINE_EVERY_SECONDS and epoch + 1 < self._epochs:
             return
         self._last_line = now
-        left = (now - self._start) / done * (self._epochs - epoch - 1)
+        left = self._total - self._before - self._steps
+        left *= (now - self._start) / self._steps
         width = len(str(self._epochs))
         line = f"epoch {epoch + 1:{width}}/{self._epochs}  train {_likelihood(logs, '')}"
         if "val_nats_per_dim" in logs:
@@ -70,31 +72,37 @@ class Progress(keras.callbacks.Callback):
 class Metrics(keras.callbacks.Callback):
     """Writes the figures of every epoch to `metrics.csv` and draws them in `curve.png`.
 
-    A continued run keeps the rows of the epochs before the one it goes on from.
+    To what the model reports, it adds the seconds that the epoch's steps took, the examples that
+    were trained on in one of them, and the batches skipped so far, if any were. A continued run
+    keeps the rows of the epochs it has behind it.
+
+    Args:
+        workdir: the run.
+        position: where training is; comes after this one among the callbacks.
+        batch_size: examples a step.
     """
 
-    def __init__(self, workdir: Workdir, initial_epoch: int):
+    def __init__(self, workdir: Workdir, position: Position, batch_size: int):
         super().__init__()
-        self._workdir = workdir
-        self._rows = [r for r in _read_rows(workdir / "metrics.csv") if r["epoch"] <= initial_epoch]
-        self._began = 0.0
-
-    def best(self) -> float:
-        """Nats/dim of the best epoch so far; infinity if its model isn't there."""
-        if not self._workdir.model_path.exists():
-            return math.inf
-        return min(filter(math.isfinite, map(_criterion, self._rows)), default=math.inf)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Notes the time."""
-        self._began = time.time()
+        self._workdir, self._position, self._batch_size = workdir, position, batch_size
+        rows, done = _read_rows(workdir / "metrics.csv"), position.moment.epoch
+        self._rows = [row for row in rows if row["epoch"] <= done]
+        self._complaints = _Complaints()
 
     def on_epoch_end(self, epoch, logs=None):
         """Adds the epoch."""
-        seconds = round(time.time() - self._began, 2)
+        seconds, batches = self._position.moment.seconds, self._position.moment.batch
+        if self._position.moment.skipped:
+            logs["skipped"] = self._position.moment.skipped
+        logs["seconds"] = round(seconds, 2)
+        logs["examples_per_second"] = round(batches * self._batch_size / max(seconds, 1e-9), 1)
         figures = {key: float(value) for key, value in sorted(logs.items())}
-        self._rows.append({"epoch": epoch + 1, "seconds": seconds, **figures})
-        with self._workdir.writing("metrics.csv") as scratch, open(scratch, "w") as file:
+        self._rows.append({"epoch": epoch + 1, **figures})
+        with (
+            self._complaints.instead_of_failing(),
+            self._workdir.writing("metrics.csv") as scratch,
+            open(scratch, "w") as file,
+        ):
             writer = csv.DictWriter(file, list(self._rows[-1]), restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self._rows)
@@ -110,24 +118,40 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves checkpoints, and the best epoch's model as `model.keras`.
 
     The best epoch is that of the best validation likelihood (training likelihood, where nothing is
-    held out). Both are saved after an epoch, but not more often than every 30 seconds.
+    held out). Both are saved after the step that ends `every` seconds, and after the last epoch. If
+    that fails it is said, training goes on, and saving is tried again after the same time; only at
+    the end it is an error.
+
+    Args:
+        workdir: the run.
+        position: where training is; comes before this one among the callbacks.
+        epochs: of the run.
+        every: seconds.
+        keep: how many checkpoints.
     """
 
-    def __init__(self, workdir: Workdir, initial_epoch: int, epochs: int, keep: int, best: float):
+    def __init__(self, workdir: Workdir, position: Position, epochs: int, every: float, keep: int):
         super().__init__()
-        self._workdir, self._epochs, self._keep = workdir, epochs, keep
-        self._best, self._best_is_new, self._best_model = best, False, None
-        self._done = initial_epoch
+        self._workdir, self._position, self._epochs = workdir, position, epochs
+        self._every, self._keep = every, keep
+        self._best, self._best_is_new, self._best_model = checkpoints.best(workdir), False, None
         self._last_save = time.time()
+        self._complaints = _Complaints()
 
     def on_train_begin(self, logs=None):
         """Makes a second model, without optimizer, to hold the best weights."""
+        if self._best_model is not None:
+            return
         config = keras.saving.serialize_keras_object(self.model)["config"]
         self._best_model = type(self.model).from_config(config)
 
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves if it is time."""
+        if not self._position.all_steps_done:
+            self._save_if_it_is_time()
+
     def on_epoch_end(self, epoch, logs=None):
         """Compares with the best epoch, and saves if it is time."""
-        self._done = epoch + 1
         value = _criterion(logs)
         if not math.isfinite(value):
             raise NonFiniteError(
@@ -137,45 +161,73 @@ class Checkpoint(keras.callbacks.Callback):
         if value < self._best:
             self._best, self._best_is_new = value, True
             self._best_model.set_weights(self.model.get_weights())
-        if time.time() - self._last_save >= _CHECKPOINT_EVERY_SECONDS or epoch + 1 == self._epochs:
+        if epoch + 1 == self._epochs:
             self.save_now()
+        else:
+            self._save_if_it_is_time()
 
-    def save_now(self):
-        """Saves the best model and a checkpoint that counts the epochs completed."""
+    def save_now(self) -> pathlib.Path:
+        """Saves the best model and a checkpoint; returns the checkpoint."""
         # The model first: killed in between, the next run does the epochs since again.
         if self._best_is_new:
-            with self._workdir.writing(self._workdir.model_path.name) as scratch:
-                self._best_model.save(scratch)
+            checkpoints.save_best(self._best_model, self._workdir, self._best)
             self._best_is_new = False
-        checkpoints.save(self.model, self._workdir, self._done, self._keep)
-        self._last_save = time.time()
+        return checkpoints.save(self.model, self._workdir, self._position.moment, self._keep)
+
+    def _save_if_it_is_time(self):
+        if time.time() - self._last_save >= self._every:
+            with self._complaints.instead_of_failing():
+                self.save_now()
+            self._last_save = time.time()
 
 
 class TensorBoard(keras.callbacks.Callback):
     """Writes scalars of every epoch, and samples after some, for TensorBoard.
 
-    The samples are also the workdir's `samples.png`, so that they can be watched without it.
+    The samples are also the workdir's `samples.png`, so that they can be watched without it. Used
+    in a `with`.
     """
 
     def __init__(self, experiment: Experiment, workdir: Workdir, every: int):
         super().__init__()
         self._experiment, self._workdir, self._every = experiment, workdir, every
         self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+        self._complaints = _Complaints()
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(tf.errors.OpError):
+            self._writer.close()
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes."""
-        with self._writer.as_default(step=epoch + 1):
+        with self._complaints.instead_of_failing(), self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
             if (epoch + 1) % self._every == 0:
                 self._experiment.draw_samples(self.model, self._workdir)
                 picture = (self._workdir / "samples.png").read_bytes()
                 tf.summary.image("samples", tf.image.decode_png(picture)[tf.newaxis])
-        self._writer.flush()
+            self._writer.flush()
 
-    def on_train_end(self, logs=None):
-        """Closes the files."""
-        self._writer.close()
+
+class _Complaints:
+    """Says what can't be written, once a minute at most, where training had better go on."""
+
+    def __init__(self):
+        self._last = -math.inf
+
+    @contextlib.contextmanager
+    def instead_of_failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (WriteError, tf.errors.OpError) as error:
+            if time.time() - self._last >= _COMPLAIN_EVERY_SECONDS:
+                self._last = time.time()
+                line = " ".join(str(error).split())
+                tqdm.tqdm.write(f"{line}; training goes on", file=sys.stderr)
 
 
 def _criterion(figures: Mapping[str, float]) -> float:

@@ -68,6 +68,15 @@ def default_config() -> ml_collections.ConfigDict:
                 # cores, for dense subnets on a CPU.
                 "shards": 1,
                 "seed": 0,
+                # Whether to use deterministic operations alone: the same bits on every run with the
+                # same hardware, on a GPU at the price of speed. Holds for the whole process.
+                "deterministic": False,
+                # What to do about a batch with a NaN or infinite loss or gradient: "stop", or
+                # "skip" it, but no more than so many in a row.
+                "on_nan": "stop",
+                "max_skipped": 10,
+                # Seconds between checkpoints; two are kept, beside the best epoch's model.
+                "checkpoint_seconds": 60.0,
                 "keep_checkpoints": 2,
             },
         }

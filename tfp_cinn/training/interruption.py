@@ -7,6 +7,9 @@ import threading
 
 import keras
 
+from tfp_cinn.replicas import Ballot
+from tfp_cinn.training.position import Position
+
 __all__ = ["Interrupted", "StopOnSignal"]
 
 
@@ -23,33 +26,54 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """Ends training after the step during which SIGINT or SIGTERM came.
+    """Ends training after the step during which SIGINT or SIGTERM came; used in a `with`.
 
     Raises `Interrupted` out of `fit`; a second signal does what it would do without this callback.
+    One that comes during an epoch's last step or its validation is answered when both are done.
+
+    Of several workers, all stop after the step that follows the signal, whichever of them got it.
+
+    Args:
+        position: where training is; comes before this one among the callbacks.
+        ballot: of several workers.
     """
 
-    def __init__(self):
+    def __init__(self, position: Position, ballot: Ballot | None = None):
         super().__init__()
+        self._position, self._ballot = position, ballot
         self._received: int | None = None
         self._previous: dict[int, object] = {}
 
-    def on_train_begin(self, logs=None):
-        """Takes the signals over."""
+    def __enter__(self) -> StopOnSignal:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._receive)
+        return self
 
-    def _receive(self, number, frame):
-        self._received = number
-        self.give_back()
-
-    def give_back(self):
-        """Hands the signals back to whoever had them before."""
+    def __exit__(self, *_: object) -> None:
         while self._previous:
             signal.signal(*self._previous.popitem())
 
+    def _receive(self, number, frame):
+        self._received = number
+        self.__exit__()
+
     def on_train_batch_end(self, batch, logs=None):
         """Stops, if a signal came."""
-        if self._received is not None:
-            name = signal.Signals(self._received).name
-            raise Interrupted(f"stopped by {name}", 128 + self._received)
+        if not self._position.all_steps_done:
+            self._stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Stops, if a signal came."""
+        self._stop()
+
+    def _stop(self):
+        if self._ballot is None:
+            agreed = self._received is not None
+        else:
+            agreed = self._ballot.votes.numpy() > 0
+            self._ballot.vote.assign(0.0 if self._received is None else 1.0)
+        if agreed:
+            number = self._received or signal.SIGTERM
+            where = "" if self._received else ", which another worker received"
+            raise Interrupted(f"stopped by {signal.Signals(number).name}{where}", 128 + number)

@@ -2,134 +2,249 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfp_cinn import architectures, experiments
-from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
+from tfp_cinn.experiments import Experiment
+from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
+from tfp_cinn.training.check import check
+from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
+from tfp_cinn.training.position import Position, RestOfEpoch
 from tfp_cinn.training.schedule import learning_rate
-from tfp_cinn.workdir import Workdir
+from tfp_cinn.training.skipping import Skipping
+from tfp_cinn.training.strategy import Replicas, WorkerLostError
+from tfp_cinn.workdir import Workdir, without_paths
 
 __all__ = ["train"]
 
 
-def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> CINN:
+def train(
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike,
+    strategy: str = "none",
+    wait: float = 300.0,
+) -> CINN:
     """Trains what a config describes, or goes on with it from the workdir's last checkpoint.
+
+    A run that goes on ends as one that never stopped; docs/training.md says how exactly.
 
     Args:
         config: nested dicts with the fields of `default_config`.
-        workdir: the folder for all results; see `Workdir`.
+        workdir: the folder for all results; see `Workdir`. Of several workers, the chief alone
+            reads and writes it.
+        strategy: on which devices to train; see `Replicas`.
+        wait: seconds to wait until all workers are there.
 
     Returns:
-        The model with the weights of its best epoch, as saved in the workdir's `model.keras`.
+        The model with the weights of its best epoch, as saved in the workdir's `model.keras`; on
+        workers other than the chief, the model as it was trained last.
 
     Raises:
-        UsageError: if the config, the data or the workdir don't serve.
+        UsageError: if the config, the data or the workdir don't serve, or cease to.
         NonFiniteError: if the loss turns NaN or infinite. The checkpoints are kept.
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
+        WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
     section = config["train"]
-    _check(section)
+    check(section)
+    if section["shards"] > 1:
+        with contextlib.suppress(RuntimeError):  # too late once TensorFlow has computed anything
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+    replicas = Replicas(strategy, wait)
+    replicas.check(section)
+    with replicas.one_fate():
+        replicas.check_config(without_paths(config))
     experiment = experiments.load(config)
+    if section["deterministic"]:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(section["seed"])
-    model = architectures.build(data=experiment, **config["model"])
-    model.compile(_optimizer(section), memory=section["memory"])
-
-    def batches(epoch):
-        return experiment.training_batches(section["batch_size"], section["seed"] + epoch)
-
-    first_epoch = batches(0)  # a wrong batch size is refused before anything is written
     workdir = Workdir(workdir)
-    workdir.prepare(config)
-    workdir.describe(experiment.kind, experiment.facts)
-    epoch, problems = checkpoints.restore(model, workdir)
-    for problem in problems:
-        print(f"{problem}; going back to the checkpoint before it")
-    if epoch is None:
-        epoch = 0
-        x, cond = next(iter(first_epoch))
-        model.bijector.calibrate(x, model.distribution.features(cond))
-    else:
-        print(f"{workdir}: going on after epoch {epoch}")
-    if epoch < section["epochs"]:
-        _fit(model, batches(epoch), experiment, section, workdir, epoch)
-    best = workdir.load_model()
-    experiment.draw_samples(best, workdir)
+    with replicas.one_fate(), replicas.scope():
+        model = architectures.build(data=experiment, **config["model"])
+        model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])
+        model.optimizer.build(model.trainable_variables)
+    steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
+    with replicas.one_fate():
+        if not replicas.is_chief:
+            moment = Moment(**replicas.same_start(model))
+            if moment.epoch < section["epochs"]:
+                _fit(model, experiment, section, steps, None, moment, replicas)
+            replicas.same_end(model)
+            return model
+        with workdir.locked():
+            workdir.prepare(config)
+            workdir.describe(experiment.kind, experiment.facts)
+            moment = _begin(model, experiment, section, steps, workdir)
+            replicas.same_start(model, moment._asdict())
+            if moment.epoch < section["epochs"]:
+                _fit(model, experiment, section, steps, workdir, moment, replicas)
+            best = workdir.load_model()
+            try:
+                experiment.draw_samples(best, workdir)
+            except tf.errors.OpError as error:
+                raise UsageError(f"{_unreadable(error)}; the model is ready") from None
+            replicas.same_end(model)
     print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
     return best
 
 
-def _fit(model, batches, experiment, section, workdir, epoch):
-    epochs, steps = section["epochs"], section["steps_per_epoch"]
-    if steps is None:
-        count = batches.cardinality().numpy()
-        known = count if count >= 0 else None
-    else:
-        batches, known = batches.repeat(), steps
-    metrics = Metrics(workdir, epoch)
-    stop = StopOnSignal()
-    checkpoint = Checkpoint(workdir, epoch, epochs, section["keep_checkpoints"], metrics.best())
-    callbacks = [
-        keras.callbacks.LearningRateScheduler(lambda e, _: learning_rate(section, e)),
-        Progress(epoch, epochs, known),
-        metrics,
-        checkpoint,
-        TensorBoard(experiment, workdir, every=max(1, epochs // 10)),
-        stop,
-    ]
+def _begin(
+    model: CINN, experiment: Experiment, section: Mapping[str, Any], steps: int, workdir: Workdir
+) -> Moment:
+    """Restores the run, or calibrates a new model; returns where the run is."""
+    moment, problems = checkpoints.restore(model, workdir)
+    for problem in problems:
+        print(f"{problem}; going back to the checkpoint before it")
+    data = {"seed": section["seed"], "batch_size": section["batch_size"], "steps": steps}
+    if moment is None:
+        x, cond = next(iter(_batches(experiment, section, steps, Moment())))
+        model.bijector.calibrate(x, model.distribution.features(cond))
+        return Moment(data=data)
+    if moment.batch and moment.data != data:
+        changed = [
+            f"{key} was {moment.data.get(key)}" for key in data if moment.data.get(key) != data[key]
+        ]
+        print(f"{workdir}: epoch {moment.epoch + 1} begins again, since {' and '.join(changed)}")
+        moment = moment._replace(batch=0, seconds=0.0)
+    where = f", batch {moment.batch} of the next" if moment.batch else ""
+    print(f"{workdir}: going on after epoch {moment.epoch}{where}")
+    return moment._replace(data=data)
+
+
+def _fit(
+    model: CINN,
+    experiment: Experiment,
+    section: Mapping[str, Any],
+    steps: int,
+    workdir: Workdir | None,
+    moment: Moment,
+    replicas: Replicas,
+) -> None:
+    """Trains to the end; writes into the workdir, if there is one."""
+    epochs = section["epochs"]
+    position = Position(moment, steps)
+    validation = experiment.validation_batches(section["batch_size"])
+    length = -1 if validation is None else int(validation.cardinality())
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopOnSignal(position, replicas.ballot))
+        rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate(section, epoch))
+        callbacks, checkpoint = [rate, position, stop], None
+        if workdir is not None:
+            every, keep = section["checkpoint_seconds"], section["keep_checkpoints"]
+            checkpoint = Checkpoint(workdir, position, epochs, every, keep)
+            board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
+            progress = Progress(position, epochs, steps)
+            metrics = Metrics(workdir, position, section["batch_size"])
+            callbacks = [rate, progress, metrics, position, checkpoint, board, stop]
+        skipping = Skipping(position, section["max_skipped"] if section["on_nan"] == "skip" else 0)
+        try:
+            while skipping.again:
+                with skipping, replicas.one_fate():
+                    moment = position.moment
+                    rest = [RestOfEpoch(model, steps - moment.batch)] if moment.batch else []
+                    model.fit(
+                        replicas.split(_batches(experiment, section, steps, moment)),
+                        initial_epoch=moment.epoch,
+                        epochs=epochs,
+                        steps_per_epoch=steps,
+                        validation_data=replicas.split(validation),
+                        validation_steps=length if length >= 0 else None,
+                        callbacks=[*rest, *callbacks],
+                        verbose=0,
+                    )
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{error} (training stopped{_last_good(workdir)})") from None
+        except WriteError as error:
+            raise WriteError(
+                f"{error}; training stopped{_last_good(workdir)}; make room, and the same "
+                "command goes on from there"
+            ) from None
+        except WorkerLostError as error:
+            raise WorkerLostError(
+                f"{error}{_last_good(workdir)}; start all workers again with the same command"
+            ) from None
+        except tf.errors.OpError as error:
+            raise UsageError(f"{_unreadable(error)}{_saved(checkpoint, workdir)}") from None
+        except Interrupted as error:
+            raise Interrupted(f"{error}{_saved(checkpoint, workdir)}", error.status) from None
+
+
+def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
+    """Saves, where it is this process's to save, and says what to do next."""
+    if checkpoint is None:
+        return "; the chief saves"
     try:
-        model.fit(
-            batches,
-            initial_epoch=epoch,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            validation_data=experiment.validation_batches(section["batch_size"]),
-            callbacks=callbacks,
-            verbose=0,
-        )
-    except NonFiniteError as error:
-        kept = checkpoints.newest(workdir)
-        raise NonFiniteError(
-            f"{error} (training stopped; last good checkpoint: {kept or 'none yet'})"
-        ) from None
-    except Interrupted as error:
-        checkpoint.save_now()
-        raise Interrupted(
-            f"{error}; saved {checkpoints.newest(workdir)}; the same command goes on from there",
-            error.status,
-        ) from None
-    finally:
-        stop.give_back()
+        return f"; saved {checkpoint.save_now()}; the same command goes on from there"
+    except WriteError as error:
+        return f"; {error}{_last_good(workdir)}"
 
 
-def _check(section: Mapping[str, Any]) -> None:
-    for field in ("epochs", "batch_size", "keep_checkpoints"):
-        if section[field] < 1:
-            raise UsageError(f"config.train.{field}: expected at least 1, got {section[field]}")
-    if section["steps_per_epoch"] is not None and section["steps_per_epoch"] < 1:
+def _unreadable(error: tf.errors.OpError) -> str:
+    """What it was that the data pipeline met, such as a file that is gone, closed or changed.
+
+    Raises:
+        tf.errors.OpError: if it isn't from there.
+    """
+    if "IteratorGetNext" not in str(error):
+        raise error
+    reason = error.message.partition("[[")[0].strip().splitlines()[-1]
+    reason = re.sub(r"\{\{.*?\}\} *|Error in user-defined .* iterator: [^ ]* ", "", reason)[:300]
+    return f"the data can't be read any more ({reason}); put right what changed"
+
+
+def _last_good(workdir: Workdir | None) -> str:
+    if workdir is None:
+        return ""
+    return f"; last good checkpoint: {checkpoints.newest(workdir) or 'none yet'}"
+
+
+def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
+    batches = experiment.training_batches(section["batch_size"], section["seed"])
+    length = int(batches.cardinality())
+    if length < 0 and next(iter(batches), None) is None:
         raise UsageError(
-            "config.train.steps_per_epoch: expected at least 1, or none for an epoch of all data, "
-            f"got {section['steps_per_epoch']}"
+            f"config.train.batch_size: {section['batch_size']} is more than there are training "
+            "examples; lower it"
         )
-    for field in ("learning_rate", "milestone_decay", "final_decay", "epsilon"):
-        if not 0 < section[field] < math.inf:
-            raise UsageError(f"config.train.{field}: expected more than 0, got {section[field]}")
-    if not 0 <= section["clip_norm"] < math.inf:
-        raise UsageError(f"config.train.clip_norm: expected 0 or more, got {section['clip_norm']}")
-    if not 0 <= section["seed"] < 2**32:
-        raise UsageError(f"config.train.seed: expected 0 to 2^32 - 1, got {section['seed']}")
+    if section["steps_per_epoch"] is None and length < 0:
+        raise UsageError(
+            "config.train.steps_per_epoch: expected a number, since nobody knows how many examples "
+            "these data have; about the number of photographs / batch size makes an epoch"
+        )
+    return section["steps_per_epoch"] or length
+
+
+def _batches(
+    experiment: Experiment, section: Mapping[str, Any], steps: int, moment: Moment
+) -> tf.data.Dataset:
+    """Batches without end, from a moment of the run on."""
+    arguments = section["batch_size"], section["seed"]
+    before = moment.epoch * steps + moment.batch + moment.skipped
+    length = steps
+    if section["steps_per_epoch"] is not None:
+        # Then epochs of the run and of the data differ.
+        once = experiment.training_batches(*arguments)
+        length = int(once.cardinality())
+        if length < 0:
+            length = int(once.take(before).reduce(0, lambda count, _: count + 1))
+            length = max(length, 1) if length < before else before + 1
+    return experiment.training_batches(*arguments, start=divmod(before, length))
 
 
 def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(
+    return FusedAdam(
         section["learning_rate"],
         epsilon=section["epsilon"],
         global_clipnorm=section["clip_norm"] or None,

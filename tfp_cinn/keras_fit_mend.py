@@ -1,0 +1,131 @@
+"""What Keras 3.15's `fit` gets wrong on several replicas, and how `CINN` passes it.
+
+All that works around Keras is here; each mend asks Keras itself whether it is needed, so that it
+leaves the path of a Keras that needs none.
+
+* `fit` under `MultiWorkerMirroredStrategy` fails (keras-team/keras#20585): it reduces what a step
+  returns over axis 0, which scalars don't have. `reported` returns them with such an axis.
+* Before that, `fit` takes a batch to build the model symbolically, and averages it over replicas,
+  which fails on pairs; the batch is lost to training as well. A `CINN` is built when it is made, so
+  it overrides `_maybe_symbolic_build` by `build_optimizer`.
+* Optimizers clip each replica's share of the gradient and then sum the shares: the bound holds for
+  none of the gradients that it is meant for. `sum_gradients` sums them first, `apply_gradients`
+  has the optimizer clip and apply the sum as it is.
+* Metrics sum over replicas when they are read, which workers then have to do together: a chief that
+  saves its metrics waits for ever. `GlobalMean` holds the mean over all replicas on each.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.tensorflow import trainer as keras_trainer
+
+__all__ = ["GlobalMean", "apply_gradients", "build_optimizer", "mean", "reported", "sum_gradients"]
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Makes the optimizer's variables where `fit` would build model and optimizer."""
+    strategy = model._distribute_strategy
+    if strategy is not None and model.optimizer is not None:
+        with strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+
+
+def reported(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """What a step has to return so that `fit` reports `values`, scalars that replicas agree on."""
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not _wants_axis_0():
+        return values
+    return {name: tf.reshape(value, [1]) for name, value in values.items()}
+
+
+def sum_gradients(gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
+    """The gradients of all replicas, summed; None where there is none."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return list(gradients)
+    summed = iter(replica.all_reduce("SUM", [g for g in gradients if g is not None]))
+    return [g if g is None else next(summed) for g in gradients]
+
+
+def mean(value: tf.Tensor) -> tf.Tensor:
+    """The mean of a value over all replicas."""
+    replica = tf.distribute.get_replica_context()
+    return value if replica.num_replicas_in_sync == 1 else replica.all_reduce("MEAN", value)
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[tf.Tensor | None],
+    weights: Sequence[keras.Variable],
+) -> None:
+    """Clips and applies gradients that are summed over replicas already."""
+    if tf.distribute.get_replica_context().num_replicas_in_sync > 1:
+        _take_sums(optimizer)
+    _summed.already = True
+    try:
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+    finally:
+        _summed.already = False
+
+
+class GlobalMean(keras.metrics.Mean):
+    """A mean that each replica updates with the same value, that of all replicas together."""
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        """Adds a variable that is read on any replica alone."""
+        return super().add_variable(*args, **kwargs, aggregation="only_first_replica")
+
+
+class _Summed(threading.local):
+    """Whether gradients are summed already; replicas of one process are threads."""
+
+    already = False
+
+
+_summed = _Summed()
+
+
+def _take_sums(optimizer: keras.optimizers.Optimizer) -> None:
+    """Has an optimizer leave gradients alone that `apply_gradients` hands to it."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    add_up = optimizer._all_reduce_sum_gradients
+    if getattr(add_up, "takes_sums", False):
+        return
+
+    @functools.wraps(add_up)
+    def unless_summed(pairs):
+        return list(pairs) if _summed.already else add_up(pairs)
+
+    unless_summed.takes_sums = True
+    optimizer._all_reduce_sum_gradients = unless_summed
+
+
+@functools.cache
+def _wants_axis_0() -> bool:
+    """Whether this Keras reduces scalars over their axis 0."""
+    axes = []
+
+    class Witness(tf.distribute.MultiWorkerMirroredStrategy):
+        def __init__(self):  # a real one would look for its workers
+            pass
+
+        @property
+        def extended(self):
+            return self
+
+        def _in_multi_worker_mode(self):
+            return True
+
+        def reduce(self, reduce_op, value, axis=None):
+            axes.append(axis)
+            return value
+
+    keras_trainer.reduce_per_replica(tf.zeros([]), Witness(), "auto")
+    return axes == [0]
