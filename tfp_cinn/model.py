@@ -25,7 +25,7 @@ from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
-from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
+from tfp_cinn.errors import NonFiniteStepError, UsageError
 from tfp_cinn.model_files import check_model_file
 from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
