@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -94,8 +95,8 @@ def check_model_file(path: str) -> None:
             reason = _unknown(described)
             if reason:
                 raise UsageError(f"{path}: its config names {reason}")
-        with archive.open(_WEIGHTS) as file:
-            _check_weights(file, path)
+        # In memory, as Keras does: seeking backwards in an archive reads it anew each time.
+        _check_weights(io.BytesIO(archive.read(_WEIGHTS)), path)
 
 
 def _descriptions(config: Any) -> Iterator[Mapping[str, Any]]:

@@ -46,10 +46,11 @@ def import_run_from_freia(
         import_freia(model, tensors)
     except UsageError as error:
         raise UsageError(f"{weights}: {error}") from None
-    workdir.prepare(config)
-    workdir.describe(experiment.kind, experiment.facts)
-    with workdir.writing(workdir.model_path.name) as scratch:
-        model.save(scratch)
+    with workdir.locked():
+        workdir.prepare(config)
+        workdir.describe(experiment.kind, experiment.facts)
+        with workdir.writing(workdir.model_path.name) as scratch:
+            model.save(scratch)
     print(f"{workdir.model_path}: the model with the weights of {weights}")
     return model
 

@@ -40,6 +40,18 @@ class Convention:
     classes: bool = False
 
 
+_PAPER = Convention(
+    subnets=("s2", "s1"), one_sided=None, permutations=False, unscaled_clamp=False, first=1
+)
+_PYPI = Convention(
+    subnets=("subnet2", "subnet1"),
+    one_sided="subnet",
+    permutations=True,
+    unscaled_clamp=True,
+    first=0,
+)
+
+
 def conventions(names: str, splits: int, classes: bool, inserted: bool) -> Iterator[Convention]:
     """All conventions of a generation, the one of the published code first.
 
@@ -56,12 +68,12 @@ def conventions(names: str, splits: int, classes: bool, inserted: bool) -> Itera
     Raises:
         UsageError: if there is no such generation.
     """
+    if names not in NAMES:
+        raise UsageError(f"names: expected one of {', '.join(NAMES)}, got {names!r}")
     for named in (classes, not classes):
         if names == "paper":
             for leaving in (2, 0) if inserted else (0, 2):
-                yield Convention(("s2", "s1"), None, False, False, 1, leaving, 0, named)
-        elif names == "pypi":
-            for last in range(splits + 1):
-                yield Convention(("subnet2", "subnet1"), "subnet", True, True, 0, 0, last, named)
+                yield dataclasses.replace(_PAPER, leaving=leaving, classes=named)
         else:
-            raise UsageError(f"names: expected one of {', '.join(NAMES)}, got {names!r}")
+            for last in range(splits + 1):
+                yield dataclasses.replace(_PYPI, last=last, classes=named)

@@ -47,11 +47,12 @@ def import_freia(model: CINN, tensors: Mapping[str, np.ndarray]) -> None:
             counterpart in FrEIA.
     """
     flow = flow_of(model.bijector)
+    tensors = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     found = _understood(model, flow, tensors)
     _check(found, tensors)
     for name, entry in found.entries.items():
         if isinstance(entry, Weight):
-            entry.assign(np.asarray(tensors[name]))
+            entry.assign(tensors[name])
     _warn_of_clamp(flow, found.convention)
 
 
@@ -173,7 +174,7 @@ def _check(found: _Candidate, tensors: Mapping[str, np.ndarray]) -> None:
         for entry in part.entries:
             if entry.name not in there:
                 continue
-            name, tensor = prefix + entry.name, np.asarray(there[entry.name])
+            name, tensor = prefix + entry.name, there[entry.name]
             if tensor.shape != entry.shape:
                 misshapen.append(f"{name} {tensor.shape}, expected {entry.shape}")
             elif problem := _problem(entry, tensor, there):
