@@ -31,6 +31,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.training.strategy import Replicas
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Images a batch.", lower_bound=2)
@@ -93,7 +94,7 @@ def _measure(cores, strategy, batch_size):
     replicas = Replicas(strategy)
     with replicas.scope():
         model, *_ = minimal.make_model()
-        model.compile(keras.optimizers.Adam(5e-4, global_clipnorm=10.0))
+        model.compile(FusedAdam(5e-4, global_clipnorm=10.0))
         model.optimizer.build(model.trainable_variables)
     replicas.same_start(model)
     rng = np.random.RandomState(1)
@@ -113,6 +114,7 @@ def _run(cores, batch_size, workers=1):
     if workers > 1:
         command += [str(_ROOT / "bin/launch.py"), f"--workers={workers}", "--"]
     done = subprocess.run([*command, __file__, *flags_], capture_output=True, text=True)
+    print(".", end="", file=sys.stderr, flush=True)
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
