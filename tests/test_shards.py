@@ -81,5 +81,7 @@ def test_are_refused():
     flow.compile(shards=1)
     with pytest.raises(UsageError, match=r"shards: expected 1, got 2.*batch normalisation"):
         flow.compile(shards=2)
-    with pytest.raises(UsageError, match="shards: expected at least 1, got 0"):
+    with pytest.raises(UsageError, match="shards: expected a whole number of at least 1, got 0"):
         flow.compile(shards=0)
+    with pytest.raises(UsageError, match="shards: expected a whole number of at least 1, got 2.5"):
+        flow.compile(shards=2.5)

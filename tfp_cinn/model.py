@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 import os
 import zipfile
 from typing import Any
@@ -175,20 +176,19 @@ class CINN(keras.Model):
             UsageError: if a loss or metrics are given, memory is something else, or shards in a
                 flow with batch normalisation, which needs the whole batch.
         """
-        if shards < 1:
-            raise UsageError(f"shards: expected at least 1, got {shards}")
+        if not isinstance(shards, numbers.Integral) or shards < 1:
+            raise UsageError(f"shards: expected a whole number of at least 1, got {shards!r}")
         parts = [part for layer in self.flow_layers for part in layer._flatten_layers()]
         if shards > 1 and any(isinstance(p, keras.layers.BatchNormalization) for p in parts):
             raise UsageError(
                 f"shards: expected 1, got {shards}; this flow has batch normalisation, which needs "
                 "the whole batch"
             )
-        self.bijector.shards = int(shards)
-        self._recomputes = recomputes(memory)
-        self.bijector.memory = memory
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise UsageError(f"compile: {name} can't be given; a CINN has its own")
+        self._recomputes = recomputes(memory)
+        self.bijector.shards, self.bijector.memory = int(shards), memory
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -233,7 +233,9 @@ class CINN(keras.Model):
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
         with reconstruction_errors() as errors:
             gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
-        error = tf.reduce_max(errors) if errors else tf.zeros([])
+        error = tf.reduce_max(errors) if errors else tf.zeros_like(loss)
+        # A loss that isn't finite is said as such: from its z nothing can be rebuilt.
+        error = tf.where(tf.math.is_finite(loss), error, tf.zeros_like(error))
         finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
         totals = over_replicas(loss, nats, count, finite & (error <= BOUND), self.ballot)
         guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients, error)]
@@ -330,7 +332,7 @@ class CINN(keras.Model):
                     f"the loss or gradient of replica {int(bad)} is NaN or infinite; its worker "
                     "says why"
                 )
-            elif error > BOUND:
+            elif not error <= BOUND:  # NaN included
                 failure = UsageError(too_large(error))
             else:
                 failure = NonFiniteStepError(self._why_not_finite(x, cond_eager, finite.numpy()))

@@ -10,9 +10,12 @@ import sys
 import pytest
 from exporting import FACTS, tree
 
-from tfp_cinn import UsageError
+from tfp_cinn import CINN, UsageError
+from tfp_cinn.bijectors import GlowCoupling
 from tfp_cinn.export import export_run, run
 from tfp_cinn.export.publish import versions
+from tfp_cinn.export.signatures import signatures
+from tfp_cinn.networks import MLP
 from tfp_cinn.workdir import Workdir
 
 
@@ -214,3 +217,17 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no such workdir"):
         export_run(tmp_path / "nothing", tmp_path / "digits")
     assert not (tmp_path / "digits").exists()
+
+
+def test_graphs_hold_nothing_that_is_for_training_alone():
+    def operations():
+        (signature,) = (s for s in signatures(model, "", "") if s.name == "log_prob")
+        with run._not_training(model):
+            graph = run._traced(signature, xla=False).get_concrete_function().graph
+        return [operation.type for operation in graph.get_operations()]
+
+    model = CINN(GlowCoupling(MLP([4])), (4,), cond_shape=(2,))
+    before = operations()
+    model.compile("sgd", shards=3, memory="recompute")
+    assert operations() == before
+    assert (model.bijector.shards, model.bijector.memory) == (3, "recompute")

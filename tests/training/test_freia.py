@@ -19,6 +19,7 @@ from tfp_cinn.training import (
     default_config,
     export_run_to_freia,
     import_run_from_freia,
+    train,
 )
 
 
@@ -121,6 +122,10 @@ def test_a_run_that_is_there_is_kept(config, weights, tmp_path):
     import_run_from_freia(config, weights, tmp_path / "run")
     with pytest.raises(UsageError, match="holds a run already; choose another workdir"):
         import_run_from_freia(config, weights, tmp_path / "run")
+    before = (tmp_path / "run/model.keras").read_bytes()
+    with pytest.raises(UsageError, match="model.keras: of weights that weren't trained here"):
+        train(config, tmp_path / "run")
+    assert (tmp_path / "run/model.keras").read_bytes() == before
 
 
 def test_grey_levels_that_only_the_data_know_have_to_be_given(config, weights, tmp_path):

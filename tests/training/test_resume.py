@@ -1,5 +1,6 @@
 """A run that was stopped ends as one that never was."""
 
+import contextlib
 import gc
 import os
 import random
@@ -78,6 +79,18 @@ def test_a_checkpoint_holds_every_variable_that_training_changes(config, tmp_pat
     assert checkpoints.restore(model, Workdir(tmp_path)) == (moment, [])
     for variable, value in changed:
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+
+
+def test_a_run_goes_on_with_another_use_of_memory(config, tmp_path, stop_after, capsys):
+    stop_after({3, 6})
+    for memory in ("store", "recompute", "store"):
+        config.train.memory = memory
+        with contextlib.suppress(Interrupted):
+            train(config.to_dict(), tmp_path)
+    output = capsys.readouterr().out
+    assert "going on after epoch 0, batch 3 of the next\n" in output
+    assert "going on after epoch 0, batch 6 of the next\n" in output
+    assert (tmp_path / "model.keras").exists()
 
 
 @pytest.mark.slow

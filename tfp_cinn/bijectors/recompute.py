@@ -240,7 +240,9 @@ def _random_states(bijector):
 
 def _error(rebuilt, x):
     width = tf.reduce_max(x) - tf.reduce_min(x)
-    return tf.math.divide_no_nan(tf.reduce_max(tf.abs(rebuilt - x)), width)
+    error = tf.math.divide_no_nan(tf.reduce_max(tf.abs(rebuilt - x)), width)
+    # A shard may have no rows, and then no largest element either.
+    return tf.where(tf.size(x) > 0, error, tf.zeros_like(error))
 
 
 def _report(error, z):

@@ -21,6 +21,7 @@ __all__ = ["Moment", "best", "newest", "restore", "save", "save_best"]
 
 _NAME = re.compile(r"step-(\d{9,})\.npz")
 _DAMAGED = ".damaged"
+_METRICS = "metrics/"
 _POSITION = "position.json"
 _MOST_HEADER = 1 << 16  # bytes; ours are of some 200
 
@@ -151,7 +152,7 @@ def _members(model: CINN) -> Iterator[tuple[str, keras.Variable]]:
     parts = {
         "model": model.variables,
         "optimizer": [v for v in model.optimizer.variables if v.name != "learning_rate"],
-        "metrics": [v for metric in model.metrics for v in metric.variables],
+        **{f"{_METRICS}{metric.name}": metric.variables for metric in model.metrics},
     }
     for part, variables in parts.items():
         # Names of layers depend on how many there were before, their order doesn't.
@@ -164,8 +165,11 @@ def _load(model: CINN, path: pathlib.Path) -> Moment:
     variables = dict(_members(model))
     try:
         with zipfile.ZipFile(path) as archive:
-            if set(archive.namelist()) != {*variables, _POSITION}:
+            there = set(archive.namelist())
+            # With another `train.memory` the same run reports other metrics.
+            if any(not m.startswith(_METRICS) for m in there ^ {*variables, _POSITION}):
                 raise UsageError(f"{path}: not a checkpoint of this network and optimizer")
+            variables = {member: v for member, v in variables.items() if member in there}
             moment = _moment(path, archive)
             values = [_read(archive, member, v, path) for member, v in variables.items()]
     except UsageError:

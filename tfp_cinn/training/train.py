@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -109,6 +110,11 @@ def _begin(
         print(f"{problem}; going back to the checkpoint before it")
     data = {"seed": section["seed"], "batch_size": section["batch_size"], "steps": steps}
     if moment is None:
+        if workdir.model_path.exists() and math.isinf(checkpoints.best(workdir)):
+            raise UsageError(
+                f"{workdir.model_path}: of weights that weren't trained here, such as imported "
+                "ones; training would replace it, choose another workdir or remove it"
+            )
         x, cond = next(iter(_batches(experiment, section, steps, Moment())))
         model.bijector.calibrate(x, model.distribution.features(cond))
         return Moment(data=data)
