@@ -2,7 +2,7 @@
 
 from tfp_cinn import bijectors, networks
 from tfp_cinn.distribution import ConditionalTransformedDistribution
-from tfp_cinn.errors import NonFiniteError, UsageError
+from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN, load_model
 
@@ -13,6 +13,7 @@ __all__ = [
     "ConditionalTransformedDistribution",
     "FusedAdam",
     "NonFiniteError",
+    "NonFiniteStepError",
     "UsageError",
     "bijectors",
     "load_model",
