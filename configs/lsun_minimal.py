@@ -10,6 +10,6 @@ def get_config():
     """Returns the config."""
     config = colorization_config()
     config.data.name = "lsun/bedroom"
-    # 3,032,042 photographs once, though one may be cut into several crops.
-    config.train.steps_per_epoch = 23687
+    # 3,033,042 photographs once, though one may be cut into several crops.
+    config.train.steps_per_epoch = 23695
     return config
