@@ -1,4 +1,4 @@
-"""Trains the conditioner of a colorization config to predict colour, without a flow.
+"""Trains the conditioner of an image's colours to predict these, without a flow.
 
 python bin/pretrain.py --config=configs/photos.py --output=runs/conditioner.weights.h5
 """

@@ -9,20 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tqdm
 
-from tfp_cinn.colour import rgb_to_lab, split_lab, to_rgb
 from tfp_cinn.errors import UsageError
-from tfp_cinn.evaluation import Estimate, colourings, feature_network, nats_per_dim
+from tfp_cinn.evaluation import Estimate, feature_network, nats_per_dim
 from tfp_cinn.evaluation.feature_network import FeatureNetwork
-from tfp_cinn.evaluation.frechet import frechet_distance
 from tfp_cinn.evaluation.output import check_drawing
 from tfp_cinn.experiments.colorization import Colorization
+from tfp_cinn.experiments.judge_colourings import Figures, judge_colourings
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["evaluate_colourings"]
-
-Figures = dict[str, Estimate]
 
 
 def evaluate_colourings(
@@ -70,32 +66,20 @@ def evaluate_colourings(
     network = _feature_network(feature_weights)
     experiment = Colorization.load(section, config["model"])
     model = workdir.load_model()
-    size = experiment.image_shape[:2]
     mean = experiment.mean_colour()
-    rows = {name: [] for name in ("model", "grey", "mean_colour", "truth")}
-    photos, non_finite = [], 0
-    crops = tqdm.tqdm(experiment.test_crops(batch_size), "colour", leave=False, disable=None)
-    for number, (rgb, photo) in enumerate(crops):
-        lightness = split_lab(rgb, size).L
-        ab = model.distribution.sample(
-            lightness, num_samples, seed=[seed, number], temperature=temperature
-        )
-        zero = np.zeros((1, *ab.shape[1:]), np.float32)
-        truth = rgb.numpy()
-        seen = network and network(truth)
-        for name, x in {
-            "model": to_rgb(lightness, ab),
-            "grey": to_rgb(lightness, zero),
-            "mean_colour": to_rgb(lightness, zero + mean),
-            "truth": rgb[np.newaxis],
-        }.items():
-            x = np.swapaxes(x, 0, 1)
-            non_finite += np.count_nonzero(~np.isfinite(x).all(axis=(2, 3, 4)))
-            rows[name].append(_measure(x, truth, num_samples, network, seen))
-        photos.append(photo.numpy())
-    photos = np.concatenate(photos)
+
+    def painted(lightness, number):
+        return model.distribution.sample(lightness, num_samples, [seed, number], temperature)
+
+    def plain(ab):
+        shape = experiment.image_shape
+        return lambda lightness, _: np.broadcast_to(np.float32(ab), (1, len(lightness), *shape))
+
+    painters = {"model": painted, "grey": plain(0), "mean_colour": plain(mean)}
+    figures, photos, non_finite = judge_colourings(
+        experiment, painters, num_samples, network, batch_size, seed
+    )
     nats = nats_per_dim(model, experiment.test_batches(batch_size), photos)
-    figures = {name: _estimate(batches, photos, network, seed) for name, batches in rows.items()}
     result = {
         "dataset": experiment.facts["name"],
         "model_sha256": workdir.model_sha256(),
@@ -104,7 +88,7 @@ def evaluate_colourings(
         "num_samples": num_samples,
         "temperature": temperature,
         "seed": seed,
-        "non_finite_samples": int(non_finite),
+        "non_finite_samples": non_finite,
         "feature_network": network.name if network else None,
         "nats_per_dim": nats.as_json(),
         "bits_per_dim": nats.scaled(1 / math.log(2)).as_json(),
@@ -126,64 +110,6 @@ def _feature_network(weights: str | os.PathLike | None) -> FeatureNetwork | None
         return feature_network.inception_v3(weights)
     path = feature_network.find_efficientnet_lite0()
     return path and feature_network.efficientnet_lite0(path)
-
-
-def _measure(
-    x: np.ndarray,
-    truth: np.ndarray,
-    num_samples: int,
-    network: FeatureNetwork | None,
-    seen: tuple[np.ndarray, np.ndarray] | None,
-) -> dict[str, np.ndarray]:
-    """Of each of B crops what the figures are made of, by their names.
-
-    Args:
-        x: the crops' colourings, `[B, K, H, W, 3]`; K is 1 if all are alike.
-        truth: the crops, `[B, H, W, 3]`.
-        num_samples: what K is for the model.
-        network: judges the first colouring.
-        seen: features and logits of the crops.
-    """
-    ab = rgb_to_lab(x)[..., 1:].numpy()
-    true_ab = rgb_to_lab(truth)[..., 1:].numpy()
-    histograms = (colourings.chroma_histogram(each) for each in (ab, true_ab))
-    parts = {
-        "best_of_1": colourings.best_of(x[:, :1], truth),
-        f"best_of_{num_samples}": colourings.best_of(x, truth),
-        f"best_image_of_{num_samples}": colourings.best_of(x, truth, per_image=True),
-        "pixel_variance": colourings.pixel_variance(x),
-        "chroma": colourings.chroma(ab),
-        "chroma_distance": np.stack([*histograms], axis=1),
-    }
-    if network:
-        features, logits = network(x[:, 0])
-        parts[network.distance] = np.stack([features, seen[0]], axis=1)
-        parts["top5_agreement"] = colourings.top5_agreement(logits, seen[1])
-    return parts
-
-
-def _estimate(
-    batches: list[dict[str, np.ndarray]],
-    photos: np.ndarray,
-    network: FeatureNetwork | None,
-    seed: int,
-) -> Figures:
-    figures = {}
-    for column in batches[0]:
-        values = np.concatenate([batch[column] for batch in batches])
-        if column == "chroma_distance":
-            figure = Estimate.bootstrap(values, photos, colourings.chroma_distance, seed=seed)
-        elif network and column == network.distance:
-            figure = Estimate.jackknife(values, photos, _paired_distance, seed=seed)
-        else:
-            figure = Estimate.bootstrap(values, photos, seed=seed)
-        figures[column] = figure
-    return figures
-
-
-def _paired_distance(features: np.ndarray) -> float:
-    """Frechet distance of features `[N, 2, D]`, NaN of fewer than two crops."""
-    return frechet_distance(features[:, 0], features[:, 1]) if len(features) > 1 else math.nan
 
 
 def _table(

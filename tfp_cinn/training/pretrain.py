@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfp_cinn import architectures, experiments
 from tfp_cinn.errors import UsageError
-from tfp_cinn.experiments import Colorization
+from tfp_cinn.experiments import ClassImages
 from tfp_cinn.networks import color_regressor
 from tfp_cinn.workdir import Workdir
 
@@ -25,15 +25,15 @@ _SUFFIX = ".weights.h5"
 
 
 def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int = 10) -> keras.Model:
-    """Trains the conditioner of a colorization config to predict colour, without a flow.
+    """Trains the conditioner of an image's colours to predict these, without a flow.
 
-    It minimises the mean squared error of ab, in units of CIE Lab, as
+    It minimises the mean squared error of x, ab in units of CIE Lab or RGB, as
     `tfp_cinn.networks.color_regressor` predicts it; the flow can then start with it
     (`config.model.pretrained`), and leave it as it is (`config.model.conditioner="frozen"`).
     Learning rate, batch size and seed are those of the config.
 
     Args:
-        config: nested dicts with the fields of `colorization_config`.
+        config: nested dicts with the fields of `colorization_config` or `color_digits_config`.
         output: the file to write the weights of the epoch with the lowest validation error to,
             ending in `.weights.h5`.
         epochs: how often to go through the data.
@@ -55,10 +55,10 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
     if epochs < 1:
         raise UsageError(f"epochs: expected at least 1, got {epochs}")
     experiment = experiments.load(config)
-    if experiment.kind != Colorization.kind:
+    if experiment.kind == ClassImages.kind:
         raise UsageError(
-            f"config.data.kind: only the conditioner of {Colorization.kind} can be trained by "
-            f"itself, got {experiment.kind!r}"
+            "config.data.kind: expected an experiment whose condition is an image, got "
+            f"{experiment.kind!r}, whose condition needs no network"
         )
     fields = config["model"]
     if fields["conditioner"] == "none":
@@ -69,8 +69,9 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
     section = config["train"]
     keras.utils.set_random_seed(section["seed"])
     conditioner = architectures.build(data=experiment, **fields).conditioner
-    regressor = color_regressor(conditioner, experiment.image_shape)
-    rmse = keras.metrics.RootMeanSquaredError("rmse_lab")
+    scales = {name: fields[name] for name in ("mean", "std") if name in fields}
+    regressor = color_regressor(conditioner, experiment.image_shape, **scales)
+    rmse = keras.metrics.RootMeanSquaredError("rmse")
     regressor.compile(keras.optimizers.Adam(section["learning_rate"]), "mse", metrics=[rmse])
     validation = experiment.validation_batches(section["batch_size"])
     best = keras.callbacks.EarlyStopping(

@@ -1,0 +1,1 @@
+"""The paper's findings with our own runs: what `benchmarks/reproduce.py` is made of."""

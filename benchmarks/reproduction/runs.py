@@ -1,0 +1,140 @@
+"""One run: a method trained on a task, and measured."""
+
+import math
+import pathlib
+import shutil
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from baselines import build
+from baselines import train as train_baseline
+from reproduction.tasks import TASKS, flow_sampler
+from tfp_cinn.training import pretrain, train
+
+SEED = 100  # of samples; that of the run is added
+
+_VAE_IMAGES = 2000  # for the bound of the likelihood, which takes many passes
+
+
+def judge(job, folder, fast):
+    """Trains what judges the samples of a task."""
+    task = TASKS[job.task](folder, fast, **job.fields)
+    task.train_judge()
+    return {}
+
+
+def reference(job, folder, fast):
+    """Figures of real data, and of images that need no model."""
+    task = TASKS[job.task](folder, fast, **job.fields)
+    if hasattr(task, "references"):
+        return {"rows": task.references()}
+    sampler = task.data_sampler()
+    _save(folder, job.name, task.show(sampler, SEED))
+    return {"rows": {"data": task.measure(sampler, SEED)}}
+
+
+def features(job, folder, fast):
+    """Trains a conditioner by itself, for the runs that leave it as it is."""
+    task = TASKS[job.task](folder, fast, **job.fields)
+    start = time.process_time()
+    pretrain(task.config, pathlib.Path(folder, f"{job.name}.weights.h5"), job.epochs)
+    return {"train_seconds": time.process_time() - start}
+
+
+def flow(job, folder, fast):
+    """Trains a cINN."""
+    fields = {"train__seed": job.seed} | job.fields
+    if job.pretrained:
+        fields["model__pretrained"] = str(pathlib.Path(folder, f"{job.pretrained}.weights.h5"))
+    task = TASKS[job.task](folder, fast, **fields)
+    workdir = pathlib.Path(folder, "workdirs", job.name)
+    shutil.rmtree(workdir, ignore_errors=True)  # of a run that was broken off
+    workdir.parent.mkdir(exist_ok=True)
+    start = time.process_time()
+    model = train(task.config, workdir)
+    seconds = time.process_time() - start
+    weights = sum(math.prod(v.shape) for v in model.trainable_variables)
+    log_prob = tf.function(model.distribution.log_prob)
+
+    def nats(x, cond, _):
+        return -log_prob(x, cond).numpy() / model.dimensions
+
+    result = {"train_seconds": seconds, "weights": weights, "history": _metrics(workdir)}
+    result |= _measured(job, task, flow_sampler(model), nats, None)
+    if job.measured:
+        x, cond = next(iter(task.likelihood_batches()))
+        z = model.distribution.encode(x, cond)
+        again = model.distribution.decode(z, cond)
+        result["figures"]["reconstruction"] = _relative(again, x)
+    return result
+
+
+def baseline(job, folder, fast):
+    """Trains a baseline for as long as the cINN of the same seed was."""
+    task = TASKS[job.task](folder, fast, **job.fields)
+    seed = job.seed
+    model = build(job.method, task.experiment, seed)
+    weights = sum(math.prod(v.shape) for v in model.trainable_variables)
+    start = time.process_time()
+
+    def progress(share, losses):
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        print(f"{100 * share:.0f} %  {shown}", flush=True)
+
+    history = train_baseline(model, task.experiment, job.seconds, seed, progress)
+    result = {
+        "train_seconds": time.process_time() - start,
+        "weights": weights,
+        "sampling_weights": int(model.generator_weights),
+        "history": history,
+    }
+    batch = next(iter(task.likelihood_batches()))
+    bounded = model.nats_per_dim(*(a[:2] for a in batch), seed) is not None
+    nats = model.nats_per_dim if bounded else None
+    result |= _measured(job, task, model.sample, nats, _VAE_IMAGES)
+    if hasattr(model, "reconstruct"):
+        result["figures"]["reconstruction"] = _relative(model.reconstruct(*batch), batch[0])
+    return result
+
+
+def _measured(job, task, sampler, nats, limit):
+    result = {"figures": {}}
+    if nats:
+        values = [
+            nats(x, cond, SEED + number)
+            for number, (x, cond) in enumerate(task.likelihood_batches(limit))
+        ]
+        result["figures"]["bits_per_dim"] = float(np.mean(np.concatenate(values)) / math.log(2))
+    if not job.measured:
+        return result
+    seed = SEED + job.seed
+    result["figures"] |= task.measure(sampler, seed)
+    _save(task.folder, job.name, task.show(sampler, SEED))
+    cond = task.timed_cond()
+    seconds = []
+    for repeat in range(6):
+        start = time.process_time()
+        sampler(cond, 1, repeat)
+        seconds.append(time.process_time() - start)
+    result["sample_ms"] = 1e3 * float(np.median(seconds[1:])) / len(cond)
+    return result
+
+
+def _metrics(workdir):
+    """Of each epoch, as training wrote it."""
+    rows = np.genfromtxt(workdir / "metrics.csv", delimiter=",", names=True)
+    return [dict(zip(rows.dtype.names, map(float, row), strict=True)) for row in np.atleast_1d(rows)]
+
+
+def _relative(again, x):
+    """RMS error of a reconstruction, in percent of the data's standard deviation."""
+    again, x = np.asarray(again, np.float64), np.asarray(x, np.float64)
+    return 100 * float(np.sqrt(((again - x) ** 2).mean()) / x.std())
+
+
+def _save(folder, name, arrays):
+    path = pathlib.Path(folder, "pictures", f"{name}.npz")
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **{key: np.asarray(value) for key, value in arrays.items()})
