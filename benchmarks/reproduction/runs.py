@@ -1,5 +1,6 @@
 """One run: a method trained on a task, and measured."""
 
+import csv
 import math
 import pathlib
 import shutil
@@ -7,9 +8,9 @@ import time
 
 import numpy as np
 import tensorflow as tf
-
 from baselines import build
 from baselines import train as train_baseline
+
 from reproduction.tasks import TASKS, flow_sampler
 from tfp_cinn.training import pretrain, train
 
@@ -32,7 +33,7 @@ def reference(job, folder, fast):
         return {"rows": task.references()}
     sampler = task.data_sampler()
     _save(folder, job.name, task.show(sampler, SEED))
-    return {"rows": {"data": task.measure(sampler, SEED)}}
+    return {"rows": {"data": _plain(task.measure(sampler, SEED))}}
 
 
 def features(job, folder, fast):
@@ -110,7 +111,7 @@ def _measured(job, task, sampler, nats, limit):
     if not job.measured:
         return result
     seed = SEED + job.seed
-    result["figures"] |= task.measure(sampler, seed)
+    result["figures"] |= _plain(task.measure(sampler, seed))
     _save(task.folder, job.name, task.show(sampler, SEED))
     cond = task.timed_cond()
     seconds = []
@@ -122,10 +123,15 @@ def _measured(job, task, sampler, nats, limit):
     return result
 
 
+def _plain(figures):
+    """Figures as JSON has them."""
+    return {name: float(value) for name, value in figures.items()}
+
+
 def _metrics(workdir):
     """Of each epoch, as training wrote it."""
-    rows = np.genfromtxt(workdir / "metrics.csv", delimiter=",", names=True)
-    return [dict(zip(rows.dtype.names, map(float, row), strict=True)) for row in np.atleast_1d(rows)]
+    with open(workdir / "metrics.csv", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _relative(again, x):

@@ -4,6 +4,7 @@ A sampler is a function `(cond [N, ...], num_samples, seed) -> x [num_samples, N
 units of the data. Figures are plain numbers; errors are over the seeds of whole runs.
 """
 
+import dataclasses
 import functools
 import importlib.util
 import os
@@ -78,14 +79,15 @@ class Clothes(Task):
         "data__idx_dir": os.environ.get("FASHION_MNIST", FASHION),
         "model__blocks": 12,
         "model__hidden": (256,),
-        "train__batch_size": 128,
         "train__learning_rate": 1e-3,
-        "train__epochs": 8,
-        "train__milestones": (6,),
     }
 
     def train_judge(self):
-        classifier = evaluation.train_classifier(self._images, _JUDGE_SEED)
+        images = self._images
+        if self.fast:
+            few = data.Split(*(part[:1000] for part in images.train))
+            images = dataclasses.replace(images, train=few)
+        classifier = evaluation.train_classifier(images, _JUDGE_SEED)
         classifier.save(self.judge_path())
 
     @property
@@ -168,7 +170,6 @@ class Digits(Clothes):
     """Scikit-learn's digits given the class, on which the small ablations run."""
 
     file = "digits.py"
-    base = {"train__epochs": 100, "train__milestones": (75, 92)}
 
     def measure(self, sampler, seed):
         return {}  # likelihood alone
@@ -178,7 +179,6 @@ class ColouredDigits(Task):
     """The paper's colour-MNIST on scikit-learn's digits."""
 
     file = "color_digits.py"
-    base = {"train__epochs": 100}
 
     @property
     def _images(self):
@@ -206,7 +206,7 @@ class ColouredDigits(Task):
             ]
         )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        judge.compile(keras.optimizers.Adam(2e-3), loss, ["accuracy"], jit_compile=False)
+        judge.compile(keras.optimizers.Adam(2e-3), loss, jit_compile=False)
         rng = np.random.default_rng(_JUDGE_SEED)
         for epoch in range(5 if self.fast else 40):
             # Digits of any class in the colours of labels in their order, which is kept.
@@ -288,20 +288,26 @@ class Photographs(Task):
         "data__size": 32,
         "data__ab_size": 32,
         "data__downscale": 16,
-        "train__epochs": 60,
-        "train__milestones": (45,),
     }
 
     def likelihood_batches(self, limit=None):
         return self.experiment.test_batches(32)
 
     def measure(self, sampler, seed):
+        first = []
+
         def paint(lightness, number):
-            return sampler(np.asarray(lightness), _DRAWS, (seed << 16) + number)
+            ab = sampler(np.asarray(lightness), _DRAWS, (seed << 16) + number)
+            first.append(_coarse(ab[0]))
+            return ab
 
         figures, photos, non_finite = self._judged({"method": paint})
+        true = [_coarse(x) for x, _ in self.likelihood_batches()]
+        pair = np.concatenate(true), np.concatenate(first)
         return {name: figure.mean for name, figure in figures["method"].items()} | {
-            "non_finite": float(non_finite)
+            "coverage": coverage(*pair).mean(),
+            "recall": recall(*pair).mean(),
+            "non_finite": float(non_finite),
         }
 
     def references(self):
@@ -310,9 +316,7 @@ class Photographs(Task):
         mean = self.experiment.mean_colour()
 
         def plain(ab):
-            return lambda lightness, _: np.broadcast_to(
-                np.float32(ab), (1, len(lightness), *shape)
-            )
+            return lambda lightness, _: np.broadcast_to(np.float32(ab), (1, len(lightness), *shape))
 
         figures = self._judged({"grey": plain(0), "mean_colour": plain(mean)}).figures
         return {
@@ -364,6 +368,12 @@ def flow_sampler(model):
 def hue_pairs():
     """Mean hues of foreground and background of each class, degrees, `[10, 2]`."""
     return class_hues()[..., 0]
+
+
+def _coarse(ab):
+    """Colours of 4 x 4 areas, `[N, 32]`, by which colourings are compared as a set."""
+    ab = tf.image.resize(ab, (4, 4), tf.image.ResizeMethod.AREA).numpy()
+    return ab.reshape(len(ab), -1)
 
 
 def _by_class(real, real_labels, samples, labels):

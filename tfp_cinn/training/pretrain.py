@@ -61,7 +61,7 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
             f"{experiment.kind!r}, whose condition needs no network"
         )
     fields = config["model"]
-    if fields["conditioner"] == "none":
+    if fields.get("conditioner") == "none":
         raise UsageError(
             'config.model.conditioner: expected one to train, got "none", which has no weights'
         )
