@@ -1,0 +1,41 @@
+"""What a cINN is compared with: a conditional VAE, a conditional GAN and a regression CNN.
+
+    model = build("vae", experiment, seed=0)
+    history = train(model, experiment, seconds=250, seed=0)
+    x = model.sample(cond, num_samples=8, seed=0)
+
+README.md beside this file says what they are, what was tried and what was chosen.
+"""
+
+import keras
+
+from baselines.gan import GAN
+from baselines.regression import Regression
+from baselines.training import train
+from baselines.vae import VAE
+from tfp_cinn.errors import UsageError
+from tfp_cinn.experiments import Experiment
+
+__all__ = ["METHODS", "build", "train"]
+
+_MODELS = {"vae": VAE, "gan": GAN, "regression": Regression}
+
+METHODS = tuple(_MODELS)
+
+
+def build(method: str, experiment: Experiment, seed: int) -> keras.Model:
+    """Returns an untrained model, of about as many weights as the cINN of that experiment.
+
+    It needs no data. It has `sample`, `nats_per_dim` and `generator_weights`; see `Baseline`.
+
+    Args:
+        method: one of `METHODS`.
+        experiment: the data; "regression" takes images as conditions only.
+        seed: of the weights, and of what a GAN drops out in training.
+
+    Raises:
+        UsageError: if there is no such method, or it doesn't fit the experiment.
+    """
+    if method not in _MODELS:
+        raise UsageError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    return _MODELS[method](experiment, seed)

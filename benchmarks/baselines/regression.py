@@ -1,0 +1,52 @@
+"""A network that predicts the mean image of a condition."""
+
+import tensorflow as tf
+
+from baselines.baseline import Baseline
+from baselines.networks import Seeds, decoder
+from tfp_cinn.errors import UsageError
+from tfp_cinn.experiments import Experiment
+from tfp_cinn.fused_adam import FusedAdam
+
+_SIZES = {"color_digits": ((96, 160), 300), "colorization": ((48, 96, 128), 230)}
+
+
+class Regression(Baseline):
+    """A U-Net that minimises E |y - f(c)|^2: f(c) is the mean of y given c.
+
+    Args:
+        experiment: data whose conditions are images.
+        seed: of the weights.
+
+    Raises:
+        UsageError: if the conditions are labels.
+    """
+
+    batch_size = 32
+    rate = 1e-3
+
+    def __init__(self, experiment: Experiment, seed: int):
+        if experiment.kind not in _SIZES:
+            raise UsageError(
+                f"regression: expected images as conditions, got {experiment.kind!r}; use vae or "
+                "gan"
+            )
+        super().__init__(experiment, bounded=False)
+        widths, hidden = _SIZES[self.kind]
+        self.decoder = decoder(self.image_shape, self.cond_dims, 0, widths, hidden, Seeds(seed))
+        self._adam = FusedAdam(self.rate)
+        self._adam.build(self.trainable_variables)
+
+    @tf.function(jit_compile=False)
+    def step(self, x, cond, key, rate):
+        """One step of training."""
+        with tf.GradientTape() as tape:
+            y = self.decoder(self.features(cond), training=True)
+            loss = tf.reduce_mean(tf.square(self.own_units(x) - y))
+        self._adam.learning_rate.assign(rate)
+        variables = self.trainable_variables
+        self._adam.apply(tape.gradient(loss, variables), variables)
+        return {"loss": loss}
+
+    def _draw(self, cond, key):
+        return self.decoder(cond, training=False)
