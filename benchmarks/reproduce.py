@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import time
 
 from absl import flags
 
@@ -25,6 +26,7 @@ _AT_ONCE = flags.DEFINE_integer("at_once", None, "Processes; as cores if not giv
 _REPORT = flags.DEFINE_string(
     "report", None, "Where to put tables and pictures; OUTPUT/report.md if not given."
 )
+_REBUILD = flags.DEFINE_bool("rebuild", False, "Write the report of what is there, run nothing.")
 _LIST = flags.DEFINE_bool("list", False, "Show the jobs, run none.")
 _JOB = flags.DEFINE_string("job", None, "One job, in this process.")
 
@@ -49,8 +51,10 @@ def main(_):
 def _run_all(chosen, everything):
     from reproduction import pool, report
 
-    # Absolute, as some jobs name files to others.
     folder = _folder()
+    if _REBUILD.value:
+        report.write(everything, folder, _REPORT.value or folder / "report.md")
+        return
     _check_needs(chosen, everything, folder)
     arguments = [f"--output={folder}", f"--scale={_SCALE.value}"]
     arguments += ["--fast"] if _FAST.value else []
@@ -84,12 +88,13 @@ def _run(name, everything):
     path = pool.result_path(folder, job)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.writing(path) as scratch:
-        result = {"job": pool.definition(job)} | result
+        result = {"job": pool.definition(job), "process_seconds": time.process_time()} | result
         scratch.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
 
 
 def _folder():
+    # Absolute, as some jobs name files to others.
     return pathlib.Path(_OUTPUT.value).absolute()
 
 

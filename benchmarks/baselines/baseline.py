@@ -55,7 +55,7 @@ class Baseline(keras.Model):
                 self._shift = self._scale = 0.5
 
     def own_units(self, x: tf.Tensor) -> tf.Tensor:
-        """y for x."""
+        """Y for x."""
         return (x - self._shift) / self._scale
 
     def features(self, cond: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,5 @@
 """A conditional generative adversarial network; pix2pix where the condition is an image."""
 
-import keras
 import tensorflow as tf
 
 from baselines.baseline import Baseline

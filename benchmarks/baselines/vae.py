@@ -67,7 +67,7 @@ class VAE(Baseline):
         return {"loss": loss, "kl": kl}
 
     def _log_likelihood(self, y, z, cond, training):
-        """log p(y | z, c), `[B]`."""
+        """Log p(y | z, c), `[B]`."""
         mean = self.decoder([cond, z], training=training)
         log_sigma = tf.convert_to_tensor(self.log_sigma)
         scores = tf.square((y - mean) * tf.exp(-log_sigma)) / 2 + log_sigma + _LOG_2PI / 2

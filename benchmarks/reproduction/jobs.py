@@ -148,6 +148,8 @@ _EPOCHS = {
 
 
 def _scaled(job, scale, fast):
+    if fast:
+        job = dataclasses.replace(job, minutes=0.6)
     if job.action == "features":
         return dataclasses.replace(job, epochs=2 if fast else max(1, round(scale * job.epochs)))
     if job.action != "flow":
@@ -160,4 +162,5 @@ def _scaled(job, scale, fast):
             "train__epochs": max(1, round(scale * epochs)),
             "train__milestones": tuple(max(1, round(scale * each)) for each in milestones),
         }
-    return dataclasses.replace(job, fields=length | job.fields, minutes=job.minutes * scale)
+        job = dataclasses.replace(job, minutes=job.minutes * scale)
+    return dataclasses.replace(job, fields=length | job.fields)

@@ -1,5 +1,71 @@
-"""The report."""
+"""The report: docs/reproduction.md with tables and pictures of these results."""
+
+import json
+import pathlib
+import re
+
+from reproduction import figures, pool, tables
+from reproduction.jobs import ABLATIONS, STAGES
+from tfp_cinn import files
+
+_TEMPLATE = pathlib.Path(__file__).parents[2] / "docs" / "reproduction.md"
+_HISTORY = 12  # entries of a run's history that go into the summary
 
 
 def write(jobs, folder, path):
-    pass
+    """Writes the report, its pictures in `images/` beside it, and the numbers as JSON.
+
+    Pictures that show photographs go into the folder's `pictures` alone.
+
+    Args:
+        jobs: all jobs; those without a result are left out.
+        folder: of the results.
+        path: the report to write. Its text is the present one, or that of docs/reproduction.md;
+            between `<!-- table NAME -->` and `<!-- end -->` the table is put.
+    """
+    path = pathlib.Path(path)
+    pairs = [(job, pool.load_result(folder, job)) for job in jobs]
+    results = tables.Results(pairs)
+    made = {
+        "clothes": tables.methods_table(results, "clothes", ("cinn", "vae", "gan")),
+        "coloured_digits": tables.methods_table(
+            results, "coloured_digits", ("cinn", "vae", "gan", "regression")
+        ),
+        "photographs": tables.methods_table(
+            results, "photographs", ("cinn", "vae", "gan", "regression")
+        ),
+        "conditioners": tables.conditioner_table(results),
+        "ablations": tables.ablation_table(results, ABLATIONS),
+        "stability": tables.stability_table(results),
+        "time": tables.time_table(pairs, STAGES),
+    }
+    text = (path if path.exists() else _TEMPLATE).read_text()
+    for name, table in made.items():
+        text = re.sub(
+            rf"(<!-- table {name} -->\n).*?(<!-- end -->)",
+            lambda match, table=table: f"{match[1]}{table}\n{match[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+    images = path.parent / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    figures.clothes_samples(folder, images / "reproduction_clothes.png")
+    figures.coloured_digits(folder, images / "reproduction_coloured_digits.png")
+    figures.photographs(folder, images / "reproduction_colours.png", lightness=False)
+    figures.photographs(folder, pathlib.Path(folder, "pictures", "photographs.png"), lightness=True)
+    figures.modes(results, images / "reproduction_modes.png")
+    figures.curves(results, images / "reproduction_curves.png")
+    figures.ablations(results, ABLATIONS, images / "reproduction_ablations.png")
+    summary = {job.name: _short(result) for job, result in pairs if result}
+    with files.writing(path.with_suffix(".json")) as scratch:
+        scratch.write_text(json.dumps(summary, indent=0) + "\n")
+    with files.writing(path) as scratch:
+        scratch.write_text(text)
+    print(f"{path}: {len(summary)} of {len(jobs)} results")
+
+
+def _short(result):
+    short = {key: value for key, value in result.items() if key not in ("job", "history")}
+    history = result.get("history", [])
+    step = max(1, len(history) // _HISTORY)
+    return short | ({"history": history[step - 1 :: step]} if history else {})

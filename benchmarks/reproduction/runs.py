@@ -15,6 +15,7 @@ from reproduction.tasks import TASKS, flow_sampler
 from tfp_cinn.training import pretrain, train
 
 SEED = 100  # of samples; that of the run is added
+COOLER = 0.8  # a temperature that flows are measured at as well, the paper's of its samples
 
 _VAE_IMAGES = 2000  # for the bound of the likelihood, which takes many passes
 
@@ -69,6 +70,8 @@ def flow(job, folder, fast):
         z = model.distribution.encode(x, cond)
         again = model.distribution.decode(z, cond)
         result["figures"]["reconstruction"] = _relative(again, x)
+        cooler = flow_sampler(model, COOLER)
+        result["figures_cooler"] = _plain(task.measure(cooler, SEED + job.seed))
     return result
 
 

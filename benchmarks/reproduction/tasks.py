@@ -350,10 +350,10 @@ TASKS = {
 }
 
 
-def flow_sampler(model):
+def flow_sampler(model, temperature=1.0):
     """The sampler of a trained flow."""
     draw = tf.function(
-        lambda cond, count, seed: model.distribution.sample(cond, count, seed=seed),
+        lambda cond, count, seed: model.distribution.sample(cond, count, seed, temperature),
         reduce_retracing=True,
     )
 
@@ -388,4 +388,4 @@ def _by_class(real, real_labels, samples, labels):
 def _spread(hues):
     """Circular standard deviation over the colourings of an image, degrees, mean over images."""
     length = np.abs(np.exp(1j * np.radians(hues)).mean(axis=1))
-    return np.degrees(np.sqrt(-2 * np.log(np.maximum(length, 1e-9)))).mean()
+    return np.degrees(np.sqrt(-2 * np.log(np.clip(length, 1e-9, 1)))).mean()

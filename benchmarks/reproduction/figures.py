@@ -1,0 +1,193 @@
+"""The report's pictures, of whatever results there are."""
+
+import pathlib
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfp_cinn.colour import to_rgb
+
+_METHODS = {"cinn": "cINN", "vae": "VAE", "gan": "GAN", "regression": "regression"}
+_COLOURS = {"cinn": "C0", "vae": "C1", "gan": "C2", "regression": "C3", "data": "0.4"}
+_CLOTHES = (
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+)  # fmt: skip
+
+
+def clothes_samples(folder, path):
+    """Real images and samples of each method, a row a class."""
+    panels = _loaded(folder, "clothes", ("reference", "cinn-0", "vae-0", "gan-0"))
+    titles = {"reference": "real", "cinn-0": "cINN", "vae-0": "VAE", "gan-0": "GAN"}
+    if len(panels) < 2:
+        return
+    figure = Figure(figsize=(2.6 * len(panels) + 0.9, 4.6), layout="constrained")
+    for place, (name, arrays) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        _grid(place, arrays["x"][:, :6, ..., 0], cmap="gray", vmin=0, vmax=255)
+        place.set_title(titles[name])
+        rows = _CLOTHES if place.get_subplotspec().is_first_col() else [""] * 10
+        place.set_yticks((np.arange(10) + 0.5) * 29, rows, fontsize=8)
+        place.tick_params(length=0)
+    _save(figure, path)
+
+
+def coloured_digits(folder, path):
+    """Colourings of one digit a class, by each method."""
+    names = ("reference", "cinn-0", "vae-0", "gan-0", "regression-0")
+    panels = _loaded(folder, "coloured_digits", names)
+    if len(panels) < 2:
+        return
+    some = next(iter(panels.values()))
+    columns = {"grey": np.repeat(some["grey"], 3, axis=-1)[:, np.newaxis]}
+    for name, arrays in panels.items():
+        title = "data, painted" if name == "reference" else _METHODS[name[:-2]]
+        columns[title] = arrays["x"][:, : 1 if "regression" in name else 4]
+    widths = [images.shape[1] for images in columns.values()]
+    figure = Figure(figsize=(0.5 * sum(widths) + 0.5, 5), layout="constrained")
+    for place, (title, images) in zip(
+        figure.subplots(1, len(columns), width_ratios=widths), columns.items(), strict=True
+    ):
+        _grid(place, images)
+        place.set_title(title, fontsize=9)
+        place.set_yticks([])
+    _save(figure, path)
+
+
+def photographs(folder, path, lightness):
+    """Colourings of test photographs, with their lightness, or at the same one everywhere."""
+    names = ("cinn-0", "vae-0", "gan-0", "regression-0")
+    panels = _loaded(folder, "photographs", names)
+    if len(panels) < 2:
+        return
+    some = next(iter(panels.values()))
+    rows = slice(0, 18, 2)
+    small = some["true_ab"].shape[1]
+    if lightness:
+        light = np.float32(some["L"][rows])
+    else:
+        light = np.full((len(some["L"][rows]), small, small, 1), 65, np.float32)
+    columns = {"grey": to_rgb(light, np.zeros_like(some["true_ab"][rows])).numpy()[:, np.newaxis]}
+    if not lightness:
+        columns = {}
+    for name, arrays in panels.items():
+        count = 1 if "regression" in name else 4
+        ab = np.moveaxis(arrays["ab"][rows, :count], 1, 0)
+        columns[_METHODS[name[:-2]]] = np.moveaxis(to_rgb(light, ab).numpy(), 0, 1)
+    columns["photograph"] = to_rgb(light, some["true_ab"][rows]).numpy()[:, np.newaxis]
+    widths = [images.shape[1] for images in columns.values()]
+    figure = Figure(figsize=(0.6 * sum(widths) + 0.5, 5.6), layout="constrained")
+    for place, (title, images) in zip(
+        figure.subplots(1, len(columns), width_ratios=widths), columns.items(), strict=True
+    ):
+        _grid(place, np.clip(images, 0, 1))
+        place.set_title(title, fontsize=9)
+        place.set_yticks([])
+    _save(figure, path)
+
+
+def modes(results, path):
+    """Coverage against accuracy, a point a run: who collapses, and who draws what was asked for."""
+    tasks = {"clothes": "Fashion-MNIST", "coloured_digits": "coloured digits"}
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    drawn = False
+    for place, (task, title) in zip(figure.subplots(1, 2), tasks.items(), strict=True):
+        for name, row in results.rows(task).items():
+            place.plot(
+                row["coverage"], row["accuracy"], "*", color="0.4", markersize=12,
+                label="real data" if name == "data" else name,
+            )  # fmt: skip
+        for method, label in _METHODS.items():
+            wanted = {
+                "task": task,
+                "method": method,
+                "variant": "joint" if method == "cinn" else "",
+            }
+            x, y = (results.values(figure_, **wanted) for figure_ in ("coverage", "accuracy"))
+            if x:
+                drawn = True
+                place.plot(x, y, "o", color=_COLOURS[method], label=label)
+        place.set(title=title, xlabel="coverage of real images", xlim=(-0.03, 1.03))
+        place.set(ylabel="share that a classifier recognises", ylim=(-0.03, 1.03))
+        place.grid(alpha=0.3)
+        place.legend(fontsize=8, loc="lower left")
+    if drawn:
+        _save(figure, path)
+
+
+def curves(results, path):
+    """Validation likelihood of all seeds over training, and the GAN's losses beside them."""
+    tasks = {
+        "clothes": "cINN, Fashion-MNIST",
+        "coloured_digits": "cINN, coloured digits",
+        "photographs": "cINN, photographs",
+    }
+    figure = Figure(figsize=(12, 3), layout="constrained")
+    places = figure.subplots(1, 4)
+    drawn = False
+    for place, (task, title) in zip(places, tasks.items(), strict=False):
+        for run in results.of(task=task, method="cinn", variant="joint"):
+            drawn = True
+            epochs = [entry["epoch"] for entry in run["history"]]
+            place.plot(epochs, [e["val_bits_per_dim"] for e in run["history"]], lw=1.2)
+        place.set(title=title, xlabel="epoch", ylabel="validation bits/dim")
+        place.grid(alpha=0.3)
+    for run in results.of(task="clothes", method="gan"):
+        seconds = [entry["seconds"] for entry in run["history"]]
+        for loss, style in (("generator", "-"), ("discriminator", ":")):
+            places[3].plot(seconds, [e[loss] for e in run["history"]], style, lw=1.2)
+    places[3].set(title="GAN, Fashion-MNIST", xlabel="seconds")
+    places[3].set_ylabel("loss (line: generator, dots: discriminator)", fontsize=8)
+    places[3].grid(alpha=0.3)
+    if drawn:
+        _save(figure, path)
+
+
+def ablations(results, variants, path):
+    """Difference of test likelihood from the configured flow, a point a seed."""
+    plain = results.values("bits_per_dim", task="digits", variant="as configured")
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    place = figure.add_subplot()
+    shown = [v for v in variants if v != "as configured"]
+    drawn = False
+    for row, variant in enumerate(shown):
+        values = results.values("bits_per_dim", task="digits", variant=variant)
+        pairs = [b - a for a, b in zip(plain, values, strict=False)]
+        drawn |= bool(pairs)
+        place.plot(pairs, [row] * len(pairs), "o", color="C0", alpha=0.7)
+    place.axvline(0, color="0.5", lw=1)
+    place.set_yticks(range(len(shown)), shown)
+    place.invert_yaxis()
+    place.set_xlabel("test bits/dim minus that of the same seed as configured (right: worse)")
+    place.grid(alpha=0.3, axis="x")
+    if drawn:
+        _save(figure, path)
+
+
+def _loaded(folder, task, names):
+    found = {}
+    for name in names:
+        path = pathlib.Path(folder, "pictures", f"{task}-{name}.npz")
+        if path.exists():
+            with np.load(path) as arrays:
+                found[name] = dict(arrays)
+    return found
+
+
+def _grid(place, images, **how):
+    """Images `[rows, columns, H, W(, 3)]` with a white line of a pixel between them."""
+    white = 255 if images.dtype == np.uint8 else 1.0
+    pad = [(0, 0), (0, 0), (0, 1), (0, 1)] + [(0, 0)] * (images.ndim - 4)
+    padded = np.pad(images, pad, constant_values=white)
+    rows, columns, height, width = padded.shape[:4]
+    canvas = np.swapaxes(padded, 1, 2).reshape(rows * height, columns * width, *padded.shape[4:])
+    place.imshow(canvas, interpolation="nearest", **how)
+    place.set_xticks([])
+    for spine in place.spines.values():
+        spine.set_visible(False)
+
+
+def _save(figure, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

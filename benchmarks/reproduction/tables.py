@@ -1,0 +1,205 @@
+"""The report's tables, of whatever results there are."""
+
+import statistics
+
+_NAMES = {
+    "data": "real data",
+    "grey": "grey",
+    "mean_colour": "mean colour",
+    "cinn": "cINN",
+    "vae": "VAE",
+    "gan": "GAN",
+    "regression": "regression",
+}
+
+# Of each figure: its heading, and digits after the point.
+_FIGURES = {
+    "weights": ("trained weights, millions", 2),
+    "train_seconds": ("training, seconds of one core", 0),
+    "sample_ms": ("a sample, ms of one core", 2),
+    "bits_per_dim": ("bits/dim", 3),
+    "accuracy": ("accuracy of the classifier", 3),
+    "top5_agreement": ("top-5 agreement", 2),
+    "frechet": ("Fréchet distance", 1),
+    "fid_lite0": ("`fid_lite0`", 1),
+    "coverage": ("coverage", 3),
+    "recall": ("recall", 3),
+    "diversity_ratio": ("diversity over real", 3),
+    "hue_distance": ("hues' distance, degrees", 1),
+    "hue_spread_ratio": ("hues' spread over real", 2),
+    "sharpness_ratio": ("sharpness over real", 2),
+    "best_of_1": ("best of 1, RMS error, %", 1),
+    "best_image_of_8": ("best image of 8", 1),
+    "best_of_8": ("best of 8, as the paper counts", 1),
+    "pixel_variance": ("pixel variance, 1e-4", 0),
+    "chroma": ("chroma, Lab units", 1),
+    "chroma_distance": ("chroma distance, Lab units", 1),
+    "neighbour_ratio": ("distance to training images over that of test images", 2),
+    "reconstruction": ("reconstruction error, % of the data's spread", 4),
+}
+_FACTORS = {"weights": 1e-6, "pixel_variance": 1e4}
+
+
+class Results:
+    """Results by job.
+
+    Args:
+        results: pairs of a job and its result, None where it has none.
+    """
+
+    def __init__(self, results):
+        self._results = [(job, result) for job, result in results if result]
+
+    def values(self, figure, **wanted):
+        """A figure of all jobs that are as wanted, in the order of their seeds."""
+        found = []
+        for job, result in self._results:
+            if all(getattr(job, name) == value for name, value in wanted.items()):
+                value = result.get("figures", {}).get(figure, result.get(figure))
+                if value is not None:
+                    found.append(value)
+        return found
+
+    def rows(self, task):
+        """What the reference job of a task found, by name."""
+        for job, result in self._results:
+            if job.action == "reference" and job.task == task:
+                return result["rows"]
+        return {}
+
+    def of(self, **wanted):
+        """The results of all jobs that are as wanted."""
+        return [
+            result
+            for job, result in self._results
+            if all(getattr(job, name) == value for name, value in wanted.items())
+        ]
+
+
+def methods_table(results, task, methods):
+    """Figures of real data and of methods on a task, a column each."""
+    references = {k: v for k, v in results.rows(task).items() if k != "truth"}
+    columns = [*references, *methods]
+    lines = [_line(["", *(_NAMES[name] for name in columns)]), _line(["---"] * (len(columns) + 1))]
+    for figure, (heading, digits) in _FIGURES.items():
+        cells = [_cell(_listed(row.get(figure)), figure, digits) for row in references.values()]
+        for method in methods:
+            variant = "joint" if method == "cinn" else ""
+            values = results.values(figure, task=task, method=method, variant=variant)
+            cells.append(_cell(values, figure, digits))
+        if any(cell.strip() for cell in cells[len(references) :]):
+            lines.append(_line([heading, *cells]))
+    return "\n".join(lines)
+
+
+def conditioner_table(results):
+    """With the conditioner trained jointly, frozen, and without one."""
+    columns = [
+        ("coloured_digits", "bits_per_dim", "coloured digits: bits/dim"),
+        ("coloured_digits", "hue_distance", "hues' distance, degrees"),
+        ("coloured_digits", "accuracy", "accuracy of the classifier"),
+        ("photographs", "bits_per_dim", "photographs: bits/dim"),
+        ("photographs", "best_image_of_8", "best image of 8"),
+        ("photographs", "best_of_8", "best of 8"),
+        ("photographs", "pixel_variance", "pixel variance, 1e-4"),
+    ]
+    lines = [
+        _line(["conditioner", *(heading for _, _, heading in columns)]),
+        _line(["---"] * (len(columns) + 1)),
+    ]
+    for variant in ("joint", "frozen", "none"):
+        cells = [
+            _cell(
+                results.values(figure, task=task, method="cinn", variant=variant),
+                figure,
+                _FIGURES[figure][1],
+            )
+            for task, figure, _ in columns
+        ]
+        lines.append(_line([variant, *cells]))
+    return "\n".join(lines)
+
+
+def ablation_table(results, variants):
+    """Likelihood of digits, trained otherwise than configured."""
+    lines = [
+        _line(["", "test bits/dim", "difference, seed by seed", "training bits/dim, last epoch"]),
+        _line(["---"] * 4),
+    ]
+    plain = results.values("bits_per_dim", task="digits", variant="as configured")
+    for variant in variants:
+        wanted = {"task": "digits", "variant": variant}
+        values = results.values("bits_per_dim", **wanted)
+        pairs = [b - a for a, b in zip(plain, values, strict=False)]
+        last = [result["history"][-1]["bits_per_dim"] for result in results.of(**wanted)]
+        shown = "" if variant == "as configured" else _cell(pairs, "", 3, signed=True)
+        lines.append(_line([variant, _cell(values, "", 3), shown, _cell(last, "", 3)]))
+    return "\n".join(lines)
+
+
+def stability_table(results):
+    """How training went, of all runs of a kind."""
+    lines = [
+        _line(
+            ["", "runs", "ended", "test bits/dim, mean and spread",
+             "largest rise of validation bits/dim from the lowest before"]
+        ),
+        _line(["---"] * 5),
+    ]  # fmt: skip
+    for task, variant in (
+        ("clothes", "joint"),
+        ("coloured_digits", "joint"),
+        ("photographs", "joint"),
+        ("digits", "as configured"),
+    ):
+        runs = results.of(task=task, method="cinn", variant=variant)
+        values = [run["figures"]["bits_per_dim"] for run in runs]
+        curves = [[e["val_bits_per_dim"] for e in run["history"]] for run in runs]
+        rises = [max(v - min(c[: k + 1]) for k, v in enumerate(c)) for c in curves]
+        lines.append(
+            _line(
+                [
+                    task.replace("_", " "),
+                    f"{len(runs)}",
+                    f"{len(values)}",
+                    _cell(values, "", 3),
+                    f"{max(rises):.3f}" if rises else "",
+                ]
+            )  # fmt: skip
+        )
+    return "\n".join(lines)
+
+
+def time_table(pairs, stages):
+    """How long the stages took."""
+    lines = [_line(["stage", "", "jobs", "minutes of one core"]), _line(["---"] * 4)]
+    total = [0, 0.0]
+    for stage, meaning in stages.items():
+        chosen = [result for job, result in pairs if job.stage == stage and result]
+        minutes = sum(result["process_seconds"] for result in chosen) / 60
+        total = [total[0] + len(chosen), total[1] + minutes]
+        lines.append(_line([f"`{stage}`", meaning, str(len(chosen)), f"{minutes:.0f}"]))
+    lines.append(_line(["", "", str(total[0]), f"{total[1]:.0f}"]))
+    return "\n".join(lines)
+
+
+def _listed(value):
+    return [] if value is None else [value]
+
+
+def _cell(values, figure, digits, signed=False):
+    """Mean and spread, the standard deviation over seeds."""
+    if not values:
+        return ""
+    values = [value * _FACTORS.get(figure, 1) for value in values]
+    mean = statistics.fmean(values)
+    if abs(mean) < 0.5 * 10**-digits and mean:
+        return f"{mean:.1g}"
+    shown = f"{mean:{'+' if signed else ''}.{digits}f}"
+    if len(values) < 2 or figure == "weights":
+        return shown
+    return f"{shown} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _line(cells):
+    return f"| {' | '.join(cells)} |"
