@@ -13,7 +13,8 @@ __all__ = ["Panel", "ScoredSet", "draw_panels", "draw_scores"]
 
 _DPI = 150
 _GAP = 0.06  # between images, in parts of their height
-_CAPTION = 0.3  # room below an image for its caption, likewise
+_CAPTION = 0.32  # room below an image for its caption, likewise
+_BETWEEN = 0.3  # panels, inches
 
 
 class Panel(NamedTuple):
@@ -66,31 +67,31 @@ def draw_panels(
         row_labels: what stands before each row of the first panel.
         title: what stands above all.
     """
-    rows, _, height, width = panels[0].images.shape[:4]
-    columns = [panel.images.shape[1] for panel in panels]
-    below = any(panel.captions for panel in panels)
-    cell = 0.9 if min(height, width) >= 48 else 0.52  # inches
-    figure = Figure(
-        figsize=(
-            cell * width / min(height, width) * (sum(columns) + 0.7 * (len(panels) - 1)) + 1.5,
-            cell * height / min(height, width) * rows * (1.0 + _CAPTION * below) + 0.9,
-        ),
-        layout="constrained",
-    )
-    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=columns)[0]
-    for number, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
-        _draw_panel(axes, panel, row_labels if number == 0 else ())
+    height, width = panels[0].images.shape[2:4]
+    cell = (0.9 if min(height, width) >= 48 else 0.52) / min(height, width)  # inches a pixel
+    sizes = [[cell * n for n in _joined(panel).shape[1::-1]] for panel in panels]
+    total = sum(across for across, _ in sizes) + _BETWEEN * (len(panels) - 1)
+    tall = max(down for _, down in sizes)
+    figure = Figure(figsize=(total, tall))
+    left = 0.0
+    for number, (panel, (across, down)) in enumerate(zip(panels, sizes, strict=True)):
+        place = (left / total, 1 - down / tall, across / total, down / tall)
+        _draw_panel(figure.add_axes(place), panel, row_labels if number == 0 else ())
+        left += across + _BETWEEN
     if title:
-        figure.suptitle(title, fontsize=9, parse_math=False)
+        above = (
+            0.1 + 0.15 * any(p.column_labels for p in panels) + 0.18 * any(p.title for p in panels)
+        )
+        figure.text(
+            0.5, 1 + above / tall, title, fontsize=9, ha="center", va="bottom", parse_math=False
+        )
     figure.savefig(path, dpi=_DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def _draw_panel(axes, panel, row_labels):
     rows, columns, height, width = panel.images.shape[:4]
-    gap = max(1, round(_GAP * height))
-    below = gap + round(_CAPTION * height) if panel.captions else gap
-    # Whole pixels of the picture for each of the image, or neighbours differ in size.
-    axes.imshow(_joined(panel.images, gap, below), interpolation="nearest")
+    gap, below = _gaps(panel)
+    axes.imshow(_joined(panel), interpolation="nearest")
     across = (np.arange(columns) + 0.5) * (width + gap) - gap / 2 - 0.5
     down = np.arange(rows) * (height + below)
     axes.set_xticks(across[: len(panel.column_labels)], panel.column_labels, parse_math=False)
@@ -117,11 +118,19 @@ def _draw_panel(axes, panel, row_labels):
             )
 
 
-def _joined(images, gap, below):
-    """Images as one, white between them."""
-    rows, columns, height, width = images.shape[:4]
+def _gaps(panel):
+    """Pixels between columns, and between rows."""
+    height = panel.images.shape[2]
+    gap = max(1, round(_GAP * height))
+    return gap, gap + round(_CAPTION * height) if panel.captions else gap
+
+
+def _joined(panel):
+    """A panel's images as one, white between them."""
+    rows, columns, height, width = panel.images.shape[:4]
+    gap, below = _gaps(panel)
     canvas = np.ones((rows, height + below, columns, width + gap, 3))
-    shown = np.clip(np.nan_to_num(images, nan=1.0), 0, 1)
+    shown = np.clip(np.nan_to_num(panel.images, nan=1.0), 0, 1)
     canvas[:, :height, :, :width] = shown.transpose(0, 2, 1, 3, 4)
     return canvas.reshape(rows * (height + below), columns * (width + gap), 3)[:, :-gap]
 
@@ -141,7 +150,7 @@ def draw_scores(
     grid = figure.subplots(len(sets), 2, squeeze=False, width_ratios=(1.1, 2.2))
     known = np.concatenate([each.held_out for each in sets])
     low, high = np.quantile(known, (0.005, 0.995))
-    low, high = low - 2 * (high - low), high + 2 * (high - low)
+    low, high = low - (high - low), high + 2 * (high - low)
     edges = np.linspace(low, high, 91)
     for row, each in enumerate(sets):
         pictures, axes = grid[row]
@@ -157,7 +166,13 @@ def draw_scores(
         axes.set(xlim=(low, high), yticks=[])
         axes.spines[["left", "right", "top"]].set_visible(False)
         axes.tick_params(labelsize=7, labelbottom=row == len(sets) - 1)
-        axes.text(1.01, 0.5, each.remark, transform=axes.transAxes, fontsize=7, va="center")
+        axes.text(
+            *(1.01, 0.5, each.remark),
+            transform=axes.transAxes,
+            fontsize=6.5,
+            family="monospace",
+            va="center",
+        )
     grid[0, 1].legend(fontsize=6, loc="upper left", frameon=False)
     grid[-1, 1].set_xlabel(axis_label, fontsize=8)
     figure.suptitle(title, fontsize=9, parse_math=False)

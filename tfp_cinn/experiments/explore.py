@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -78,8 +79,18 @@ def explore_run(
         if picture.write_more:
             for path in picture.write_more(output):
                 print(path, flush=True)
+    result = _for_json(result)
     print(json.dumps(result, allow_nan=False))
     return result
+
+
+def _for_json(value: Any) -> Any:
+    """Nested dicts and lists with null where JSON has no number."""
+    if isinstance(value, dict):
+        return {key: _for_json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_for_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _chosen(what: Sequence[str] | None, kind: type[Subject]) -> list[str]:

@@ -53,7 +53,7 @@ class ExploredClasses(Subject):
         names = self._images.class_names
         return Examples(cases.x[:0], np.arange(len(names), dtype=np.int32), names)
 
-    def shown(self, x: np.ndarray, examples: Examples) -> np.ndarray:
+    def shown(self, x: np.ndarray, examples: Examples, exact: bool = False) -> np.ndarray:
         """Grey levels from black to white."""
         levels = self._images.levels
         return np.clip(np.floor(x), 0, levels - 1) / (levels - 1)
@@ -65,7 +65,8 @@ class ExploredClasses(Subject):
         grey = np.floor(examples.x).astype(np.int64)
         plain = grey.mean(axis=(1, 2, 3), keepdims=True)
         sets = {
-            "plain": np.broadcast_to(plain, grey.shape),
+            "black": np.zeros_like(grey),
+            "plain grey": np.broadcast_to(plain, grey.shape),
             "mirrored": grey[:, :, ::-1],
             "upside down": grey[:, ::-1],
             "inverted": top - grey,

@@ -28,6 +28,8 @@ class ExploredColorDigits(Subject):
         experiment: its data.
     """
 
+    style = "Colour"
+
     def __init__(self, model: CINN, experiment: ColorDigits):
         super().__init__(model)
         self._experiment = experiment
@@ -52,7 +54,7 @@ class ExploredColorDigits(Subject):
         split = data.Split(*(part[:count] for part in self._experiment.images.test))
         return self._painted(split, self._experiment.noise_std)
 
-    def shown(self, x: np.ndarray, examples: Examples) -> np.ndarray:
+    def shown(self, x: np.ndarray, examples: Examples, exact: bool = False) -> np.ndarray:
         """RGB as it is."""
         return x
 

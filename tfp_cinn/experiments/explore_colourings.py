@@ -33,6 +33,7 @@ class ExploredColourings(Subject):
         experiment: its data.
     """
 
+    style = "Colour"
     tools = (*Subject.tools[:4], "scales", *Subject.tools[4:])
 
     def __init__(self, model: CINN, experiment: Colorization):
@@ -77,13 +78,14 @@ class ExploredColourings(Subject):
         photos = [photo.numpy() for _, photo in self._experiment.test_crops(_BATCH)]
         return Examples(x, cond, [f"photo {n}" for n in np.concatenate(photos)[:count]])
 
-    def shown(self, x: np.ndarray, examples: Examples) -> np.ndarray:
+    def shown(self, x: np.ndarray, examples: Examples, exact: bool = False) -> np.ndarray:
         """The photographs in these colours, on white where sizes differ."""
         canvas = examples.cond if examples.canvas is None else examples.canvas
+        method = "bilinear" if exact else "joint_bilateral"
         if len({each.shape for each in canvas}) == 1:
-            return to_rgb(np.stack(canvas), x).numpy()
+            return to_rgb(np.stack(canvas), x, method).numpy()
         x = np.moveaxis(x, -4, 0)
-        images = [to_rgb(L, ab).numpy() for L, ab in zip(canvas, x, strict=True)]
+        images = [to_rgb(L, ab, method).numpy() for L, ab in zip(canvas, x, strict=True)]
         return np.moveaxis(on_white(images), 0, -4)
 
     def conditions_shown(self, examples: Examples) -> np.ndarray:

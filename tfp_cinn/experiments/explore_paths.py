@@ -14,7 +14,7 @@ from tfp_cinn.experiments.explore_subject import Examples, Subject, batched
 
 __all__ = ["interpolation", "scales", "temperature", "transfer", "walks"]
 
-_SIDE_BY_SIDE = 2
+_SIDE_BY_SIDE = 3
 
 
 def interpolation(subject: Subject, cases: Examples, options: Options) -> Picture:
@@ -33,7 +33,7 @@ def interpolation(subject: Subject, cases: Examples, options: Options) -> Pictur
         )
         norms = np.linalg.norm(z, axis=-1) / np.sqrt(z.shape[-1])
         numbers[kind] = {"smallest_norm_over_root_dimensions": float(norms.min())}
-    title = "From one random latent to another: the same two in each row, its condition before it"
+    title = "From one random latent to another, the same two in every row"
     return _picture(panels, cases.names, title, numbers)
 
 
@@ -61,7 +61,7 @@ def transfer(subject: Subject, cases: Examples, options: Options) -> Picture:
     same = latent.transfer(subject.dist, cases.x, cases.cond, cases.cond) - cases.x
     numbers = {"largest_round_trip_error": float(np.abs(same).max())}
     write = functools.partial(subject.write_transfers, x, cases)
-    title = "Style transfer: each row keeps its latents, each column gives the condition"
+    title = f"{subject.style} transfer: each row keeps its latents, each column gives the condition"
     return _picture(panels, names, title, numbers)._replace(write_more=write)
 
 
@@ -78,7 +78,9 @@ def temperature(subject: Subject, cases: Examples, options: Options) -> Picture:
     )
     spread = np.sqrt(((x - x[:1]) ** 2).mean(axis=tuple(range(1, x.ndim))))
     numbers = {"rms_change_from_first": [float(each) for each in spread]}
-    return _picture([panel], cases.names, "The same latents times a temperature", numbers)
+    return _picture(
+        [panel], cases.names, "One random latent for all rows, times the temperature above", numbers
+    )
 
 
 def walks(subject: Subject, cases: Examples, options: Options) -> Picture:
@@ -86,7 +88,7 @@ def walks(subject: Subject, cases: Examples, options: Options) -> Picture:
     held_out = subject.held_out(options.num_examples)
     z = latent.latents(subject.dist, batched(held_out.x, held_out.cond))
     found = latent.PrincipalComponents.of(z, options.num_components)
-    cases = cases.take(slice(_SIDE_BY_SIDE))
+    cases = _few(cases)
     steps, extent = options.steps, 3.0
     path = np.stack([found.walk(k, steps, extent) for k in range(options.num_components)])
     images = subject.shown(subject.decoded(path, cases.cond), cases)
@@ -104,7 +106,7 @@ def walks(subject: Subject, cases: Examples, options: Options) -> Picture:
     }
     title = (
         f"Walks along the principal axes of the latents of {len(z)} held-out examples; draws of "
-        f"N(0, I) would have std {found.noise_edge:.2f} at most"
+        f"N(0, I) would have std {found.noise_edge:.2f} or less"
     )
     return _picture(panels, rows, title, numbers)
 
@@ -113,7 +115,7 @@ def scales(subject: Subject, cases: Examples, options: Options) -> Picture:
     """New latents of one resolution, those of the others kept."""
     layout = subject.dist.bijector.latent_scales
     wanted = range(len(layout)) if options.scale is None else [options.scale]
-    cases = cases.take(slice(_SIDE_BY_SIDE))
+    cases = _few(cases)
     z = subject.dist.encode(cases.x, cases.cond)
     drawn = np.stack(
         [
@@ -134,6 +136,12 @@ def scales(subject: Subject, cases: Examples, options: Options) -> Picture:
     }
     title = "Latents of one resolution drawn anew, the others kept; scale 0 is the finest"
     return _picture(panels, rows, title, numbers)
+
+
+def _few(cases):
+    """Those that fit side by side; of many, not the first, which tend to be alike or simple."""
+    count = len(cases.names)
+    return cases if count <= _SIDE_BY_SIDE else cases.take([count // 3, 2 * count // 3])
 
 
 def _by_row(images):

@@ -40,7 +40,7 @@ def likelihood(subject: Subject, cases: Examples, options: Options) -> Picture:
             for row, each, value in zip(rows, names, nats, strict=True)
         ]
     names = np.array(held_out.names)
-    numbers["nats_per_dim"] = {
+    numbers["nats_per_dim_by_name"] = {
         str(name): float(ranking.nats_per_dim[names == name].mean()) for name in np.unique(names)
     }
     title = (
@@ -83,21 +83,27 @@ def foreign(subject: Subject, cases: Examples, options: Options) -> Picture:
             drawn.append(
                 ScoredSet(
                     name,
-                    subject.shown(examples.x, examples)[:_EXAMPLES],
+                    _first(subject, examples),
                     scores.nats_per_dim,
                     reference.nats_per_dim,
                     (test.entropy - test.threshold, test.entropy + test.threshold),
-                    _remark(judged),
+                    _remark(judged, scores is reference),
                 )
             )
     title = (
-        f"{len(unseen.x)} held-out inputs, and such as the flow wasn't trained on. AUROC: 1 tells "
-        "all apart, 0.5 none;\nof the likelihood, below 0.5 they are likelier than the data. "
-        f"Caught: share outside the typical range, which {_FALSE_ALARMS:.0%} of data should leave"
+        f"Foreign inputs beside {len(unseen.x)} held-out ones. AUROC: 1 tells all apart, 0.5 none; "
+        "likelihood below 0.5:\nforeign inputs are likelier than data. Caught: share outside the "
+        f"typical range, where {_FALSE_ALARMS:.0%} of data should be"
     )
     label = "-log p, nats/dim; what lies beyond is piled up at the borders"
     draw = functools.partial(draw_scores, drawn, title=title, axis_label=label)
     return Picture(draw, {"num_examples": len(unseen.x), "sets": numbers})
+
+
+def _first(subject: Subject, examples: Examples) -> np.ndarray:
+    """Images of a few."""
+    examples = examples.take(slice(_EXAMPLES))
+    return subject.shown(examples.x, examples, exact=True)
 
 
 def _scores(subject: Subject, sets: list[Examples]) -> list[Scores]:
@@ -109,28 +115,28 @@ def _scores(subject: Subject, sets: list[Examples]) -> list[Scores]:
     return [Scores(*parts) for parts in zip(*(np.split(s, ends) for s in whole), strict=True)]
 
 
-def _judged(
-    test: Typicality, middle: float, scores: Scores, reference: Scores
-) -> dict[str, float | None]:
+def _judged(test: Typicality, middle: float, scores: Scores, reference: Scores) -> dict[str, float]:
     """How well each score tells examples from the reference, and how many the test catches."""
     pairs = {
         "auroc_likelihood": (scores.nats_per_dim, reference.nats_per_dim),
         "auroc_typicality": tuple(test.distance(s.nats_per_dim) for s in (scores, reference)),
         "auroc_latent_norm": tuple(np.abs(s.square - middle) for s in (scores, reference)),
     }
-    mean = float(scores.nats_per_dim.mean())
     return {
         **{name: auroc(*pair) for name, pair in pairs.items()},
         "caught": float(test.is_foreign(scores.nats_per_dim).mean()),
-        "nats_per_dim": mean if np.isfinite(mean) else None,
+        "median_nats_per_dim": float(np.median(scores.nats_per_dim)),
     }
 
 
-def _remark(judged: dict[str, float | None]) -> str:
+def _remark(judged: dict[str, float], is_reference: bool) -> str:
+    if is_reference:
+        return f"caught           {judged['caught']:.0%}"
     return (
-        f"AUROC  likelihood {judged['auroc_likelihood']:.2f}\n"
-        f"            typicality {judged['auroc_typicality']:.2f}\n"
-        f"            |z| {judged['auroc_latent_norm']:.2f}     caught {judged['caught']:.0%}"
+        f"AUROC likelihood {judged['auroc_likelihood']:.2f}\n"
+        f"      typicality {judged['auroc_typicality']:.2f}\n"
+        f"      |z|        {judged['auroc_latent_norm']:.2f}\n"
+        f"caught           {judged['caught']:.0%}"
     )
 
 

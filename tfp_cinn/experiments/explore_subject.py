@@ -63,7 +63,10 @@ class Subject(abc.ABC):
 
     Attributes:
         tools: names of those that make sense for the kind.
+        style: what a condition leaves open.
     """
+
+    style = "Style"
 
     tools: tuple[str, ...] = (
         "interpolation",
@@ -113,8 +116,17 @@ class Subject(abc.ABC):
         """
 
     @abc.abstractmethod
-    def shown(self, x: np.ndarray, examples: Examples) -> np.ndarray:
-        """Images `[..., N, H, W, 1 or 3]` in [0, 1] of x `[..., N, *event]`, x of N conditions."""
+    def shown(self, x: np.ndarray, examples: Examples, exact: bool = False) -> np.ndarray:
+        """Images of x.
+
+        Args:
+            x: `[..., N, *event]`.
+            examples: those that they are under the conditions of.
+            exact: whether to show x as it is, where samples are made smoother.
+
+        Returns:
+            `[..., N, H, W, 1 or 3]`, in [0, 1].
+        """
 
     def targets(self, cases: Examples) -> Examples:
         """Conditions that styles are carried to."""
@@ -151,7 +163,7 @@ class Subject(abc.ABC):
         )
 
     def decoded(self, z: np.ndarray, cond: np.ndarray) -> np.ndarray:
-        """x `[*path, N, *event]` of each latent of a path, `[*path, D]`, under N conditions."""
+        """Returns x `[*path, N, *event]` of latents `[*path, D]`, each under N conditions."""
         flat = np.float32(z).reshape(-1, 1, z.shape[-1])
         cond = tf.convert_to_tensor(cond)
         # One by one: the features of a colorization network are large.

@@ -40,17 +40,24 @@ def latents(
 def over_batches(
     function: Callable[[Any, Any], tf.Tensor], batches: Iterable[tuple[Any, Any]]
 ) -> np.ndarray:
-    """Values of `function(x, cond)`, traced once for batches of one size, joined.
+    """Values of `function(x, cond)`, traced once for batches of any size, joined.
 
     Raises:
         UsageError: if there are no batches, or one is no pair.
     """
-    traced, parts = tf.function(function), []
+    traced, parts = tf.function(function, reduce_retracing=True), []
     for batch in batches:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise UsageError("batches: expected pairs (x, cond), such as [(x, cond)] for one batch")
         # A NumPy array would be a constant of the graph, and each batch a new trace.
-        parts.append(traced(*tf.nest.map_structure(tf.convert_to_tensor, tuple(batch))).numpy())
+        batch = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch))
+        if not parts:
+            traced.get_concrete_function(*tf.nest.map_structure(_of_any_batch, batch))
+        parts.append(traced(*batch).numpy())
     if not sum(map(len, parts)):
         raise UsageError("batches: expected one example or more, got none")
     return np.concatenate(parts)
+
+
+def _of_any_batch(tensor):
+    return tf.TensorSpec([None] * tensor.shape[:1].rank + tensor.shape[1:].as_list(), tensor.dtype)
