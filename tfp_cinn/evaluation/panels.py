@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,6 +16,9 @@ _DPI = 150
 _GAP = 0.06  # between images, in parts of their height
 _CAPTION = 0.32  # room below an image for its caption, likewise
 _BETWEEN = 0.3  # panels, inches
+_LETTER = 0.06  # width of one in a label, inches
+_LONGEST = 30  # letters of a label
+_ANGLE = 35  # of long column labels, degrees
 
 
 class Panel(NamedTuple):
@@ -73,31 +77,39 @@ def draw_panels(
     total = sum(across for across, _ in sizes) + _BETWEEN * (len(panels) - 1)
     tall = max(down for _, down in sizes)
     figure = Figure(figsize=(total, tall))
+    # Names that are wider than an image stand aslant.
+    longest = max(len(_short(label)) for panel in panels for label in (*panel.column_labels, ""))
+    aslant = longest * _LETTER > 1.05 * cell * width
     left = 0.0
     for number, (panel, (across, down)) in enumerate(zip(panels, sizes, strict=True)):
         place = (left / total, 1 - down / tall, across / total, down / tall)
-        _draw_panel(figure.add_axes(place), panel, row_labels if number == 0 else ())
+        _draw_panel(figure.add_axes(place), panel, row_labels if number == 0 else (), aslant)
         left += across + _BETWEEN
     if title:
-        above = (
-            0.1 + 0.15 * any(p.column_labels for p in panels) + 0.18 * any(p.title for p in panels)
-        )
+        labels = longest * _LETTER * math.sin(math.radians(_ANGLE)) if aslant else 0.15
+        above = 0.1 + (labels if longest else 0.0) + 0.18 * any(p.title for p in panels)
         figure.text(
             0.5, 1 + above / tall, title, fontsize=9, ha="center", va="bottom", parse_math=False
         )
     figure.savefig(path, dpi=_DPI, bbox_inches="tight", pad_inches=0.06)
 
 
-def _draw_panel(axes, panel, row_labels):
+def _draw_panel(axes, panel, row_labels, aslant=False):
     rows, columns, height, width = panel.images.shape[:4]
     gap, below = _gaps(panel)
     axes.imshow(_joined(panel), interpolation="nearest")
     across = (np.arange(columns) + 0.5) * (width + gap) - gap / 2 - 0.5
     down = np.arange(rows) * (height + below)
-    axes.set_xticks(across[: len(panel.column_labels)], panel.column_labels, parse_math=False)
+    slant = {"rotation": _ANGLE, "ha": "left", "rotation_mode": "anchor"} if aslant else {}
+    axes.set_xticks(
+        across[: len(panel.column_labels)],
+        [_short(label) for label in panel.column_labels],
+        parse_math=False,
+        **slant,
+    )
     axes.set_yticks(
         (down + height / 2 - 0.5)[: len(row_labels)],
-        row_labels,
+        [_short(label) for label in row_labels],
         parse_math=False,
     )
     axes.xaxis.tick_top()
@@ -116,6 +128,10 @@ def _draw_panel(axes, panel, row_labels):
                 va="top",
                 parse_math=False,
             )
+
+
+def _short(label):
+    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
 
 
 def _gaps(panel):
