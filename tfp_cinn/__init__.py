@@ -1,6 +1,6 @@
 """Conditional invertible neural networks for TensorFlow (arXiv 1907.02392)."""
 
-from tfp_cinn import bijectors, networks
+from tfp_cinn import bijectors, latent, networks
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError
 from tfp_cinn.fused_adam import FusedAdam
@@ -16,6 +16,7 @@ __all__ = [
     "NonFiniteStepError",
     "UsageError",
     "bijectors",
+    "latent",
     "load_model",
     "networks",
 ]

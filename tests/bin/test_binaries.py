@@ -63,6 +63,20 @@ def test_sample_draws_the_same_picture_for_the_same_seed(workdir, tmp_path):
     assert pictures[0] == pictures[1] != pictures[2]
 
 
+def test_explore_draws_pictures_and_prints_json_last(workdir, tmp_path):
+    folder = tmp_path / "new" / "pictures"
+    arguments = ["--what=transfer,temperature", f"--output={folder}", "--cond=3,7"]
+    done = call("explore", f"--workdir={workdir}", *arguments, "--temperatures=0,0.5,1")
+    assert done.returncode == 0, done.stderr
+    *paths, last = done.stdout.splitlines()
+    assert paths == [str(folder / f"{name}.png") for name in ("transfer", "temperature")]
+    assert all((folder / path).read_bytes()[1:4] == b"PNG" for path in paths)
+    result = json.loads(last)
+    assert result["pictures"] == dict(zip(("transfer", "temperature"), paths, strict=True))
+    first, second, third = result["temperature"]["rms_change_from_first"]
+    assert first == 0 < second < third
+
+
 def test_sample_writes_arrays_of_classes_by_name(workdir, tmp_path):
     path = workdir / "dataset.json"
     facts = path.read_text()
@@ -106,6 +120,11 @@ def test_train_answers_wrong_input_in_one_line_and_writes_nothing(tmp_path, argu
         ("sample", ["--output=none/such.png"], "in a folder that exists"),
         ("sample", ["--output=such.pdf"], ".png or a .npz"),
         ("evaluate", ["--idx_dir=nowhere"], "digits"),
+        ("explore", ["--what=dreams"], "expected tools of interpolation, transfer"),
+        ("explore", ["--what=scales"], "doesn't fit this kind of run"),
+        ("explore", ["--temperatures=-1"], "temperatures: expected 0 or more"),
+        ("explore", ["--cond=11"], "label 11 is out of range: expected 0 to 9"),
+        ("explore", ["--output=/dev/null/pictures"], "can't be written"),
     ],
 )
 def test_others_answer_wrong_input_in_one_line(workdir, binary, arguments, message):
@@ -114,7 +133,7 @@ def test_others_answer_wrong_input_in_one_line(workdir, binary, arguments, messa
     assert len(text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("binary", ["sample", "evaluate"])
+@pytest.mark.parametrize("binary", ["sample", "evaluate", "explore"])
 def test_a_missing_workdir_is_said(binary, tmp_path):
     text = complaint(call(binary, f"--workdir={tmp_path / 'none'}"))
     assert "no such workdir" in text

@@ -10,7 +10,7 @@ from tfp_cinn.experiments.class_images import ClassImages
 from tfp_cinn.experiments.color_digits import ColorDigits
 from tfp_cinn.experiments.colorization import Colorization
 from tfp_cinn.experiments.experiment import Experiment
-from tfp_cinn.experiments.programs import evaluate, sample
+from tfp_cinn.experiments.programs import evaluate, explore, sample
 
 __all__ = [
     "KINDS",
@@ -19,6 +19,7 @@ __all__ = [
     "Colorization",
     "Experiment",
     "evaluate",
+    "explore",
     "load",
     "load_nothing",
     "sample",

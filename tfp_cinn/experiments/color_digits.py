@@ -14,6 +14,7 @@ from tfp_cinn import data
 from tfp_cinn.errors import UsageError
 from tfp_cinn.evaluation.pictures import draw_sheet
 from tfp_cinn.experiments.experiment import Experiment
+from tfp_cinn.experiments.rows import rows_of
 
 __all__ = ["ColorDigits", "draw_coloured"]
 
@@ -37,7 +38,7 @@ class ColorDigits(Experiment):
         if not 0 <= noise_std < math.inf:
             raise UsageError(f"noise_std: expected 0 or more, and finite, got {noise_std}")
         self.images = images
-        self._noise_std = noise_std
+        self.noise_std = noise_std
 
     @classmethod
     def load(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ColorDigits:
@@ -90,7 +91,7 @@ class ColorDigits(Experiment):
             self.images.train,
             self.images.levels,
             batch_size,
-            noise_std=self._noise_std,
+            noise_std=self.noise_std,
             seed=seed,
             start=start,
         )
@@ -115,7 +116,7 @@ class ColorDigits(Experiment):
     def _held_out(self, split, batch_size):
         # Noise as in training, on which the likelihood depends.
         return data.evaluation_color_digits(
-            split, self.images.levels, batch_size, noise_std=self._noise_std
+            split, self.images.levels, batch_size, noise_std=self.noise_std
         )
 
     def test_greys(self, labels: Iterable[int]) -> np.ndarray:
@@ -133,13 +134,7 @@ class ColorDigits(Experiment):
         return self._greys(self.images.test, labels)
 
     def _greys(self, split, labels):
-        rows, unused = [], {}
-        for label in map(int, labels):
-            of_class = unused.setdefault(label, iter(np.flatnonzero(split.labels == label)))
-            rows.append(next(of_class, None))
-            if rows[-1] is None:
-                name = self.images.class_names[label]
-                raise UsageError(f"cond: {self.images.name} has too few images of class {name}")
+        rows = rows_of(self.images, split.labels, labels)
         return np.float32(split.images[rows]) / np.float32(self.images.levels - 1)
 
     def draw_samples(self, model, workdir):

@@ -42,7 +42,7 @@ class Colorization(Experiment):
             raise UsageError(f"noise_std: expected 0 or more, got {noise_std}")
         self.photos = photos
         self._ab_size = ab_size
-        self._noise = noise_std * np.array(LAB_SCALES[1:], np.float32)
+        self.noise = noise_std * np.array(LAB_SCALES[1:], np.float32)
 
     @classmethod
     def load(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Colorization:
@@ -165,7 +165,7 @@ class Colorization(Experiment):
     def _example(self, rgb, key):
         parts = split_lab(rgb, (self._ab_size, self._ab_size))
         noise = tf.random.stateless_normal(tf.shape(parts.small_ab), key, alg="philox")
-        return parts.small_ab + self._noise * noise, parts.L
+        return parts.small_ab + self.noise * noise, parts.L
 
     def draw_samples(self, model, workdir):
         """Held-out crops in grey, coloured six times, and as they were."""

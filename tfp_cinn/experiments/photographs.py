@@ -18,7 +18,16 @@ from tfp_cinn.evaluation.pictures import draw_sheet
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["colour", "draw_colourings", "grey_of", "read_image", "sample_colourings"]
+__all__ = [
+    "check_size",
+    "colour",
+    "draw_colourings",
+    "grey_of",
+    "on_white",
+    "read_image",
+    "reduced",
+    "sample_colourings",
+]
 
 MAX_PIXELS = 64_000_000
 """Pixels of an image to colour; its colourings take some 60 bytes a pixel each."""
@@ -59,6 +68,16 @@ def read_image(path: str | pathlib.Path) -> np.ndarray:
     return np.asarray(rgb, np.float32) / 255
 
 
+def check_size(model: CINN, rgb: np.ndarray) -> None:
+    """Refuses a photograph `[H, W, 3]` that is smaller than the model's condition."""
+    height, width, _ = model.cond_shape
+    if rgb.shape[0] < height or rgb.shape[1] < width:
+        raise UsageError(
+            f"expected an image of at least {width} x {height} pixels for this model, got "
+            f"{rgb.shape[1]} x {rgb.shape[0]}; enlarge it"
+        )
+
+
 def colour(
     model: CINN, rgb: np.ndarray, num_samples: int, temperature: float, seed: int
 ) -> np.ndarray:
@@ -80,13 +99,8 @@ def colour(
     Raises:
         UsageError: if the photograph is smaller than the condition.
     """
-    height, width, _ = model.cond_shape
-    if rgb.shape[0] < height or rgb.shape[1] < width:
-        raise UsageError(
-            f"expected an image of at least {width} x {height} pixels for this model, got "
-            f"{rgb.shape[1]} x {rgb.shape[0]}; enlarge it"
-        )
-    parts = split_lab(rgb, (height, width))
+    check_size(model, rgb)
+    parts = split_lab(rgb, model.cond_shape[:2])
     ab = model.distribution.sample(parts.small_L, num_samples, seed, temperature)
     # One by one: 12 megapixels take most of a gigabyte.
     return np.stack([to_rgb(parts.L, each).numpy() for each in ab])
@@ -169,29 +183,29 @@ def draw_colourings(
         ab = rgb_to_lab(rgb)[..., 1:].numpy()
         colourful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLOURFUL
         last = rgb if colourful else np.ones_like(rgb)
-        rows.append(_shown([grey_of(rgb), *coloured, last]))
+        rows.append(reduced(np.stack([grey_of(rgb), *coloured, last])))
     with Workdir(output.parent).writing(output.name) as scratch:
         if output.suffix == ".npz":
             np.savez(scratch, temperature=temperature, seed=seed, **full)
         else:
             labels = ["grey", *map(str, range(1, num_samples + 1)), "original"]
-            draw_sheet(_as_sheet(rows), scratch, labels)
+            draw_sheet(on_white(rows), scratch, labels)
     print(output)
 
 
-def _shown(images: Sequence[np.ndarray]) -> np.ndarray:
-    """The images of a row, at the size of a contact sheet."""
-    height, width = images[0].shape[:2]
+def reduced(images: np.ndarray) -> np.ndarray:
+    """Images `[N, H, W, 3]` at the size of a contact sheet, or as they are if smaller."""
+    height, width = images.shape[1:3]
     scale = min(1.0, _SHOWN_SIDE / max(height, width))
     size = max(1, round(scale * height)), max(1, round(scale * width))
-    return tf.image.resize(np.stack(images), size, tf.image.ResizeMethod.AREA).numpy()
+    return tf.image.resize(images, size, tf.image.ResizeMethod.AREA).numpy()
 
 
-def _as_sheet(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows of images of any sizes as one array, on white."""
-    height, width = (max(row.shape[axis] for row in rows) for axis in (1, 2))
-    sheet = np.ones((len(rows), len(rows[0]), height, width, 3), np.float32)
+def on_white(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows `[..., H, W, 3]` of images of any sizes as one array, on white."""
+    height, width = (max(row.shape[axis] for row in rows) for axis in (-3, -2))
+    sheet = np.ones((len(rows), *rows[0].shape[:-3], height, width, 3), np.float32)
     for place, row in zip(sheet, rows, strict=True):
-        top, left = (height - row.shape[1]) // 2, (width - row.shape[2]) // 2
-        place[:, top : top + row.shape[1], left : left + row.shape[2]] = row
+        top, left = (height - row.shape[-3]) // 2, (width - row.shape[-2]) // 2
+        place[..., top : top + row.shape[-3], left : left + row.shape[-2], :] = row
     return sheet

@@ -1,4 +1,4 @@
-"""What `bin/evaluate.py` and `bin/sample.py` do, for a run of any kind."""
+"""What `bin/evaluate.py`, `bin/sample.py` and `bin/explore.py` do, for a run of any kind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from tfp_cinn.experiments.color_digits import ColorDigits
 from tfp_cinn.experiments.colorization import Colorization
 from tfp_cinn.experiments.evaluate_color_digits import evaluate_color_digits
 from tfp_cinn.experiments.evaluate_colourings import evaluate_colourings
+from tfp_cinn.experiments.explore import explore_run
+from tfp_cinn.experiments.explore_classes import ExploredClasses
+from tfp_cinn.experiments.explore_color_digits import ExploredColorDigits
+from tfp_cinn.experiments.explore_colourings import ExploredColourings
+from tfp_cinn.experiments.explore_options import Options
+from tfp_cinn.experiments.explore_subject import Subject
 from tfp_cinn.experiments.photographs import sample_colourings
 from tfp_cinn.experiments.sample_color_digits import sample_color_digits
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["evaluate", "sample"]
+__all__ = ["evaluate", "explore", "sample"]
 
 
 def evaluate(
@@ -74,16 +80,62 @@ def sample(
     return output
 
 
+def explore(
+    workdir: str | os.PathLike,
+    what: Sequence[str] | None = None,
+    output: str | os.PathLike | None = None,
+    cond: Sequence[str] | None = None,
+    source: str | os.PathLike | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Draws pictures of the latent space of a training run's model; docs/latent.md shows them.
+
+    Args:
+        workdir: the training run.
+        what: tools by name, of `tfp_cinn.experiments.explore.TOOLS`; all that fit the run if None.
+        output: folder for the pictures, `TOOL.png`; `explore` in the workdir if None.
+        cond: classes by number or name, or photographs, by the run's kind.
+        source: folder to read the data from, instead of where training did.
+        **options: of `tfp_cinn.experiments.explore_options.Options`; those that are None are left
+            at their defaults.
+
+    Returns:
+        What was measured beside the pictures; it is printed last, as JSON.
+
+    Raises:
+        UsageError: if workdir, tool, condition, data, output or an option don't serve.
+    """
+    workdir = Workdir(workdir)
+    options = {key: value for key, value in options.items() if value is not None}
+    if "temperatures" in options:
+        options["temperatures"] = _numbers(options["temperatures"])
+    output = pathlib.Path(output) if output else workdir / "explore"
+    subject = _programs(workdir).subject
+    return explore_run(workdir, subject, what, output, cond, source, Options(**options))
+
+
+def _numbers(values: Sequence[str | float]) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except ValueError:
+        raise UsageError(f"temperatures: expected numbers, got {', '.join(values)}") from None
+
+
 class _Programs(NamedTuple):
     evaluate: Callable[..., dict[str, Any]]
     source: str  # what evaluate calls the folder to read from
     sample: Callable[..., Any]
+    subject: type[Subject]  # of exploring
 
 
 _PROGRAMS = {
-    ClassImages.kind: _Programs(evaluation.evaluate, "idx_dir", evaluation.sample),
-    Colorization.kind: _Programs(evaluate_colourings, "folder", sample_colourings),
-    ColorDigits.kind: _Programs(evaluate_color_digits, "idx_dir", sample_color_digits),
+    ClassImages.kind: _Programs(evaluation.evaluate, "idx_dir", evaluation.sample, ExploredClasses),
+    Colorization.kind: _Programs(
+        evaluate_colourings, "folder", sample_colourings, ExploredColourings
+    ),
+    ColorDigits.kind: _Programs(
+        evaluate_color_digits, "idx_dir", sample_color_digits, ExploredColorDigits
+    ),
 }
 
 
