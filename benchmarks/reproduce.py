@@ -19,6 +19,10 @@ from tfp_cinn import app
 from tfp_cinn.errors import UsageError
 
 _OUTPUT = flags.DEFINE_string("output", "runs/reproduction", "Folder for everything.")
+_FASHION_MNIST = flags.DEFINE_string(
+    "fashion_mnist", "/usr/share/datasets/fashion-mnist", "Folder with its four IDX files."
+)
+_PHOTOS = flags.DEFINE_string("photos", "photos", "Folder of bin/gather_photos.py.")
 _STAGES = flags.DEFINE_list("stages", None, "Of these alone; see --list.")
 _SCALE = flags.DEFINE_float("scale", 1.0, "Factor on all lengths of training.", lower_bound=0.01)
 _FAST = flags.DEFINE_bool("fast", False, "Each kind of job once, a few steps: for trying.")
@@ -32,8 +36,10 @@ _JOB = flags.DEFINE_string("job", None, "One job, in this process.")
 
 
 def main(_):
+    from reproduction import tasks
     from reproduction.jobs import STAGES, jobs
 
+    tasks.SOURCES |= {"data__idx_dir": _FASHION_MNIST.value, "data__folder": _PHOTOS.value}
     everything = jobs(_SCALE.value, _FAST.value)
     stages = _STAGES.value or [*STAGES]
     unknown = [stage for stage in stages if stage not in STAGES]
@@ -57,6 +63,7 @@ def _run_all(chosen, everything):
         return
     _check_needs(chosen, everything, folder)
     arguments = [f"--output={folder}", f"--scale={_SCALE.value}"]
+    arguments += [f"--photos={_PHOTOS.value}", f"--fashion_mnist={_FASHION_MNIST.value}"]
     arguments += ["--fast"] if _FAST.value else []
     at_once = _AT_ONCE.value or len(os.sched_getaffinity(0))
     try:

@@ -7,7 +7,6 @@ units of the data. Figures are plain numbers; errors are over the seeds of whole
 import dataclasses
 import functools
 import importlib.util
-import os
 import pathlib
 
 import keras
@@ -25,7 +24,9 @@ from tfp_cinn.evaluation.hues import digit_hues, hue_distance
 from tfp_cinn.experiments.judge_colourings import judge_colourings
 
 ROOT = pathlib.Path(__file__).parents[2]
-FASHION = "/usr/share/datasets/fashion-mnist"
+
+SOURCES = {"data__idx_dir": "/usr/share/datasets/fashion-mnist", "data__folder": "photos"}
+"""Where Fashion-MNIST and the photographs are."""
 
 _JUDGE_SEED = 1234  # of the networks that judge, no seed of a run
 _DRAWS = 8  # colourings of an image
@@ -53,12 +54,14 @@ class Task:
     """
 
     file: str
+    source = ""
     base: dict = {}
 
     def __init__(self, folder, fast=False, **fields):
         self.folder = pathlib.Path(folder)
         self.fast = fast
-        self.config = config_of(self.file, **(self.base | fields))
+        sources = {self.source: SOURCES[self.source]} if self.source else {}
+        self.config = config_of(self.file, **(sources | self.base | fields))
 
     @functools.cached_property
     def experiment(self):
@@ -75,8 +78,8 @@ class Clothes(Task):
     """Fashion-MNIST given the class."""
 
     file = "fashion_mnist.py"
+    source = "data__idx_dir"
     base = {
-        "data__idx_dir": os.environ.get("FASHION_MNIST", FASHION),
         "model__blocks": 12,
         "model__hidden": (256,),
         "train__learning_rate": 1e-3,
@@ -170,6 +173,8 @@ class Digits(Clothes):
     """Scikit-learn's digits given the class, on which the small ablations run."""
 
     file = "digits.py"
+    source = ""
+    base = {}
 
     def measure(self, sampler, seed):
         return {}  # likelihood alone
@@ -283,8 +288,8 @@ class Photographs(Task):
     """Photographs' colours given their lightness, at 32 x 32 pixels."""
 
     file = "photos.py"
+    source = "data__folder"
     base = {
-        "data__folder": os.environ.get("PHOTOS", "photos"),
         "data__size": 32,
         "data__ab_size": 32,
         "data__downscale": 16,
