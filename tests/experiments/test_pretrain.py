@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfp_cinn import UsageError, architectures
-from tfp_cinn.training import colorization_config, pretrain
+from tfp_cinn import UsageError, architectures, experiments
+from tfp_cinn.training import color_digits_config, colorization_config, default_config, pretrain
 
 
 @pytest.fixture
@@ -47,4 +47,36 @@ def test_wrong_arguments(config, tmp_path, changes, output, epochs, message):
     config["model"] |= changes
     with pytest.raises(UsageError, match=message):
         pretrain(config, tmp_path / output, epochs)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_conditioner_of_coloured_digits_learns_the_colours_of_classes(tmp_path):
+    config = color_digits_config().to_dict()
+    config["data"] |= {"name": "digits", "num_validation": 150}
+    config["model"] |= {
+        "conv_blocks": 1, "conv_hidden": (4,), "dense_blocks": 1, "dense_hidden": (4,),
+        "cond_width": 16, "cond_channels": (8, 8, 8, 8), "cond_hidden": (32,), "cond_dropout": 0.0,
+        "padded": True, "mean": 0.5, "std": 0.3,
+    }  # fmt: skip
+    config["train"] |= {"batch_size": 64, "learning_rate": 5e-3}
+    path = tmp_path / "c.weights.h5"
+    conditioner = pretrain(config, path, epochs=4)
+    data = experiments.load(config)
+    fields = config["model"] | {"conditioner": "frozen", "pretrained": str(path)}
+    model = architectures.build(data=data, **fields)
+    images, labels = data.images.test
+    greys = np.float32(images) / 16
+    features = model.conditioner.predict(greys, verbose=0)
+    np.testing.assert_allclose(features, conditioner.predict(greys, verbose=0), rtol=1e-5)
+    # Digits of one class look alike to it, as the colours that it was trained on do.
+    centres = np.stack([features[labels == label].mean(axis=0) for label in range(10)])
+    within = np.mean((features - centres[labels]) ** 2)
+    assert within < 0.5 * np.mean((features - features.mean(axis=0)) ** 2)
+
+
+def test_labels_need_no_conditioner(tmp_path):
+    config = default_config().to_dict()
+    config["data"]["name"] = "digits"
+    with pytest.raises(UsageError, match="whose condition is an image, got 'classes'"):
+        pretrain(config, tmp_path / "c.weights.h5")
     assert not list(tmp_path.iterdir())
