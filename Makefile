@@ -1,4 +1,5 @@
 # Two commands: `make demo` trains, evaluates, draws and exports; `make test` checks everything.
+# `make reproduce` runs all of docs/reproduction.md, `make reproduce-fast` a few steps of each part.
 PYTHON ?= python3
 VENV ?= .venv
 RUN ?= runs/digits
@@ -6,9 +7,13 @@ CONFIG ?= configs/digits.py
 MODEL ?= models/digits
 # The server's files for the demo's model are in `serving`; those of another lie beside them.
 SERVING ?= $(if $(filter models/digits,$(MODEL)),serving,serving/$(notdir $(MODEL)))
+REPRODUCTION ?= runs/reproduction
+PHOTOS ?= photos
+# As Debian's dataset-fashion-mnist installs it, or out of that package without installing it.
+FASHION_MNIST ?= $(firstword $(wildcard /usr/share/datasets/fashion-mnist) data/usr/share/datasets/fashion-mnist)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint
+.PHONY: demo test lint reproduce reproduce-fast
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python bin/train.py --config=$(CONFIG) --workdir=$(RUN)
@@ -27,9 +32,28 @@ lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+reproduce: $(VENV)/installed-evaluation $(PHOTOS) $(FASHION_MNIST)
+	$(VENV)/bin/python benchmarks/reproduce.py --output=$(REPRODUCTION) --photos=$(PHOTOS) \
+	    --fashion_mnist=$(FASHION_MNIST)
+
+reproduce-fast: $(VENV)/installed-evaluation $(PHOTOS) $(FASHION_MNIST)
+	$(VENV)/bin/python benchmarks/reproduce.py --output=$(REPRODUCTION)-fast --photos=$(PHOTOS) \
+	    --fashion_mnist=$(FASHION_MNIST) --fast
+
+$(PHOTOS): | $(VENV)/installed
+	$(VENV)/bin/python bin/gather_photos.py --output=$@
+
+data/usr/share/datasets/fashion-mnist:
+	mkdir -p data
+	cd data && apt-get download dataset-fashion-mnist && dpkg-deb --extract dataset-fashion-mnist_*.deb .
+
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv"; exit 1; }
 	$(VENV)/bin/pip install --quiet --editable ".[serving]"
+	touch $@
+
+$(VENV)/installed-evaluation: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet --editable ".[evaluation]"
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
