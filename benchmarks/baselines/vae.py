@@ -23,10 +23,10 @@ _LOG_2PI = math.log(2 * math.pi)
 class VAE(Baseline):
     """q(z | x, c) and p(y | z, c) = N(mu(z, c), sigma^2), z ~ N(0, 1).
 
-    Minimises -E_q log p(y | z, c) + KL(q || N(0, 1)). There is one sigma for each
-    channel, learned, so that beta = 1 is right (Rybkin et al.: Simple and effective VAE training with
-    calibrated decoders, 2020, arXiv:2006.13202). What `sample` returns is mu, without the
-    decoder's noise, as is usual, unless it is to be `noisy`.
+    Minimises -E_q log p(y | z, c) + KL(q || N(0, 1)). There is one sigma for each channel, learned,
+    so that a weight of 1 on KL is right (Rybkin et al.: Simple and effective VAE training with
+    calibrated decoders, 2020, arXiv:2006.13202). What `sample` returns is mu, without the decoder's
+    noise, as is usual, unless it is to be `noisy`.
 
     Args:
         experiment: the data.
