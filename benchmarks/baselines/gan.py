@@ -13,6 +13,7 @@ _SIZES = {
     "color_digits": (32, (64, 128, 128), (64, 128), 420),
     "colorization": (32, (32, 64, 128, 128), (32, 64, 96), 330),
 }
+_RATES = {"classes": 1e-3, "color_digits": 5e-4, "colorization": 2e-4}
 _L1 = 100.0  # pix2pix's weight
 _R1 = 1.0  # half the weight of the gradient's square
 _LAZY = 4  # steps between two penalties
@@ -41,7 +42,8 @@ class GAN(Baseline):
     def __init__(self, experiment: Experiment, seed: int):
         super().__init__(experiment, bounded=True)
         self._paired = self.kind != "classes"
-        self.batch_size, self.rate = (32, 5e-4) if self._paired else (64, 1e-3)
+        self.batch_size = 32 if self._paired else 64
+        self.rate = _RATES[self.kind]
         self._dims, down, up, hidden = _SIZES[self.kind]
         seeds, shapes = Seeds(seed), (self.image_shape, self.cond_dims)
         dropout = 0.5 if self._paired else 0.0

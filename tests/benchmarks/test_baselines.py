@@ -73,8 +73,9 @@ def test_they_are_of_the_size_of_the_cinn(name, shapes, weights):
 @pytest.mark.parametrize(("kind", "method"), [PAIRS[0], *PAIRS[3:]])
 def test_training_lowers_the_loss_and_samples_have_the_units_of_x(data, kind, method):
     model, told = baselines.build(method, data[kind], 0), []
-    history = baselines.train(model, data[kind], 3.0, 0, lambda *args: told.append(args))
-    assert 2.9 < history[-1]["seconds"] < 5 and history[-1]["epoch"] > 0
+    seconds = 6.0 if method == "gan" else 4.0  # of which making the graph takes up to half
+    history = baselines.train(model, data[kind], seconds, 0, lambda *args: told.append(args))
+    assert seconds <= history[-1]["seconds"] < seconds + 2 and history[-1]["epoch"] > 0
     assert all(0 < share <= 1 and math.isfinite(losses["loss"]) for share, losses in told)
     assert history[-1]["loss"] < history[0]["loss"]
     x, cond = batch_of(data[kind], 20)
@@ -139,7 +140,7 @@ def test_the_bound_is_one_and_exact_where_the_posterior_is(data, kind):
 def test_a_noisy_vae_adds_sigma(data):
     model = perturbed(baselines.build("vae", data["classes"], 0))
     still, noisy = (model.sample(np.arange(10), 200, 0, noisy=noisy) for noisy in (False, True))
-    expected = model._scale * np.exp(model.log_sigma.numpy())
+    expected = model._scale * math.exp(model.log_sigma.numpy()[0])
     np.testing.assert_allclose((noisy - still).std(axis=(0, 1)), expected, rtol=0.1)
 
 
