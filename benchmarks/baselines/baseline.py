@@ -17,7 +17,7 @@ class Baseline(keras.Model):
     """A conditional generator, in units of its own: x = shift + scale y.
 
     Subclasses have a `step`, a tf.function that does one step of training,
-    `(x, cond, key, rate) -> {name: loss}`, and `_draw(cond, key) -> y`.
+    `(x, cond, key, rate) -> {name: loss}`, and `_draw(cond, key, noisy) -> y`.
 
     Args:
         experiment: the data.
@@ -55,27 +55,30 @@ class Baseline(keras.Model):
                 self._shift = self._scale = 0.5
 
     def own_units(self, x: tf.Tensor) -> tf.Tensor:
-        """Y for x."""
+        """The y of an x."""
         return (x - self._shift) / self._scale
 
     def features(self, cond: tf.Tensor) -> tf.Tensor:
-        """One-hot labels, of mean square 1 as the noise that they are joined with, or images in [-1, 1]."""
+        """What networks see: images in [-1, 1], or one-hot labels of the noise's mean square."""
         if self.kind == "classes":
             classes = self.cond_dims[0]
             return math.sqrt(classes) * tf.one_hot(cond, classes)
         return cond * (2 / (100.0 if self.kind == "colorization" else 1.0)) - 1
 
     @tf.function(reduce_retracing=True, jit_compile=False)
-    def _sample(self, cond, key):
-        return self._shift + self._scale * self._draw(self.features(cond), key)
+    def _sample(self, cond, key, noisy):
+        return self._shift + self._scale * self._draw(self.features(cond), key, noisy)
 
-    def sample(self, cond: np.ndarray, num_samples: int, seed: int) -> np.ndarray:
+    def sample(
+        self, cond: np.ndarray, num_samples: int, seed: int, noisy: bool = False
+    ) -> np.ndarray:
         """Draws images, in the units of x.
 
         Args:
             cond: conditions, `[N, ...]`.
             num_samples: images of each.
             seed: the same seed gives the same images.
+            noisy: whether to add the noise of a VAE's decoder; the others have none.
 
         Returns:
             float32 `[num_samples, N, H, W, C]`.
@@ -83,7 +86,7 @@ class Baseline(keras.Model):
         cond = np.asarray(cond)
         rows = np.tile(np.arange(len(cond)), num_samples)
         blocks = [
-            self._sample(tf.constant(cond[rows[k : k + _BLOCK]]), _key(seed, k)).numpy()
+            self._sample(tf.constant(cond[rows[k : k + _BLOCK]]), key_of(seed, k), noisy).numpy()
             for k in range(0, len(rows), _BLOCK)
         ]
         return np.concatenate(blocks).reshape(num_samples, len(cond), *self.image_shape)
@@ -103,5 +106,5 @@ def count_weights(model: keras.Model) -> int:
     return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
-def _key(seed: int, number: int) -> tf.Tensor:
+def key_of(seed: int, number: int) -> tf.Tensor:
     return tf.constant([seed % (1 << 63), number], tf.int64)

@@ -9,10 +9,11 @@ from tfp_cinn.fused_adam import FusedAdam
 
 # Dimensions of z, the discriminator's widths, the generator's, and that of the vectors between.
 _SIZES = {
-    "classes": (64, (32, 64), (32, 64), 1110),
+    "classes": (64, (16, 32), (16, 32), 2250),
     "color_digits": (32, (64, 128, 128), (64, 128), 420),
     "colorization": (32, (32, 64, 128, 128), (32, 64, 96), 330),
 }
+_RATES = {"classes": 1e-3, "color_digits": 5e-4, "colorization": 2e-4}
 _L1 = 100.0  # pix2pix's weight
 _R1 = 1.0  # half the weight of the gradient's square
 _LAZY = 4  # steps between two penalties
@@ -38,12 +39,11 @@ class GAN(Baseline):
         seed: of the weights and of the dropout in training.
     """
 
-    rate = 2e-4
-
     def __init__(self, experiment: Experiment, seed: int):
         super().__init__(experiment, bounded=True)
         self._paired = self.kind != "classes"
         self.batch_size = 32 if self._paired else 64
+        self.rate = _RATES[self.kind]
         self._dims, down, up, hidden = _SIZES[self.kind]
         seeds, shapes = Seeds(seed), (self.image_shape, self.cond_dims)
         dropout = 0.5 if self._paired else 0.0
@@ -57,7 +57,6 @@ class GAN(Baseline):
         self._adams = FusedAdam(self.rate, beta_1=0.5), FusedAdam(self.rate, beta_1=0.5)
         self._adams[0].build(self.discriminator.trainable_variables)
         self._adams[1].build(self.decoder.trainable_variables)
-        self._step = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     @tf.function(jit_compile=False)
     def step(self, x, cond, key, rate):
@@ -100,7 +99,7 @@ class GAN(Baseline):
         slopes = tf.reduce_sum(tf.square(tape.gradient(score, y)), axis=[1, 2, 3])
         return _LAZY * _R1 * tf.reduce_mean(slopes)
 
-    def _draw(self, cond, key):
+    def _draw(self, cond, key, noisy):
         z = tf.random.stateless_normal([tf.shape(cond)[0], self._dims], key)
         for number, layer in enumerate(self.decoder.layers):
             if isinstance(layer, NoiseDropout):

@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 from tfp_cinn.bijectors.shapes import Shape
+from tfp_cinn.errors import UsageError
 
 SLOPE = 0.2  # below zero, of all activations
 
@@ -92,7 +93,15 @@ def decoder(
         dropout: share of the channels' numbers that is dropped on the way up, below full
             resolution, in sampling as well.
         activation: of the output.
+
+    Raises:
+        UsageError: if the resolution can't be halved so often.
     """
+    if any(side % (1 << len(widths)) for side in image_shape[:2]):
+        raise UsageError(
+            f"image_shape: expected rows and columns divisible by {1 << len(widths)}, got "
+            f"{image_shape[:2]}; crop or pad the images"
+        )
     make = _Maker(seeds, norm)
     cond = h = keras.Input(cond_shape)
     skips, inputs = [], [cond]

@@ -48,5 +48,5 @@ class Regression(Baseline):
         self._adam.apply(tape.gradient(loss, variables), variables)
         return {"loss": loss}
 
-    def _draw(self, cond, key):
+    def _draw(self, cond, key, noisy):
         return self.decoder(cond, training=False)

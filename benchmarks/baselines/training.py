@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from baselines.baseline import Baseline, _key
+from baselines.baseline import Baseline, key_of
 from tfp_cinn.experiments import Experiment
 
 _ENTRIES = 40  # of a history
@@ -43,7 +43,7 @@ def train(
     for number, (x, cond) in enumerate(batches):
         share = min(1.0, (time.process_time() - start) / seconds)
         rate = model.rate * min(1.0, (number + 1) / 100) * (1 + math.cos(math.pi * share)) / 2
-        losses = model.step(x, cond, _key(seed, number), tf.constant(rate, tf.float32))
+        losses = model.step(x, cond, key_of(seed, number), tf.constant(rate, tf.float32))
         losses = {name: float(loss) for name, loss in losses.items()}
         totals = {name: totals.get(name, 0.0) + loss for name, loss in losses.items()}
         since += 1

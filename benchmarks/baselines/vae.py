@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from baselines.baseline import Baseline, _key
+from baselines.baseline import Baseline, key_of
 from baselines.networks import Seeds, decoder, encoder
 from tfp_cinn.experiments import Experiment
 from tfp_cinn.fused_adam import FusedAdam
 
 # Dimensions of z, the encoder's widths, the decoder's, and that of the vectors between.
 _SIZES = {
-    "classes": (32, (32, 64), (32, 64), 1140),
+    "classes": (32, (16, 32), (16, 32), 2240),
     "color_digits": (32, (64, 128), (64, 128), 370),
     "colorization": (64, (32, 64, 96), (32, 64, 96), 250),
 }
@@ -21,31 +21,30 @@ _LOG_2PI = math.log(2 * math.pi)
 
 
 class VAE(Baseline):
-    """q(z | x, c) and p(y | z, c) = N(mu(z, c), sigma^2) with learned sigma, z ~ N(0, 1).
+    """q(z | x, c) and p(y | z, c) = N(mu(z, c), sigma^2), z ~ N(0, 1).
 
-    Minimises -E_q log p(y | z, c) + KL(q || N(0, 1)). There is one sigma for each pixel and
-    channel, so that beta = 1 is right (Rybkin et al.: Simple and effective VAE training with
-    calibrated decoders, 2020, arXiv:2006.13202). What `sample` returns is mu, without the
-    decoder's noise, as is usual; `noisy` adds it.
+    Minimises -E_q log p(y | z, c) + KL(q || N(0, 1)). There is one sigma for each channel, learned,
+    so that a weight of 1 on KL is right (Rybkin et al.: Simple and effective VAE training with
+    calibrated decoders, 2020, arXiv:2006.13202). What `sample` returns is mu, without the decoder's
+    noise, as is usual, unless it is to be `noisy`.
 
     Args:
         experiment: the data.
         seed: of the weights.
     """
 
-    rate = 1e-3
-
     def __init__(self, experiment: Experiment, seed: int):
         super().__init__(experiment, bounded=False)
-        self.batch_size = 128 if self.kind == "classes" else 32
+        self.batch_size, self.rate = (128, 2e-3) if self.kind == "classes" else (32, 1e-3)
         self._dims, down, up, hidden = _SIZES[self.kind]
         seeds, shapes = Seeds(seed), (self.image_shape, self.cond_dims)
         self.encoder = encoder(*shapes, 2 * self._dims, down, hidden, seeds)
         self.decoder = decoder(*shapes, self._dims, up, hidden, seeds)
         self.log_sigma = self.add_weight(
-            shape=self.image_shape, initializer=keras.initializers.Constant(-1.0), name="log_sigma"
+            shape=self.image_shape[2:],
+            initializer=keras.initializers.Constant(-1.0),
+            name="log_sigma",
         )
-        self.noisy = False
         self._adam = FusedAdam(self.rate)
         self._adam.build(self.trainable_variables)
 
@@ -67,17 +66,17 @@ class VAE(Baseline):
         return {"loss": loss, "kl": kl}
 
     def _log_likelihood(self, y, z, cond, training):
-        """Log p(y | z, c), `[B]`."""
+        """Of y given z and c, `[B]`."""
         mean = self.decoder([cond, z], training=training)
         log_sigma = tf.convert_to_tensor(self.log_sigma)
         scores = tf.square((y - mean) * tf.exp(-log_sigma)) / 2 + log_sigma + _LOG_2PI / 2
         return -tf.reduce_sum(scores, axis=[1, 2, 3])
 
-    def _draw(self, cond, key):
+    def _draw(self, cond, key, noisy):
         z_key, noise_key = tf.unstack(tf.random.experimental.stateless_split(key, 2))
         z = tf.random.stateless_normal([tf.shape(cond)[0], self._dims], z_key)
         y = self.decoder([cond, z], training=False)
-        if self.noisy:
+        if noisy:
             noise = tf.random.stateless_normal(tf.shape(y), noise_key)
             y += tf.exp(tf.convert_to_tensor(self.log_sigma)) * noise
         return y
@@ -107,7 +106,7 @@ class VAE(Baseline):
         each = max(1, 1024 // num_samples)
         bounds = [
             self._bound(
-                tf.constant(x[k : k + each]), cond[k : k + each], _key(seed, k), num_samples
+                tf.constant(x[k : k + each]), cond[k : k + each], key_of(seed, k), num_samples
             )
             for k in range(0, len(x), each)
         ]

@@ -1,0 +1,156 @@
+"""What a cINN is compared with."""
+
+import importlib.util
+import math
+import pathlib
+
+import baselines
+import numpy as np
+import pytest
+import tensorflow as tf
+from baselines import vae as vae_module
+from baselines.baseline import count_weights, key_of
+
+from tfp_cinn import UsageError, experiments
+from tfp_cinn.training import default_config
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAIRS = [
+    (kind, method)
+    for kind in ("classes", "color_digits")
+    for method in baselines.METHODS
+    if (kind, method) != ("classes", "regression")
+]
+
+
+def config_of(name, **data):
+    path = ROOT / "configs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    config.data.update(data)
+    return config.to_dict()
+
+
+@pytest.fixture(scope="module")
+def data():
+    config = default_config()
+    config.data.update({"name": "digits", "num_validation": 0})
+    return {
+        "classes": experiments.load(config.to_dict()),
+        "color_digits": experiments.load(config_of("color_digits")),
+    }
+
+
+def batch_of(experiment, size):
+    return [part.numpy() for part in next(iter(experiment.training_batches(size, 0)))]
+
+
+def perturbed(model):
+    rng = np.random.default_rng(0)
+    model.set_weights([w + 0.02 * rng.standard_normal(w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "weights"),
+    [
+        ("fashion_mnist", {}, 7.3e6),
+        ("color_digits", {}, 1.15e6),
+        ("photos", {"size": 32, "ab_size": 32}, 1.76e6),
+    ],
+)
+def test_they_are_of_the_size_of_the_cinn(name, shapes, weights):
+    experiment = experiments.load_nothing(config_of(name, **shapes))
+    for method in baselines.METHODS:
+        if (name, method) != ("fashion_mnist", "regression"):
+            model = baselines.build(method, experiment, 0)
+            assert abs(count_weights(model) / weights - 1) < 0.1
+            assert 0 < model.generator_weights <= count_weights(model)
+
+
+@pytest.mark.parametrize(("kind", "method"), [PAIRS[0], *PAIRS[3:]])
+def test_training_lowers_the_loss_and_samples_have_the_units_of_x(data, kind, method):
+    model, told = baselines.build(method, data[kind], 0), []
+    seconds = 6.0 if method == "gan" else 4.0  # of which making the graph takes up to half
+    history = baselines.train(model, data[kind], seconds, 0, lambda *args: told.append(args))
+    assert seconds <= history[-1]["seconds"] < seconds + 2 and history[-1]["epoch"] > 0
+    assert all(0 < share <= 1 and math.isfinite(losses["loss"]) for share, losses in told)
+    assert history[-1]["loss"] < history[0]["loss"]
+    x, cond = batch_of(data[kind], 20)
+    samples = model.sample(cond, 30, 0)  # more than one block
+    assert samples.shape == (30, *x.shape) and samples.dtype == np.float32
+    # Images are those of the data, blurred maybe: of their mean, and within their range.
+    np.testing.assert_allclose(samples.mean(), x.mean(), atol=0.5 * x.std())
+    assert 0.1 * x.std() < samples.std() < 2 * x.std()
+
+
+@pytest.mark.parametrize(("kind", "method"), PAIRS)
+def test_seeds_decide_and_steps_change_every_weight(data, kind, method):
+    x, cond = batch_of(data[kind], 3)
+    models = [baselines.build(method, data[kind], seed) for seed in (5, 5, 6)]
+    before = [m.get_weights() for m in models]
+    trained = [w.numpy() for w in models[0].trainable_weights]
+    for model in models[:2]:
+        for number in range(2):
+            model.step(x, cond, key_of(1, number), tf.constant(1e-3))
+    for weight, old in zip(models[0].trainable_weights, trained, strict=True):
+        assert np.abs(weight.numpy() - old).max() > 0, weight.path
+    after = [m.get_weights() for m in models]
+    for weights in (before, after):
+        for one, same in zip(*weights[:2], strict=True):
+            np.testing.assert_allclose(one, same, rtol=1e-4, atol=1e-6)
+    assert max(np.abs(a - b).max() for a, b in zip(before[0], before[2], strict=True)) > 0.01
+    model = models[0]
+    first, other, again = (model.sample(cond, 2, seed) for seed in (0, 1, 0))
+    np.testing.assert_array_equal(first, again)
+    if method == "regression":
+        np.testing.assert_allclose(first[0], first[1], atol=1e-6)
+        np.testing.assert_allclose(first, other, atol=1e-6)
+    else:
+        assert np.abs(first - other).max() > 1e-3 < np.abs(first[0] - first[1]).max()
+
+
+@pytest.mark.parametrize("kind", ["classes", "color_digits"])
+def test_only_a_vae_has_a_density(data, kind):
+    x, cond = batch_of(data[kind], 4)
+    assert baselines.build("gan", data[kind], 0).nats_per_dim(x, cond, 0) is None
+
+
+@pytest.mark.parametrize("kind", ["classes", "color_digits"])
+def test_the_bound_is_one_and_exact_where_the_posterior_is(data, kind):
+    x, cond = batch_of(data[kind], 8)
+    model = perturbed(baselines.build("vae", data[kind], 0))
+    # A decoder that sees only its last bias: y ~ N(bias, sigma^2), whatever z.
+    kernel, bias = model.decoder.layers[-2].weights
+    kernel.assign(tf.zeros_like(kernel))
+    sigma = np.exp(model.log_sigma.numpy())
+    y = model.own_units(x)
+    nats = ((y - bias.numpy()) / sigma) ** 2 / 2 + np.log(sigma * math.sqrt(2 * math.pi))
+    exact = nats.mean(axis=(1, 2, 3)) + math.log(model._scale)
+    bounds = [model.nats_per_dim(x, cond, 0, k).mean() for k in (1, 16, 256)]
+    assert bounds[0] > bounds[1] > bounds[2] > exact.mean()
+    # Now the encoder says N(0, 1), which is the posterior.
+    for weight in model.encoder.layers[-1].weights:
+        weight.assign(tf.zeros_like(weight))
+    np.testing.assert_allclose(model.nats_per_dim(x, cond, 0), exact, atol=1e-4)
+
+
+def test_a_noisy_vae_adds_sigma(data):
+    model = perturbed(baselines.build("vae", data["classes"], 0))
+    still, noisy = (model.sample(np.arange(10), 200, 0, noisy=noisy) for noisy in (False, True))
+    expected = model._scale * math.exp(model.log_sigma.numpy()[0])
+    np.testing.assert_allclose((noisy - still).std(axis=(0, 1)), expected, rtol=0.1)
+
+
+def test_a_method_that_does_not_fit_is_refused(data):
+    for method in ("regression", "flow"):
+        with pytest.raises(UsageError):
+            baselines.build(method, data["classes"], 0)
+    assert set(vae_module._SIZES) == set(experiments.KINDS)
+    coarse = experiments.load_nothing(config_of("photos", size=32, ab_size=16))
+    odd = experiments.load_nothing(config_of("photos", size=36, ab_size=36))
+    for experiment in (coarse, odd):
+        with pytest.raises(UsageError):
+            baselines.build("vae", experiment, 0)
