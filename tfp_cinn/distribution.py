@@ -88,6 +88,11 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return self._conditioner
 
     @property
+    def cond_shape(self) -> Any:
+        """Shape of a condition without batch dimensions, a dict for several parts, or None."""
+        return self._cond_shape
+
+    @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
         """The trainable weights of the conditioner and of the bijector."""
         conditioner = [] if self._conditioner is None else self._conditioner.trainable_variables

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_cinn import UsageError
+from tfp_cinn import CINN, UsageError
+from tfp_cinn.bijectors import Chain, GlowCoupling
 from tfp_cinn.latent import PrincipalComponents, Ranking, Typicality, auroc, latents, rank
+from tfp_cinn.networks import MLP
 
 
 @pytest.fixture
@@ -33,6 +35,25 @@ def test_ranking_has_the_order_of_log_prob(dist, pairs):
     assert ranking.most_likely(3).tolist() == ranking.order[:3].tolist()
     assert ranking.least_likely(2).tolist() == ranking.order[:-3:-1].tolist()
     assert len(ranking.least_likely(99)) == 50
+
+
+def test_batches_of_any_dimensions_and_conditions_for_all(dist, pairs):
+    x, labels = pairs
+    whole = rank(dist, [pairs]).nats_per_dim
+    grid = [(x.reshape(5, 10, 4, 4, 2), labels.reshape(5, 10))]
+    np.testing.assert_allclose(rank(dist, grid).nats_per_dim, whole, rtol=1e-5)
+    np.testing.assert_allclose(latents(dist, grid), latents(dist, [pairs]), atol=1e-5)
+    np.testing.assert_allclose(rank(dist, [(x[3], labels[3])]).nats_per_dim, whole[3:4], rtol=1e-5)
+    one = rank(dist, [(x[:7], 2), (x[7:], 2)]).nats_per_dim
+    np.testing.assert_allclose(one, rank(dist, [(x, np.full(50, 2))]).nats_per_dim, rtol=1e-5)
+
+
+def test_a_flow_without_condition(perturb):
+    model = CINN(Chain([GlowCoupling(MLP([8]))]), (4,))
+    perturb([model])
+    x = np.random.RandomState(0).randn(9, 4)
+    ranking = rank(model.distribution, [(x[:5], None), (x[5:], None)])
+    np.testing.assert_allclose(ranking.nats_per_dim, -model.distribution.log_prob(x) / 4, rtol=1e-5)
 
 
 def test_what_is_no_number_ranks_last_and_equals_keep_their_order():

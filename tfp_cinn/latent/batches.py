@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_cinn.conditions import as_tensors
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 from tfp_cinn.errors import UsageError
 from tfp_cinn.latent.arguments import check_distribution
@@ -24,23 +26,33 @@ def latents(
 
     Args:
         dist: the flow's distribution.
-        batches: pairs (x, cond), `[B, *event]` and `[B, *cond_shape]`, such as a `tf.data.Dataset`.
+        batches: pairs (x, cond), `[*batch, *event]` and `[*batch, *cond_shape]`, such as a
+            `tf.data.Dataset`.
 
     Returns:
-        float32 `[N, D]`.
+        float32 `[N, D]`, N counting all examples of all batches.
 
     Raises:
         UsageError: if there are no batches, or x or cond don't fit.
     """
     check_distribution(dist)
-    z = over_batches(dist.encode, batches)
-    return z.reshape(len(z), -1)
+    dimensions = math.prod(dist.bijector.latent_shape)
+    return over_batches(dist, dist.encode, batches, lambda z: z.reshape(-1, dimensions))
 
 
 def over_batches(
-    function: Callable[[Any, Any], tf.Tensor], batches: Iterable[tuple[Any, Any]]
+    dist: ConditionalTransformedDistribution,
+    function: Callable[[Any, Any], tf.Tensor],
+    batches: Iterable[tuple[Any, Any]],
+    as_rows: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Values of `function(x, cond)`, traced once for batches of any size, joined.
+    """Values of `function(x, cond)`, joined; traced once for batches of any size.
+
+    Args:
+        dist: the flow's distribution.
+        function: of it.
+        batches: pairs (x, cond).
+        as_rows: makes one row an example of a batch's values.
 
     Raises:
         UsageError: if there are no batches, or one is no pair.
@@ -50,14 +62,24 @@ def over_batches(
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise UsageError("batches: expected pairs (x, cond), such as [(x, cond)] for one batch")
         # A NumPy array would be a constant of the graph, and each batch a new trace.
-        batch = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch))
-        if not parts:
-            traced.get_concrete_function(*tf.nest.map_structure(_of_any_batch, batch))
-        parts.append(traced(*batch).numpy())
+        x, cond = tf.convert_to_tensor(batch[0]), as_tensors(batch[1], dist.cond_shape)
+        if not parts and x.shape.rank == len(dist.event_shape) + 1:
+            traced.get_concrete_function(
+                _of_any_batch(x, tuple(dist.event_shape)), _of_any_batch(cond, dist.cond_shape)
+            )
+        parts.append(as_rows(traced(x, cond).numpy()))
     if not sum(map(len, parts)):
         raise UsageError("batches: expected one example or more, got none")
     return np.concatenate(parts)
 
 
-def _of_any_batch(tensor):
-    return tf.TensorSpec([None] * tensor.shape[:1].rank + tensor.shape[1:].as_list(), tensor.dtype)
+def _of_any_batch(tensor, event_shape):
+    """Specs of tensors, of any size where they have one batch dimension."""
+    if isinstance(tensor, Mapping):
+        return {key: _of_any_batch(part, event_shape[key]) for key, part in tensor.items()}
+    if tensor is None or event_shape is None:
+        return tensor
+    shape = tensor.shape.as_list()
+    if len(shape) == len(event_shape) + 1:
+        shape[0] = None
+    return tf.TensorSpec(shape, tensor.dtype)

@@ -61,4 +61,5 @@ def rank(dist: ConditionalTransformedDistribution, batches: Iterable[tuple[Any, 
     """
     check_distribution(dist)
     dimensions = math.prod(dist.event_shape)
-    return Ranking.of(-over_batches(dist.log_prob, batches) / dimensions)
+    log_prob = over_batches(dist, dist.log_prob, batches, np.ravel)
+    return Ranking.of(-log_prob / dimensions)
