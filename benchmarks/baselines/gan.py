@@ -10,8 +10,8 @@ from tfp_cinn.fused_adam import FusedAdam
 # Dimensions of z, the discriminator's widths, the generator's, and that of the vectors between.
 _SIZES = {
     "classes": (64, (16, 32), (16, 32), 2250),
-    "color_digits": (32, (64, 128, 128), (64, 128), 420),
-    "colorization": (32, (32, 64, 128, 128), (32, 64, 96), 330),
+    "color_digits": (32, (64, 128, 128), (64, 128), 162),
+    "colorization": (32, (32, 64, 128, 128), (32, 64, 96), 252),
 }
 _RATES = {"classes": 1e-3, "color_digits": 5e-4, "colorization": 2e-4}
 _L1 = 100.0  # pix2pix's weight

@@ -8,7 +8,7 @@ from tfp_cinn.errors import UsageError
 from tfp_cinn.experiments import Experiment
 from tfp_cinn.fused_adam import FusedAdam
 
-_SIZES = {"color_digits": ((96, 160), 300), "colorization": ((48, 96, 128), 230)}
+_SIZES = {"color_digits": ((96, 160), 85), "colorization": ((48, 96, 128), 166)}
 
 
 class Regression(Baseline):

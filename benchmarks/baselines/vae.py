@@ -14,8 +14,8 @@ from tfp_cinn.fused_adam import FusedAdam
 # Dimensions of z, the encoder's widths, the decoder's, and that of the vectors between.
 _SIZES = {
     "classes": (32, (16, 32), (16, 32), 2240),
-    "color_digits": (32, (64, 128), (64, 128), 370),
-    "colorization": (64, (32, 64, 96), (32, 64, 96), 250),
+    "color_digits": (32, (64, 128), (64, 128), 197),
+    "colorization": (64, (32, 64, 96), (32, 64, 96), 201),
 }
 _LOG_2PI = math.log(2 * math.pi)
 

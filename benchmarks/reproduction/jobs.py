@@ -71,9 +71,9 @@ _METHODS = {
 
 # Minutes of one core: a cINN's training, measuring it, and a judge.
 _MINUTES = {
-    "clothes": (6.5, 1.0, 2.0),
-    "coloured_digits": (2.0, 0.4, 0.6),
-    "photographs": (4.2, 0.8, 0.0),
+    "clothes": (7.5, 0.6, 1.2),
+    "coloured_digits": (1.6, 0.5, 0.5),
+    "photographs": (3.2, 0.8, 0.0),
 }
 
 
@@ -142,8 +142,8 @@ def _task_jobs(task, methods, seeds):
 _EPOCHS = {
     "digits": (100, (75, 92)),
     "clothes": (12, (8, 11)),
-    "coloured_digits": (100, ()),
-    "photographs": (45, (35,)),
+    "coloured_digits": (80, ()),
+    "photographs": (32, (25,)),
 }
 
 
