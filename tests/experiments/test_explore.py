@@ -11,10 +11,10 @@ from tfp_cinn import CINN, UsageError, data, experiments, latent
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
 from tfp_cinn.evaluation.panels import Panel, draw_panels
 from tfp_cinn.experiments import ClassImages, ColorDigits
-from tfp_cinn.experiments.explore import TOOLS
 from tfp_cinn.experiments.explore_classes import ExploredClasses
 from tfp_cinn.experiments.explore_color_digits import ExploredColorDigits
 from tfp_cinn.experiments.explore_colourings import ExploredColourings
+from tfp_cinn.experiments.explore_run import TOOLS
 from tfp_cinn.networks import MLP, OneHot
 from tfp_cinn.workdir import Workdir
 

@@ -14,11 +14,11 @@ from tfp_cinn.experiments.color_digits import ColorDigits
 from tfp_cinn.experiments.colorization import Colorization
 from tfp_cinn.experiments.evaluate_color_digits import evaluate_color_digits
 from tfp_cinn.experiments.evaluate_colourings import evaluate_colourings
-from tfp_cinn.experiments.explore import explore_run
 from tfp_cinn.experiments.explore_classes import ExploredClasses
 from tfp_cinn.experiments.explore_color_digits import ExploredColorDigits
 from tfp_cinn.experiments.explore_colourings import ExploredColourings
 from tfp_cinn.experiments.explore_options import Options
+from tfp_cinn.experiments.explore_run import explore_run
 from tfp_cinn.experiments.explore_subject import Subject
 from tfp_cinn.experiments.photographs import sample_colourings
 from tfp_cinn.experiments.sample_color_digits import sample_color_digits
@@ -92,7 +92,7 @@ def explore(
 
     Args:
         workdir: the training run.
-        what: tools by name, of `tfp_cinn.experiments.explore.TOOLS`; all that fit the run if None.
+        what: tools by name, of `tfp_cinn.experiments.explore_run.TOOLS`; all that fit the run if None.
         output: folder for the pictures, `TOOL.png`; `explore` in the workdir if None.
         cond: classes by number or name, or photographs, by the run's kind.
         source: folder to read the data from, instead of where training did.

@@ -9,8 +9,8 @@ from tfp_cinn.latent.interpolation import interpolate
 from tfp_cinn.latent.principal_components import PrincipalComponents
 from tfp_cinn.latent.ranking import Ranking, rank
 from tfp_cinn.latent.resolution import resample
+from tfp_cinn.latent.style_transfer import transfer
 from tfp_cinn.latent.temperature import sweep
-from tfp_cinn.latent.transfer import transfer
 from tfp_cinn.latent.typicality import Typicality, auroc
 
 __all__ = [
