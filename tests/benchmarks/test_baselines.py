@@ -57,8 +57,8 @@ def perturbed(model):
     ("name", "shapes", "weights"),
     [
         ("fashion_mnist", {}, 7.3e6),
-        ("color_digits", {}, 1.15e6),
-        ("photos", {"size": 32, "ab_size": 32}, 1.76e6),
+        ("color_digits", {}, 857_760),
+        ("photos", {"size": 32, "ab_size": 32}, 1_495_688),
     ],
 )
 def test_they_are_of_the_size_of_the_cinn(name, shapes, weights):
