@@ -13,7 +13,7 @@ _SIZES = {
     "color_digits": (32, (64, 128, 128), (64, 128), 162),
     "colorization": (32, (32, 64, 128, 128), (32, 64, 96), 252),
 }
-_RATES = {"classes": 1e-3, "color_digits": 5e-4, "colorization": 2e-4}
+_RATES = {"classes": 1e-3, "color_digits": 5e-4, "colorization": 5e-4}
 _L1 = 100.0  # pix2pix's weight
 _R1 = 1.0  # half the weight of the gradient's square
 _LAZY = 4  # steps between two penalties
