@@ -92,7 +92,7 @@ def explore(
 
     Args:
         workdir: the training run.
-        what: tools by name, of `tfp_cinn.experiments.explore_run.TOOLS`; all that fit the run if None.
+        what: tools by name, of `explore_run.TOOLS`; all that fit the run if None.
         output: folder for the pictures, `TOOL.png`; `explore` in the workdir if None.
         cond: classes by number or name, or photographs, by the run's kind.
         source: folder to read the data from, instead of where training did.
