@@ -31,8 +31,8 @@ class GAN(Baseline):
 
     Given images, it is pix2pix (Isola et al.: Image-to-image translation with conditional
     adversarial networks, 2016, arXiv:1611.07004): G is a U-Net that also minimises 100 |y - G|_1,
-    D judges patches and its loss is halved; both are batch-normalised; noise is dropout of 1/2, in
-    sampling as well, and z.
+    D judges patches and its loss is halved; D's convolutions are normalised image by image, as
+    pix2pix's are, whose batches hold one image; noise is dropout of 1/2, in sampling as well, and z.
 
     Args:
         experiment: the data.
@@ -46,9 +46,9 @@ class GAN(Baseline):
         self.rate = _RATES[self.kind]
         self._dims, down, up, hidden = _SIZES[self.kind]
         seeds, shapes = Seeds(seed), (self.image_shape, self.cond_dims)
-        dropout = 0.5 if self._paired else 0.0
+        norm, dropout = ("", 0.5) if self._paired else ("batch", 0.0)
         self.decoder = decoder(
-            *shapes, self._dims, up, hidden, seeds, norm=True, dropout=dropout, activation="tanh"
+            *shapes, self._dims, up, hidden, seeds, norm=norm, dropout=dropout, activation="tanh"
         )
         if self._paired:
             self.discriminator = patch_discriminator(*shapes, down, seeds)

@@ -30,7 +30,7 @@ class NoiseDropout(layers.Dropout):
 class _Maker:
     """Makes layers of one style."""
 
-    def __init__(self, seeds: Seeds, norm: bool):
+    def __init__(self, seeds: Seeds, norm: str):
         self.seeds, self._norm = seeds, norm
 
     def linear(self, layer, *arguments, gain=2.0, **options):
@@ -45,11 +45,14 @@ class _Maker:
         return layer(*arguments, kernel_initializer=start, **options)
 
     def __call__(self, h, layer, *arguments, norm=True, **options):
-        """Layer - batch normalisation, if wanted - leaky ReLU."""
-        norm = norm and self._norm
+        """Layer - normalisation, if wanted - leaky ReLU."""
+        # A vector by itself has nothing to be normalised over.
+        per_image = self._norm == "instance" and layer is not layers.Dense
+        norm = norm and (per_image or self._norm == "batch")
         h = self.linear(layer, *arguments, use_bias=not norm, **options)(h)
         if norm:
-            h = layers.BatchNormalization(momentum=0.98)(h)
+            kind = layers.GroupNormalization(groups=-1) if per_image else None
+            h = (kind or layers.BatchNormalization(momentum=0.98))(h)
         return layers.LeakyReLU(SLOPE)(h)
 
     def down(self, h, channels, norm=True):
@@ -72,7 +75,7 @@ def decoder(
     widths: tuple[int, ...],
     hidden: int,
     seeds: Seeds,
-    norm: bool = False,
+    norm: str = "",
     dropout: float = 0.0,
     activation: str = "linear",
 ) -> keras.Model:
@@ -89,7 +92,8 @@ def decoder(
         widths: channels at half the resolution, a quarter of it, ....
         hidden: width of the vector.
         seeds: of the weights.
-        norm: whether layers are batch-normalised.
+        norm: "batch" for batch normalisation, "instance" for that of each image by itself (of
+            convolutions alone), "" for none.
         dropout: share of the channels' numbers that is dropped on the way up, below full
             resolution, in sampling as well.
         activation: of the output.
@@ -146,7 +150,7 @@ def encoder(
         hidden: width of the layer before the last.
         seeds: of the weights.
     """
-    make = _Maker(seeds, norm=False)
+    make = _Maker(seeds, norm="")
     x, cond = keras.Input(image_shape), keras.Input(cond_shape)
     h = layers.Concatenate()([x, cond]) if len(cond_shape) == 3 else x
     for width in widths:
@@ -169,7 +173,7 @@ def patch_discriminator(
         widths: channels at half the resolution, a quarter of it, ..., and of one more layer there.
         seeds: of the weights.
     """
-    make = _Maker(seeds, norm=True)
+    make = _Maker(seeds, norm="instance")
     x, cond = keras.Input(image_shape), keras.Input(cond_shape)
     h = layers.Concatenate()([x, cond])
     for number, width in enumerate(widths[:-1]):
