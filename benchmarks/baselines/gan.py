@@ -32,7 +32,7 @@ class GAN(Baseline):
     Given images, it is pix2pix (Isola et al.: Image-to-image translation with conditional
     adversarial networks, 2016, arXiv:1611.07004): G is a U-Net that also minimises 100 |y - G|_1,
     D judges patches and its loss is halved; D's convolutions are normalised image by image, as
-    pix2pix's are, whose batches hold one image; noise is dropout of 1/2, in sampling as well, and z.
+    pix2pix's are, whose batches hold one image; noise is dropout of 1/2, in sampling too, and z.
 
     Args:
         experiment: the data.
