@@ -144,6 +144,52 @@ def curves(results, path):
         _save(figure, path)
 
 
+def conditioners(results, path):
+    """What a conditioning network adds, a point a run."""
+    columns = [
+        ("coloured_digits", "bits_per_dim", "coloured digits: bits/dim"),
+        ("coloured_digits", "hue_distance", "coloured digits: hues' distance, degrees"),
+        ("photographs", "bits_per_dim", "photographs: bits/dim"),
+    ]
+    variants = ("joint", "frozen", "none")
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    drawn = False
+    for place, (task, name, title) in zip(figure.subplots(1, 3), columns, strict=True):
+        for row, variant in enumerate(variants):
+            values = results.values(name, task=task, method="cinn", variant=variant)
+            drawn |= bool(values)
+            place.plot(values, [row] * len(values), "o", color=f"C{row}", alpha=0.7)
+        place.set_yticks(range(3), variants)
+        place.set_ylim(2.5, -0.5)
+        place.set_title(title, fontsize=9)
+        place.grid(alpha=0.3, axis="x")
+    if drawn:
+        _save(figure, path)
+
+
+def scales(folder, path):
+    """Colours of photographs with the latents of one resolution drawn anew, at one lightness."""
+    source = pathlib.Path(folder, "pictures", "photographs-latent-0.npz")
+    if not source.exists():
+        return
+    with np.load(source) as arrays:
+        true_ab, ab = arrays["true_ab"], arrays["ab"]  # [N, h, w, 2], [scales, draws, N, h, w, 2]
+    light = np.full((*true_ab.shape[:-1], 1), 65, np.float32)
+    columns = {"encoded": to_rgb(light, true_ab).numpy()[:, np.newaxis]}
+    for scale, drawn in enumerate(ab):
+        side = f"scale {scale}"
+        columns[side] = np.moveaxis(to_rgb(light, drawn).numpy(), 0, 1)
+    widths = [images.shape[1] for images in columns.values()]
+    figure = Figure(figsize=(0.8 * sum(widths) + 0.5, 3.6), layout="constrained")
+    for place, (title, images) in zip(
+        figure.subplots(1, len(columns), width_ratios=widths), columns.items(), strict=True
+    ):
+        _grid(place, np.clip(images, 0, 1))
+        place.set_title(title, fontsize=9)
+        place.set_yticks([])
+    _save(figure, path)
+
+
 def ablations(results, variants, path):
     """Difference of test likelihood from the configured flow, a point a seed."""
     plain = results.values("bits_per_dim", task="digits", variant="as configured")

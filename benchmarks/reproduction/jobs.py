@@ -9,7 +9,7 @@ STAGES = {
     "clothes": "Fashion-MNIST given its class: cINN, VAE, GAN",
     "coloured_digits": "the paper's colour-MNIST on 8x8 digits: all methods; conditioners",
     "photographs": "colours of photographs: all methods; conditioners",
-    "latent": "pictures of the latent space",
+    "latent": "latent space: pictures, style transfer, foreign inputs",
 }
 
 
@@ -98,9 +98,13 @@ def jobs(scale=1.0, fast=False):
     for task, methods in _METHODS.items():
         found += _task_jobs(task, methods, seeds)
     found += [
-        Job(f"{task}-latent", "latent", "latent", task, 2.0, needs=(f"{task}-cinn-0",))
+        Job(
+            f"{task}-latent-{seed}", "latent", "latent", task, 1.0 if seed else 2.0, seed=seed,
+            needs=(*([] if task == "photographs" else [f"{task}-judge"]), f"{task}-cinn-{seed}"),
+        )
         for task in _METHODS
-    ]
+        for seed in seeds
+    ]  # fmt: skip
     return [_scaled(job, scale, fast) for job in found]
 
 

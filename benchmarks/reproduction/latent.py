@@ -1,4 +1,4 @@
-"""Pictures of the latent space of the first seed's flow."""
+"""What the latent space of a flow holds: pictures of the first seed's, numbers of all."""
 
 import pathlib
 
@@ -15,26 +15,31 @@ _PHOTOS, _DRAWS = 4, 3  # of the picture of one scale drawn anew
 
 def latent(job, folder, fast):
     """Explores the latent space of a flow that another job trained."""
-    workdir = pathlib.Path(folder, "workdirs", job.needs[0])
-    output = pathlib.Path(folder, "pictures", "latent", job.task)
+    workdir = Workdir(pathlib.Path(folder, "workdirs", job.needs[-1]))
+    output = pathlib.Path(folder, "pictures", "latent", f"{job.task}-{job.seed}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    few = {"num_examples": 60} if fast else {}
-    numbers = experiments.explore(workdir, output=output, seed=SEED, **few)
-    del numbers["pictures"]
-    if job.task == "photographs":
-        _scales(job, folder, workdir)
-    return {"numbers": numbers}
+    options = {"num_examples": 100} if fast else {}
+    if job.seed:
+        options["what"] = ["foreign"]
+    numbers = experiments.explore(workdir, output=output, seed=SEED, **options)
+    sets = numbers["foreign"]["sets"]
+    found = {"figures": {}, "foreign": sets, "walks": numbers.get("walks")}
+    task = TASKS[job.task](folder, fast)
+    dist = workdir.load_model().distribution
+    if hasattr(task, "style_transfer"):
+        found["figures"] = task.style_transfer(dist)
+    if job.task == "photographs" and not job.seed:
+        _scales(job, folder, task, dist)
+    return found
 
 
-def _scales(job, folder, workdir):
+def _scales(job, folder, task, dist):
     """Colours of photographs with one scale of z drawn anew, for a picture without lightness."""
-    task = TASKS[job.task](folder)
-    dist = Workdir(workdir).load_model().distribution
     ab, lightness = (part[: 4 * _PHOTOS : 4] for part in next(iter(task.likelihood_batches())))
     z = dist.encode(ab, lightness)
     drawn = [
         tools.resample(dist, z, lightness, scale, seed=SEED, num_samples=_DRAWS).numpy()
         for scale in range(len(dist.bijector.latent_scales))
     ]
-    arrays = {"true_ab": ab.numpy(), "ab": np.stack(drawn)}
-    np.savez_compressed(pathlib.Path(folder, "pictures", f"{job.name}.npz"), **arrays)
+    path = pathlib.Path(folder, "pictures", f"{job.name}.npz")
+    np.savez_compressed(path, true_ab=ab.numpy(), ab=np.stack(drawn))

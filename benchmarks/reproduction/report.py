@@ -3,12 +3,18 @@
 import json
 import pathlib
 import re
+import shutil
 
 from reproduction import figures, pool, tables
 from reproduction.jobs import ABLATIONS, STAGES
 from tfp_cinn import files
 
 _TEMPLATE = pathlib.Path(__file__).parents[2] / "docs" / "reproduction.md"
+# Pictures of the latent space that show no photograph.
+_LATENT = {
+    "clothes": ("transfer", "interpolation", "temperature", "walks", "likelihood", "foreign"),
+    "coloured_digits": ("transfer", "walks"),
+}
 _HISTORY = 12  # entries of a run's history that go into the summary
 
 
@@ -36,6 +42,8 @@ def write(jobs, folder, path):
         ),
         "conditioners": tables.conditioner_table(results),
         "ablations": tables.ablation_table(results, ABLATIONS),
+        "style": tables.style_table(results),
+        "foreign": tables.foreign_table(results),
         "stability": tables.stability_table(results),
         "time": tables.time_table(pairs, STAGES),
     }
@@ -55,6 +63,13 @@ def write(jobs, folder, path):
     figures.photographs(folder, pathlib.Path(folder, "pictures", "photographs.png"), lightness=True)
     figures.modes(results, images / "reproduction_modes.png")
     figures.curves(results, images / "reproduction_curves.png")
+    figures.conditioners(results, images / "reproduction_conditioners.png")
+    figures.scales(folder, images / "reproduction_scales.png")
+    for task, tools in _LATENT.items():
+        for tool in tools:
+            drawn = pathlib.Path(folder, "pictures", "latent", f"{task}-0", f"{tool}.png")
+            if drawn.exists():
+                shutil.copyfile(drawn, images / f"reproduction_{task}_{tool}.png")
     figures.ablations(results, ABLATIONS, images / "reproduction_ablations.png")
     summary = {job.name: _short(result) for job, result in pairs if result}
     with files.writing(path.with_suffix(".json")) as scratch:

@@ -170,6 +170,40 @@ def stability_table(results):
     return "\n".join(lines)
 
 
+def style_table(results):
+    """How well styles are transferred between classes of clothes."""
+    rows = {
+        "transfer_accuracy": "transferred images that the classifier gives their new class",
+        "transfer_accuracy_before": "the same images before, and their own class",
+        "brightness_kept": "correlation of brightness before and after",
+        "brightness_of_others": "with other images of the class",
+        "width_kept": "correlation of width before and after",
+        "width_of_others": "with other images of the class",
+    }
+    lines = [_line(["", "Fashion-MNIST"]), _line(["---"] * 2)]
+    for figure, heading in rows.items():
+        values = results.values(figure, task="clothes", stage="latent")
+        lines.append(_line([heading, _cell(values, figure, 3)]))
+    return "\n".join(lines)
+
+
+def foreign_table(results):
+    """How well foreign inputs are told from test images, by likelihood and by typicality."""
+    lines = [
+        _line(["", "", "AUROC of likelihood", "of typicality", "caught at 5 % false alarms"]),
+        _line(["---"] * 5),
+    ]
+    for task in ("clothes", "coloured_digits", "photographs"):
+        runs = [run["foreign"] for run in results.of(task=task, stage="latent")]
+        for name in runs[0] if runs else ():
+            cells = [
+                _cell([run[name][key] for run in runs if run[name].get(key) is not None], "", 2)
+                for key in ("auroc_likelihood", "auroc_typicality", "caught")
+            ]
+            lines.append(_line([task.replace("_", " "), name, *cells]))
+    return "\n".join(lines)
+
+
 def time_table(pairs, stages):
     """How long the stages took."""
     lines = [_line(["stage", "", "jobs", "minutes of one core"]), _line(["---"] * 4)]

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn import data, evaluation, experiments
+from tfp_cinn import data, evaluation, experiments, latent
 from tfp_cinn.colour import split_lab
 from tfp_cinn.data.color_digits import class_hues
 from tfp_cinn.evaluation import coverage, recall, sharpness
@@ -150,6 +150,39 @@ class Clothes(Task):
             / evaluation.neighbour_distance(test, self._images.train).mean,
             "non_finite": float((~finite).sum()),
         }
+
+    def style_transfer(self, dist):
+        """How well test images become other classes, and what they keep.
+
+        Each is decoded under the next class but two. Accuracy is that of the judge, beside its own
+        of the images as they are. Kept are the mean grey level and the width (the share of columns
+        that hold a quarter of the brightest one's light): correlations over the images of each
+        class before and after, their mean over classes, beside that with other images' latents.
+        """
+        test = self._test(20 if self.fast else 100)
+        target = np.int32((test.labels + 3) % 10)
+        x = self._seen(test)
+        moved = np.concatenate(
+            [
+                latent.transfer(dist, x[rows], test.labels[rows], target[rows]).numpy()
+                for rows in np.array_split(np.arange(len(x)), max(1, len(x) // 250))
+            ]
+        )
+        levels = np.uint8(np.clip(np.floor(np.nan_to_num(moved)), 0, 255))
+        judge = self._judge()
+        recognised = evaluation.is_recognised(judge, data.Split(levels, target))
+        figures = {
+            "transfer_accuracy": recognised.mean(),
+            "transfer_accuracy_before": evaluation.is_recognised(judge, test).mean(),
+        }
+        for name, trait in (("brightness", _brightness), ("width", _width)):
+            before, after = trait(test.images), trait(levels)
+            classes = [test.labels == label for label in range(10)]
+            kept = [np.corrcoef(before[rows], after[rows])[0, 1] for rows in classes]
+            others = [np.corrcoef(before[rows], after[rows][::-1])[0, 1] for rows in classes]
+            figures[f"{name}_kept"] = np.nanmean(kept)
+            figures[f"{name}_of_others"] = np.nanmean(others)
+        return {name: float(figure) for name, figure in figures.items()}
 
     def _test(self, count):
         """As many test images of each class, in the order of the classes."""
@@ -373,6 +406,17 @@ def flow_sampler(model, temperature=1.0):
 def hue_pairs():
     """Mean hues of foreground and background of each class, degrees, `[10, 2]`."""
     return class_hues()[..., 0]
+
+
+def _brightness(images):
+    """Mean grey level, `[N]`."""
+    return images.mean(axis=(1, 2, 3))
+
+
+def _width(images):
+    """Share of the columns that hold a quarter of the brightest one's light or more, `[N]`."""
+    columns = images.astype(np.float64).sum(axis=(1, 3))
+    return (columns >= columns.max(axis=1, keepdims=True) / 4).mean(axis=1)
 
 
 def _coarse(ab):
