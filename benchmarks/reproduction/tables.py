@@ -177,8 +177,8 @@ def style_table(results):
         "transfer_accuracy_before": "the same images before, and their own class",
         "brightness_kept": "correlation of brightness before and after",
         "brightness_of_others": "with other images of the class",
-        "width_kept": "correlation of width before and after",
-        "width_of_others": "with other images of the class",
+        "contrast_kept": "correlation of contrast before and after",
+        "contrast_of_others": "with other images of the class",
     }
     lines = [_line(["", "Fashion-MNIST"]), _line(["---"] * 2)]
     for figure, heading in rows.items():

@@ -155,9 +155,9 @@ class Clothes(Task):
         """How well test images become other classes, and what they keep.
 
         Each is decoded under the next class but two. Accuracy is that of the judge, beside its own
-        of the images as they are. Kept are the mean grey level and the width (the share of columns
-        that hold a quarter of the brightest one's light): correlations over the images of each
-        class before and after, their mean over classes, beside that with other images' latents.
+        of the images as they are. Kept are the mean grey level and the contrast of what isn't
+        black: correlations over the images of each class before and after, their mean over
+        classes, beside that with other images' latents.
         """
         test = self._test(20 if self.fast else 100)
         target = np.int32((test.labels + 3) % 10)
@@ -175,7 +175,7 @@ class Clothes(Task):
             "transfer_accuracy": recognised.mean(),
             "transfer_accuracy_before": evaluation.is_recognised(judge, test).mean(),
         }
-        for name, trait in (("brightness", _brightness), ("width", _width)):
+        for name, trait in (("brightness", _brightness), ("contrast", _contrast)):
             before, after = trait(test.images), trait(levels)
             classes = [test.labels == label for label in range(10)]
             kept = [np.corrcoef(before[rows], after[rows])[0, 1] for rows in classes]
@@ -413,10 +413,9 @@ def _brightness(images):
     return images.mean(axis=(1, 2, 3))
 
 
-def _width(images):
-    """Share of the columns that hold a quarter of the brightest one's light or more, `[N]`."""
-    columns = images.astype(np.float64).sum(axis=(1, 3))
-    return (columns >= columns.max(axis=1, keepdims=True) / 4).mean(axis=1)
+def _contrast(images):
+    """Standard deviation of the grey levels from 16 up, `[N]`."""
+    return np.array([x[x >= 16].std() if (x >= 16).any() else 0.0 for x in images])
 
 
 def _coarse(ab):
