@@ -111,7 +111,8 @@ def modes(results, path):
         place.set(title=title, xlabel="coverage of real images", xlim=(-0.03, 1.03))
         place.set(ylabel="share that a classifier recognises", ylim=(-0.03, 1.03))
         place.grid(alpha=0.3)
-        place.legend(fontsize=8, loc="lower left")
+        if place.get_legend_handles_labels()[0]:
+            place.legend(fontsize=8, loc="lower left")
     if drawn:
         _save(figure, path)
 

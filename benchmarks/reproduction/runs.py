@@ -11,7 +11,7 @@ import tensorflow as tf
 from baselines import build
 from baselines import train as train_baseline
 
-from reproduction.tasks import TASKS, flow_sampler
+from reproduction.tasks import TASKS
 from tfp_cinn.training import pretrain, train
 
 SEED = 100  # of samples; that of the run is added
@@ -64,13 +64,13 @@ def flow(job, folder, fast):
         return -log_prob(x, cond).numpy() / model.dimensions
 
     result = {"train_seconds": seconds, "weights": weights, "history": _metrics(workdir)}
-    result |= _measured(job, task, flow_sampler(model), nats, None)
+    result |= _measured(job, task, _flow_sampler(model), nats, None)
     if job.measured:
         x, cond = next(iter(task.likelihood_batches()))
         z = model.distribution.encode(x, cond)
         again = model.distribution.decode(z, cond)
         result["figures"]["reconstruction"] = _relative(again, x)
-        cooler = flow_sampler(model, COOLER)
+        cooler = _flow_sampler(model, COOLER)
         result["figures_cooler"] = _plain(task.measure(cooler, SEED + job.seed))
     return result
 
@@ -124,6 +124,21 @@ def _measured(job, task, sampler, nats, limit):
         seconds.append(time.process_time() - start)
     result["sample_ms"] = 1e3 * float(np.median(seconds[1:])) / len(cond)
     return result
+
+
+def _flow_sampler(model, temperature=1.0):
+    """The sampler of a trained flow."""
+    draw = tf.function(
+        lambda cond, count, seed: model.distribution.sample(cond, count, seed, temperature),
+        reduce_retracing=True,
+    )
+
+    def sample(cond, num_samples, seed):
+        cond = tf.convert_to_tensor(cond)
+        key = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
+        return draw(cond, tf.constant(num_samples), tf.constant(key)).numpy()
+
+    return sample
 
 
 def _plain(figures):

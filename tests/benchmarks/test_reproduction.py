@@ -147,7 +147,8 @@ def filled(tmp_path):
             for e in range(3)
         ]  # fmt: skip
         row = dict.fromkeys(names, 0.5)
-        stored(tmp_path, job, figures=row, rows={"data": row}, history=history, numbers={})
+        foreign = {"black": {"auroc_likelihood": 0.1, "auroc_typicality": 0.9, "caught": 0.4}}
+        stored(tmp_path, job, figures=row, rows={"data": row}, history=history, foreign=foreign)
     (tmp_path / "pictures").mkdir()
     for name, shape in {
         "clothes-reference": (10, 8, 28, 28, 1),

@@ -1,0 +1,15 @@
+"""The tasks: data, networks, and how samples of any method are measured."""
+
+from reproduction.tasks.clothes import Clothes, Digits
+from reproduction.tasks.coloured_digits import ColouredDigits
+from reproduction.tasks.photographs import Photographs
+from reproduction.tasks.task import SOURCES
+
+__all__ = ["SOURCES", "TASKS"]
+
+TASKS = {
+    "clothes": Clothes,
+    "digits": Digits,
+    "coloured_digits": ColouredDigits,
+    "photographs": Photographs,
+}
