@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 	    --temperature=0.8 --output=$(RUN)/answer.png
 
 test: $(VENV)/installed-test lint
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
