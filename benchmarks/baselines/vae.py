@@ -81,6 +81,13 @@ class VAE(Baseline):
             y += tf.exp(tf.convert_to_tensor(self.log_sigma)) * noise
         return y
 
+    @tf.function(reduce_retracing=True, jit_compile=False)
+    def reconstruct(self, x: tf.Tensor, cond: tf.Tensor) -> tf.Tensor:
+        """The decoder's image of the encoder's mean, `[N, H, W, C]` in the units of x."""
+        y, cond = self.own_units(x), self.features(cond)
+        mean, _ = tf.split(self.encoder([y, cond], training=False), 2, axis=-1)
+        return self._shift + self._scale * self.decoder([cond, mean], training=False)
+
     def nats_per_dim(
         self, x: np.ndarray, cond: np.ndarray, seed: int, num_samples: int = 64
     ) -> np.ndarray:

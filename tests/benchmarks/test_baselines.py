@@ -84,6 +84,10 @@ def test_training_lowers_the_loss_and_samples_have_the_units_of_x(data, kind, me
     # Images are those of the data, blurred maybe: of their mean, and within their range.
     np.testing.assert_allclose(samples.mean(), x.mean(), atol=0.5 * x.std())
     assert 0.1 * x.std() < samples.std() < 2 * x.std()
+    if method == "vae":
+        again = model.reconstruct(x, cond).numpy()
+        assert again.shape == x.shape
+        assert np.mean((again - x) ** 2) < 0.9 * np.mean((samples[0] - x) ** 2)
 
 
 @pytest.mark.parametrize(("kind", "method"), PAIRS)
