@@ -144,10 +144,10 @@ def _task_jobs(task, methods, seeds):
 
 
 _EPOCHS = {
-    "digits": (100, (75, 92)),
+    "digits": (80, (60, 74)),
     "clothes": (12, (8, 11)),
-    "coloured_digits": (80, ()),
-    "photographs": (32, (25,)),
+    "coloured_digits": (60, ()),
+    "photographs": (24, (19,)),
 }
 
 
