@@ -33,13 +33,11 @@ def write(jobs, folder, path):
     pairs = [(job, pool.load_result(folder, job)) for job in jobs]
     results = tables.Results(pairs)
     made = {
-        "clothes": tables.methods_table(results, "clothes", ("cinn", "vae", "gan")),
+        "clothes": tables.methods_table(results, "clothes", ("vae", "gan")),
         "coloured_digits": tables.methods_table(
-            results, "coloured_digits", ("cinn", "vae", "gan", "regression")
+            results, "coloured_digits", ("vae", "gan", "regression")
         ),
-        "photographs": tables.methods_table(
-            results, "photographs", ("cinn", "vae", "gan", "regression")
-        ),
+        "photographs": tables.methods_table(results, "photographs", ("vae", "gan", "regression")),
         "conditioners": tables.conditioner_table(results),
         "ablations": tables.ablation_table(results, ABLATIONS),
         "style": tables.style_table(results),

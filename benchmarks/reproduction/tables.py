@@ -7,6 +7,7 @@ _NAMES = {
     "grey": "grey",
     "mean_colour": "mean colour",
     "cinn": "cINN",
+    "cooler": "cINN at T = 0.8",
     "vae": "VAE",
     "gan": "GAN",
     "regression": "regression",
@@ -37,6 +38,7 @@ _FIGURES = {
     "neighbour_ratio": ("distance to training images over that of test images", 2),
     "reconstruction": ("reconstruction error, % of the data's spread", 4),
 }
+_OF_TRAINING = {"weights", "train_seconds", "sample_ms"}
 _FACTORS = {"weights": 1e-6, "pixel_variance": 1e4}
 
 
@@ -50,12 +52,18 @@ class Results:
     def __init__(self, results):
         self._results = [(job, result) for job, result in results if result]
 
-    def values(self, figure, **wanted):
-        """A figure of all jobs that are as wanted, in the order of their seeds."""
+    def values(self, figure, part="figures", **wanted):
+        """A figure of all jobs that are as wanted, in the order of their seeds.
+
+        Args:
+            figure: its name.
+            part: of a result, where it is; else in the result itself.
+            **wanted: attributes of the jobs.
+        """
         found = []
         for job, result in self._results:
             if all(getattr(job, name) == value for name, value in wanted.items()):
-                value = result.get("figures", {}).get(figure, result.get(figure))
+                value = result.get(part, {}).get(figure, result.get(figure))
                 if value is not None:
                     found.append(value)
         return found
@@ -77,16 +85,18 @@ class Results:
 
 
 def methods_table(results, task, methods):
-    """Figures of real data and of methods on a task, a column each."""
+    """Figures of real data, of the cINN and of other methods on a task, a column each."""
     references = {k: v for k, v in results.rows(task).items() if k != "truth"}
-    columns = [*references, *methods]
+    columns = [*references, "cinn", "cooler", *methods]
     lines = [_line(["", *(_NAMES[name] for name in columns)]), _line(["---"] * (len(columns) + 1))]
     for figure, (heading, digits) in _FIGURES.items():
         cells = [_cell(_listed(row.get(figure)), figure, digits) for row in references.values()]
-        for method in methods:
-            variant = "joint" if method == "cinn" else ""
-            values = results.values(figure, task=task, method=method, variant=variant)
-            cells.append(_cell(values, figure, digits))
+        flow = {"task": task, "method": "cinn", "variant": "joint"}
+        values = [results.values(figure, **flow), results.values(figure, "figures_cooler", **flow)]
+        if figure in _OF_TRAINING:
+            values[1] = []
+        values += [results.values(figure, task=task, method=method) for method in methods]
+        cells += [_cell(each, figure, digits) for each in values]
         if any(cell.strip() for cell in cells[len(references) :]):
             lines.append(_line([heading, *cells]))
     return "\n".join(lines)

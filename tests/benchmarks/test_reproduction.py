@@ -111,15 +111,26 @@ def test_a_table_has_mean_and_spread_over_seeds():
     runs = [Job(f"r{s}", "clothes", "flow", "clothes", 1, "cinn", "joint", s) for s in range(3)]
     real = Job("real", "clothes", "reference", "clothes", 1)
     pairs = [
-        *((job, {"figures": {"bits_per_dim": 5 + job.seed, "coverage": 0.5}}) for job in runs),
+        *(
+            (
+                job,
+                {
+                    "figures": {"bits_per_dim": 5 + job.seed, "coverage": 0.5},
+                    "figures_cooler": {"coverage": 0.4},
+                    "sample_ms": 2.0,
+                },
+            )
+            for job in runs
+        ),
         (real, {"rows": {"data": {"coverage": 0.97}}}),
         (Job("gone", "clothes", "baseline", "clothes", 1, "gan"), None),
     ]
-    table = tables.methods_table(tables.Results(pairs), "clothes", ("cinn", "gan"))
+    table = tables.methods_table(tables.Results(pairs), "clothes", ("gan",))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-    assert rows[0] == ["", "real data", "cINN", "GAN"]
-    assert ["bits/dim", "", "6.000 ± 1.000", ""] in rows
-    assert ["coverage", "0.970", "0.500 ± 0.000", ""] in rows
+    assert rows[0] == ["", "real data", "cINN", "cINN at T = 0.8", "GAN"]
+    assert ["bits/dim", "", "6.000 ± 1.000", "", ""] in rows
+    assert ["coverage", "0.970", "0.500 ± 0.000", "0.400 ± 0.000", ""] in rows
+    assert ["a sample, ms of one core", "", "2.00 ± 0.00", "", ""] in rows
 
 
 def test_ablations_are_compared_seed_by_seed():
@@ -197,6 +208,9 @@ def test_pictures_of_photographs_stay_out_of_the_report(filled):
 
 def test_no_results_make_an_empty_report_rather_than_none(tmp_path):
     report.write(jobs(), tmp_path, tmp_path / "report.md")
-    assert "<!-- table clothes -->\n|  | cINN | VAE | GAN |" in (tmp_path / "report.md").read_text()
+    assert (
+        "<!-- table clothes -->\n|  | cINN | cINN at T = 0.8 | VAE | GAN |"
+        in (tmp_path / "report.md").read_text()
+    )
     figures.ablations(tables.Results([]), ABLATIONS, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
