@@ -148,16 +148,17 @@ def curves(results, path):
 def conditioners(results, path):
     """What a conditioning network adds, a point a run."""
     columns = [
-        ("coloured_digits", "bits_per_dim", "coloured digits: bits/dim"),
-        ("coloured_digits", "hue_distance", "coloured digits: hues' distance, degrees"),
-        ("photographs", "bits_per_dim", "photographs: bits/dim"),
+        ("bits_per_dim", "bits/dim"),
+        ("hue_distance", "hues' distance from the data's, degrees"),
+        ("accuracy", "share that a classifier recognises"),
     ]
     variants = ("joint", "frozen", "none")
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     drawn = False
-    for place, (task, name, title) in zip(figure.subplots(1, 3), columns, strict=True):
+    for place, (name, title) in zip(figure.subplots(1, 3), columns, strict=True):
         for row, variant in enumerate(variants):
-            values = results.values(name, task=task, method="cinn", variant=variant)
+            wanted = {"task": "coloured_digits", "method": "cinn", "variant": variant}
+            values = results.values(name, **wanted)
             drawn |= bool(values)
             place.plot(values, [row] * len(values), "o", color=f"C{row}", alpha=0.7)
         place.set_yticks(range(3), variants)
