@@ -44,15 +44,7 @@ def coloured_digits(folder, path):
     for name, arrays in panels.items():
         title = "data, painted" if name == "reference" else _METHODS[name[:-2]]
         columns[title] = arrays["x"][:, : 1 if "regression" in name else 4]
-    widths = [images.shape[1] for images in columns.values()]
-    figure = Figure(figsize=(0.5 * sum(widths) + 0.5, 5), layout="constrained")
-    for place, (title, images) in zip(
-        figure.subplots(1, len(columns), width_ratios=widths), columns.items(), strict=True
-    ):
-        _grid(place, images)
-        place.set_title(title, fontsize=9)
-        place.set_yticks([])
-    _save(figure, path)
+    _side_by_side(columns, 0.5, 5, path)
 
 
 def photographs(folder, path, lightness):
@@ -76,15 +68,7 @@ def photographs(folder, path, lightness):
         ab = np.moveaxis(arrays["ab"][rows, :count], 1, 0)
         columns[_METHODS[name[:-2]]] = np.moveaxis(to_rgb(light, ab).numpy(), 0, 1)
     columns["photograph"] = to_rgb(light, some["true_ab"][rows]).numpy()[:, np.newaxis]
-    widths = [images.shape[1] for images in columns.values()]
-    figure = Figure(figsize=(0.6 * sum(widths) + 0.5, 5.6), layout="constrained")
-    for place, (title, images) in zip(
-        figure.subplots(1, len(columns), width_ratios=widths), columns.items(), strict=True
-    ):
-        _grid(place, np.clip(images, 0, 1))
-        place.set_title(title, fontsize=9)
-        place.set_yticks([])
-    _save(figure, path)
+    _side_by_side(columns, 0.6, 5.6, path)
 
 
 def modes(results, path):
@@ -181,15 +165,7 @@ def scales(folder, path):
     for scale, drawn in enumerate(ab):
         side = f"scale {scale}"
         columns[side] = np.moveaxis(to_rgb(light, drawn).numpy(), 0, 1)
-    widths = [images.shape[1] for images in columns.values()]
-    figure = Figure(figsize=(0.8 * sum(widths) + 0.5, 3.6), layout="constrained")
-    for place, (title, images) in zip(
-        figure.subplots(1, len(columns), width_ratios=widths), columns.items(), strict=True
-    ):
-        _grid(place, np.clip(images, 0, 1))
-        place.set_title(title, fontsize=9)
-        place.set_yticks([])
-    _save(figure, path)
+    _side_by_side(columns, 0.8, 3.6, path)
 
 
 def ablations(results, variants, path):
@@ -221,6 +197,20 @@ def _loaded(folder, task, names):
             with np.load(path) as arrays:
                 found[name] = dict(arrays)
     return found
+
+
+def _side_by_side(columns, width, height, path):
+    """Panels of images by their titles."""
+    # A single image is narrower than its title.
+    widths = [max(1.7, images.shape[1]) for images in columns.values()]
+    figure = Figure(figsize=(width * sum(widths) + 0.5, height), layout="constrained")
+    for place, (title, images) in zip(
+        figure.subplots(1, len(columns), width_ratios=widths), columns.items(), strict=True
+    ):
+        _grid(place, images if images.dtype == np.uint8 else np.clip(images, 0, 1))
+        place.set_title(title, fontsize=9)
+        place.set_yticks([])
+    _save(figure, path)
 
 
 def _grid(place, images, **how):
