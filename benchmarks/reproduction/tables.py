@@ -50,7 +50,12 @@ class Results:
     """
 
     def __init__(self, results):
+        self._jobs = [job for job, _ in results]
         self._results = [(job, result) for job, result in results if result]
+
+    def planned(self, **wanted):
+        """How many jobs there are that are as wanted, with results or without."""
+        return sum(_fits(job, wanted) for job in self._jobs)
 
     def values(self, figure, part="figures", **wanted):
         """A figure of all jobs that are as wanted, in the order of their seeds.
@@ -62,7 +67,7 @@ class Results:
         """
         found = []
         for job, result in self._results:
-            if all(getattr(job, name) == value for name, value in wanted.items()):
+            if _fits(job, wanted):
                 value = result.get(part, {}).get(figure, result.get(figure))
                 if value is not None:
                     found.append(value)
@@ -77,11 +82,7 @@ class Results:
 
     def of(self, **wanted):
         """The results of all jobs that are as wanted."""
-        return [
-            result
-            for job, result in self._results
-            if all(getattr(job, name) == value for name, value in wanted.items())
-        ]
+        return [result for job, result in self._results if _fits(job, wanted)]
 
 
 def methods_table(results, task, methods):
@@ -146,7 +147,7 @@ def stability_table(results):
     """How training went, of all runs of a kind."""
     lines = [
         _line(
-            ["", "runs", "ended", "test bits/dim, mean and spread",
+            ["", "runs", "ended well", "test bits/dim, mean and spread",
              "largest rise of validation bits/dim from the lowest before"]
         ),
         _line(["---"] * 5),
@@ -157,7 +158,8 @@ def stability_table(results):
         ("photographs", "joint"),
         ("digits", "as configured"),
     ):
-        runs = results.of(task=task, method="cinn", variant=variant)
+        wanted = {"task": task, "method": "cinn", "variant": variant}
+        runs = results.of(**wanted)
         values = [run["figures"]["bits_per_dim"] for run in runs]
         curves = [[e["val_bits_per_dim"] for e in run["history"]] for run in runs]
         rises = [max(v - min(c[: k + 1]) for k, v in enumerate(c)) for c in curves]
@@ -165,8 +167,8 @@ def stability_table(results):
             _line(
                 [
                     task.replace("_", " "),
+                    f"{results.planned(**wanted)}",
                     f"{len(runs)}",
-                    f"{len(values)}",
                     _cell(values, "", 3),
                     f"{max(rises):.3f}" if rises else "",
                 ]
@@ -220,6 +222,10 @@ def time_table(pairs, stages):
         lines.append(_line([f"`{stage}`", meaning, str(len(chosen)), f"{minutes:.0f}"]))
     lines.append(_line(["", "", str(total[0]), f"{total[1]:.0f}"]))
     return "\n".join(lines)
+
+
+def _fits(job, wanted):
+    return all(getattr(job, name) == value for name, value in wanted.items())
 
 
 def _listed(value):
