@@ -238,8 +238,8 @@ def _cell(values, figure, digits, signed=False):
         return ""
     values = [value * _FACTORS.get(figure, 1) for value in values]
     mean = statistics.fmean(values)
-    if abs(mean) < 0.5 * 10**-digits and mean:
-        return f"{mean:.1g}"
+    if figure == "reconstruction" and mean < 1e-3:
+        return f"{mean:.0e}"
     shown = f"{mean:{'+' if signed else ''}.{digits}f}"
     if len(values) < 2 or figure == "weights":
         return shown
