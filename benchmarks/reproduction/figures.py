@@ -67,7 +67,8 @@ def photographs(folder, path, lightness):
         count = 1 if "regression" in name else 4
         ab = np.moveaxis(arrays["ab"][rows, :count], 1, 0)
         columns[_METHODS[name[:-2]]] = np.moveaxis(to_rgb(light, ab).numpy(), 0, 1)
-    columns["photograph"] = to_rgb(light, some["true_ab"][rows]).numpy()[:, np.newaxis]
+    if lightness:
+        columns["photograph"] = to_rgb(light, some["true_ab"][rows]).numpy()[:, np.newaxis]
     _side_by_side(columns, 0.6, 5.6, path)
 
 
@@ -154,14 +155,14 @@ def conditioners(results, path):
 
 
 def scales(folder, path):
-    """Colours of photographs with the latents of one resolution drawn anew, at one lightness."""
+    """Colourings with the latents of one resolution drawn anew, at one lightness."""
     source = pathlib.Path(folder, "pictures", "photographs-latent-0.npz")
     if not source.exists():
         return
     with np.load(source) as arrays:
-        true_ab, ab = arrays["true_ab"], arrays["ab"]  # [N, h, w, 2], [scales, draws, N, h, w, 2]
-    light = np.full((*true_ab.shape[:-1], 1), 65, np.float32)
-    columns = {"encoded": to_rgb(light, true_ab).numpy()[:, np.newaxis]}
+        first, ab = arrays["first"], arrays["ab"]  # [N, h, w, 2], [scales, draws, N, h, w, 2]
+    light = np.full((*first.shape[:-1], 1), 65, np.float32)
+    columns = {"colouring": to_rgb(light, first).numpy()[:, np.newaxis]}
     for scale, drawn in enumerate(ab):
         side = f"scale {scale}"
         columns[side] = np.moveaxis(to_rgb(light, drawn).numpy(), 0, 1)

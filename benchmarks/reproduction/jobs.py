@@ -71,9 +71,9 @@ _METHODS = {
 
 # Minutes of one core: a cINN's training, measuring it, and a judge.
 _MINUTES = {
-    "clothes": (7.5, 0.6, 1.2),
-    "coloured_digits": (1.6, 0.5, 0.5),
-    "photographs": (3.2, 0.8, 0.0),
+    "clothes": (8.3, 0.6, 1.2),
+    "coloured_digits": (1.5, 0.3, 0.5),
+    "photographs": (2.7, 0.4, 0.0),
 }
 
 
@@ -92,14 +92,14 @@ def jobs(scale=1.0, fast=False):
         for seed in seeds:
             name = f"digits-{variant.replace(' ', '_')}-{seed}"
             found.append(
-                Job(name, "ablations", "flow", "digits", 0.8, "cinn", variant, seed, fields,
+                Job(name, "ablations", "flow", "digits", 1.0, "cinn", variant, seed, fields,
                     measured=False)
             )  # fmt: skip
     for task, methods in _METHODS.items():
         found += _task_jobs(task, methods, seeds)
     found += [
         Job(
-            f"{task}-latent-{seed}", "latent", "latent", task, 1.0 if seed else 2.0, seed=seed,
+            f"{task}-latent-{seed}", "latent", "latent", task, 0.3 if seed else 0.7, seed=seed,
             needs=(*([] if task == "photographs" else [f"{task}-judge"]), f"{task}-cinn-{seed}"),
         )
         for task in _METHODS

@@ -34,12 +34,12 @@ def latent(job, folder, fast):
 
 
 def _scales(job, folder, task, dist):
-    """Colours of photographs with one scale of z drawn anew, for a picture without lightness."""
-    ab, lightness = (part[: 4 * _PHOTOS : 4] for part in next(iter(task.likelihood_batches())))
-    z = dist.encode(ab, lightness)
+    """Colourings with one scale of z drawn anew, for a picture without lightness."""
+    lightness = next(iter(task.likelihood_batches()))[1][: 4 * _PHOTOS : 4]
+    z = dist.distribution.sample(len(lightness), seed=SEED)
     drawn = [
         tools.resample(dist, z, lightness, scale, seed=SEED, num_samples=_DRAWS).numpy()
         for scale in range(len(dist.bijector.latent_scales))
     ]
     path = pathlib.Path(folder, "pictures", f"{job.name}.npz")
-    np.savez_compressed(path, true_ab=ab.numpy(), ab=np.stack(drawn))
+    np.savez_compressed(path, first=dist.decode(z, lightness), ab=np.stack(drawn))

@@ -36,7 +36,7 @@ _FIGURES = {
     "chroma": ("chroma, Lab units", 1),
     "chroma_distance": ("chroma distance, Lab units", 1),
     "neighbour_ratio": ("distance to training images over that of test images", 2),
-    "reconstruction": ("reconstruction error, % of the data's spread", 4),
+    "reconstruction": ("reconstruction error, % of the data's spread", 1),
 }
 _OF_TRAINING = {"weights", "train_seconds", "sample_ms"}
 _FACTORS = {"weights": 1e-6, "pixel_variance": 1e4}
