@@ -91,9 +91,10 @@ def _run(name, everything):
         action.__name__: action
         for action in (runs.judge, runs.reference, runs.features, runs.flow, runs.baseline)
     } | {"latent": latent.latent}
+    for part in ("results", "workdirs", "pictures"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
     result = actions[job.action](job, folder, _FAST.value)
     path = pool.result_path(folder, job)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with files.writing(path) as scratch:
         result = {"job": pool.definition(job), "process_seconds": time.process_time()} | result
         scratch.write_text(json.dumps(result, indent=1) + "\n")

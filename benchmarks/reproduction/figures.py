@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from tfp_cinn.colour import to_rgb
 
 _METHODS = {"cinn": "cINN", "vae": "VAE", "gan": "GAN", "regression": "regression"}
-_COLOURS = {"cinn": "C0", "vae": "C1", "gan": "C2", "regression": "C3", "data": "0.4"}
+_COLOURS = {"cinn": "C0", "vae": "C1", "gan": "C2", "regression": "C3"}
 _CLOTHES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
     "ankle boot",
@@ -55,20 +55,19 @@ def photographs(folder, path, lightness):
         return
     some = next(iter(panels.values()))
     rows = slice(0, 18, 2)
-    small = some["true_ab"].shape[1]
+    true_ab = some["true_ab"][rows]
+    columns = {}
     if lightness:
         light = np.float32(some["L"][rows])
+        columns["grey"] = to_rgb(light, np.zeros_like(true_ab)).numpy()[:, np.newaxis]
     else:
-        light = np.full((len(some["L"][rows]), small, small, 1), 65, np.float32)
-    columns = {"grey": to_rgb(light, np.zeros_like(some["true_ab"][rows])).numpy()[:, np.newaxis]}
-    if not lightness:
-        columns = {}
+        light = _one_lightness(true_ab)
     for name, arrays in panels.items():
         count = 1 if "regression" in name else 4
         ab = np.moveaxis(arrays["ab"][rows, :count], 1, 0)
         columns[_METHODS[name[:-2]]] = np.moveaxis(to_rgb(light, ab).numpy(), 0, 1)
     if lightness:
-        columns["photograph"] = to_rgb(light, some["true_ab"][rows]).numpy()[:, np.newaxis]
+        columns["photograph"] = to_rgb(light, true_ab).numpy()[:, np.newaxis]
     _side_by_side(columns, 0.6, 5.6, path)
 
 
@@ -161,11 +160,10 @@ def scales(folder, path):
         return
     with np.load(source) as arrays:
         first, ab = arrays["first"], arrays["ab"]  # [N, h, w, 2], [scales, draws, N, h, w, 2]
-    light = np.full((*first.shape[:-1], 1), 65, np.float32)
+    light = _one_lightness(first)
     columns = {"colouring": to_rgb(light, first).numpy()[:, np.newaxis]}
     for scale, drawn in enumerate(ab):
-        side = f"scale {scale}"
-        columns[side] = np.moveaxis(to_rgb(light, drawn).numpy(), 0, 1)
+        columns[f"scale {scale}"] = np.moveaxis(to_rgb(light, drawn).numpy(), 0, 1)
     _side_by_side(columns, 0.8, 3.6, path)
 
 
@@ -188,6 +186,11 @@ def ablations(results, variants, path):
     place.grid(alpha=0.3, axis="x")
     if drawn:
         _save(figure, path)
+
+
+def _one_lightness(ab):
+    """L for ab `[N, h, w, 2]` shown by itself."""
+    return np.full((*ab.shape[:-1], 1), 65, np.float32)
 
 
 def _loaded(folder, task, names):

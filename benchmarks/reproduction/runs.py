@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from baselines import build
 from baselines import train as train_baseline
+from baselines.baseline import count_weights
 
 from reproduction.tasks import TASKS
 from tfp_cinn.training import pretrain, train
@@ -53,17 +54,19 @@ def flow(job, folder, fast):
     task = TASKS[job.task](folder, fast, **fields)
     workdir = pathlib.Path(folder, "workdirs", job.name)
     shutil.rmtree(workdir, ignore_errors=True)  # of a run that was broken off
-    workdir.parent.mkdir(exist_ok=True)
     start = time.process_time()
     model = train(task.config, workdir)
     seconds = time.process_time() - start
-    weights = sum(math.prod(v.shape) for v in model.trainable_variables)
     log_prob = tf.function(model.distribution.log_prob)
 
     def nats(x, cond, _):
         return -log_prob(x, cond).numpy() / model.dimensions
 
-    result = {"train_seconds": seconds, "weights": weights, "history": _metrics(workdir)}
+    result = {
+        "train_seconds": seconds,
+        "weights": count_weights(model),
+        "history": _metrics(workdir),
+    }
     result |= _measured(job, task, _flow_sampler(model), nats, None)
     if job.measured:
         x, cond = next(iter(task.likelihood_batches()))
@@ -80,7 +83,6 @@ def baseline(job, folder, fast):
     task = TASKS[job.task](folder, fast, **job.fields)
     seed = job.seed
     model = build(job.method, task.experiment, seed)
-    weights = sum(math.prod(v.shape) for v in model.trainable_variables)
     start = time.process_time()
 
     def progress(share, losses):
@@ -90,7 +92,7 @@ def baseline(job, folder, fast):
     history = train_baseline(model, task.experiment, job.seconds, seed, progress)
     result = {
         "train_seconds": time.process_time() - start,
-        "weights": weights,
+        "weights": count_weights(model),
         "sampling_weights": int(model.generator_weights),
         "history": history,
     }
@@ -160,5 +162,4 @@ def _relative(again, x):
 
 def _save(folder, name, arrays):
     path = pathlib.Path(folder, "pictures", f"{name}.npz")
-    path.parent.mkdir(exist_ok=True)
     np.savez_compressed(path, **{key: np.asarray(value) for key, value in arrays.items()})
