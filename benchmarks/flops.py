@@ -55,7 +55,7 @@ def make(name):
         images = types.SimpleNamespace(image_shape=image_shape, cond_shape=cond_shape)
     else:
         split = data.Split(rng.randint(0, 256, (64, *image_shape)).astype("uint8"), [0] * 64)
-        images = data.LabelledImages("noise", split, split, split, 10, 256)
+        images = data.LabeledImages("noise", split, split, split, 10, 256)
 
     def batch(size):
         x = tf.constant(rng.rand(size, *image_shape).astype("float32"))

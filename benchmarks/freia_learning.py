@@ -42,12 +42,12 @@ def main(_):
     theirs.load(ours.weights(theirs.names()))
     images = data.load("fashion_mnist", idx_dir=_IDX_DIR.value)
 
-    def standardised(x):
+    def standardized(x):
         return (x.numpy() - images.mean) / images.std
 
     train = data.training_batches(images.train, size, noise_std=_NOISE_STD * images.std)
     test = [
-        (standardised(x), cond.numpy())
+        (standardized(x), cond.numpy())
         for x, cond in data.evaluation_batches(images.test, size)
         if len(cond) == size
     ]
@@ -66,7 +66,7 @@ def main(_):
     for epoch in range(_EPOCHS.value):
         for x, cond in tqdm.tqdm(train, desc=f"epoch {epoch + 1}", unit="step"):
             for name, side in sides.items():
-                side.give(standardised(x), cond.numpy())
+                side.give(standardized(x), cond.numpy())
                 loss = side.step() + 0.5 * math.log(2 * math.pi) + math.log(images.std)
                 losses[name].append(loss * to_bits)
         evaluate()

@@ -38,8 +38,8 @@ class Pyramid(nn.Module):
             nn.Sequential(act, nn.AvgPool2d(4), nn.Flatten(), nn.Linear(2048, 512)),
         ])  # fmt: skip
 
-    def forward(self, grey):
-        features = [grey]
+    def forward(self, gray):
+        features = [gray]
         for level in self.resolution_levels:
             features.append(level(features[-1]))
         return features[1:]
@@ -92,7 +92,7 @@ def _dense_subnet(channels_in, channels_out):
 
 
 def lsun_minimal():
-    """The network that colours LSUN bedrooms."""
+    """The network that colors LSUN bedrooms."""
     shapes = (64, 64, 64), (128, 32, 32), (128, 16, 16), (512,)
     level0, level1, level2, vector = conditions = [Ff.ConditionNode(*shape) for shape in shapes]
     nodes, leaving = Nodes(2, 64, 64), []

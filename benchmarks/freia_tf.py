@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn import FusedAdam, architectures
-from tfp_cinn.colour import LAB_OFFSETS, LAB_SCALES
+from tfp_cinn.color import LAB_OFFSETS, LAB_SCALES
 from tfp_cinn.interop import export_freia
 
 
@@ -18,8 +18,8 @@ class Side:
 
     Args:
         network: "lsun_minimal" or "mnist_minimal".
-        x: standardised images, `[N, H, W, C]`; the flow is given them in the units of its data.
-        cond: grey images likewise, or labels `[N]`.
+        x: standardized images, `[N, H, W, C]`; the flow is given them in the units of its data.
+        cond: gray images likewise, or labels `[N]`.
         threads: number of threads.
     """
 
@@ -42,7 +42,7 @@ class Side:
         self._x = tf.Variable(tf.zeros(x.shape), trainable=False)
         self._cond = tf.Variable(tf.zeros(cond.shape, cond.dtype), trainable=False)
         self.give(x, cond)
-        self._scale = float(np.mean(np.log(self._std)))  # nats/dim, of standardising
+        self._scale = float(np.mean(np.log(self._std)))  # nats/dim, of standardizing
         dist, one = self._model.distribution, tf.constant(self._cond[:1])
         self._log_prob = tf.function(lambda: dist.log_prob(self._x.value(), self._cond.value()))
         self._encode = tf.function(lambda: dist.encode(self._x.value(), self._cond.value()))
@@ -95,7 +95,7 @@ class Side:
         return np.concatenate(parts, axis=1)
 
     def decode(self, z):
-        """Standardised images of latents as `encode` has them."""
+        """Standardized images of latents as `encode` has them."""
         parts = [
             np.moveaxis(z[:, a:b].reshape(-1, shape[-1], *shape[:-1]), 1, -1).reshape(len(z), -1)
             for a, b, shape in self._model.bijector.latent_scales
@@ -104,5 +104,5 @@ class Side:
         return (x.numpy() - self._mean) / self._std
 
     def log_prob(self):
-        """Log-densities `[N]` of the batch standardised, nats."""
+        """Log-densities `[N]` of the batch standardized, nats."""
         return self._log_prob().numpy() + self._model.dimensions * self._scale

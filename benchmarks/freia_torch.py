@@ -15,8 +15,8 @@ class Side:
 
     Args:
         network: "lsun_minimal" or "mnist_minimal".
-        x: standardised images, `[N, H, W, C]`.
-        cond: grey images likewise, or labels `[N]`.
+        x: standardized images, `[N, H, W, C]`.
+        cond: gray images likewise, or labels `[N]`.
         threads: number of threads.
     """
 

@@ -22,7 +22,7 @@ def quartiles(values):
 
 
 def ratio(first, second):
-    """Median ratio of neighbours in time, since the machine's speed drifts."""
+    """Median ratio of neighbors in time, since the machine's speed drifts."""
     return float(np.median(np.array(first) / np.array(second)))
 
 

@@ -16,7 +16,7 @@ def make_model(subnet_dtype=None):
     """The model, not compiled, and the mean and standard deviation of its `Standardize`."""
     rng = np.random.RandomState(0)
     split = data.Split(rng.randint(0, 256, (64, 28, 28, 1)).astype("uint8"), np.zeros(64, "int32"))
-    images = data.LabelledImages("noise", split, split, split, 10, 256)
+    images = data.LabeledImages("noise", split, split, split, 10, 256)
     keras.utils.set_random_seed(0)
     model = architectures.build(
         "dense_glow",

@@ -157,7 +157,7 @@ def main(_):
     }
     results = {key: np.asarray(call()) for key, call in calls.items()}  # traces as well
     for name, atol in (("log_prob", 1e-1), ("sample", 1e-1)):
-        # log_prob is of the order of 5000 nats, x of 256 grey levels.
+        # log_prob is of the order of 5000 nats, x of 256 gray levels.
         np.testing.assert_allclose(
             results[name, "package"], results[name, "by hand"], rtol=1e-4, atol=atol
         )

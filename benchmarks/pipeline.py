@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import app, flags
 from ml_collections import config_flags
 
-from tfp_cinn import architectures, experiments
+from tfp_cinn import architectures, tasks
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/photos.py", "The experiment.")
 _FOLDER = flags.DEFINE_string("folder", None, "Folder of photographs.", required=True)
@@ -54,7 +54,7 @@ def main(_):
     config = _CONFIG.value.copy_and_resolve_references()
     config.data.folder = _FOLDER.value
     batch_size = config.train.batch_size
-    experiment = experiments.load(config.to_dict())
+    experiment = tasks.load(config.to_dict())
     keras.utils.set_random_seed(0)
     model = architectures.build(data=experiment, **config.model.to_dict())
     model.compile(keras.optimizers.Adam(config.train.learning_rate))

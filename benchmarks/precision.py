@@ -97,7 +97,7 @@ def _accuracy():
                 np.mean((nats(z_, log_det_) - nats(z, log_det)) ** 2)
             ),
             "nats/dim, mean": np.abs(np.mean(nats(z_, log_det_)) - np.mean(nats(z, log_det))),
-            "x encoded and decoded, grey levels of 17, RMS": np.sqrt(np.mean((again - x) ** 2)),
+            "x encoded and decoded, gray levels of 17, RMS": np.sqrt(np.mean((again - x) ** 2)),
             "gradient, relative": off(gradients["store"]),
             'gradient with memory="recompute", relative': off(gradients["recompute"]),
             "its reconstruction_error": error,

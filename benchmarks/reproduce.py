@@ -15,7 +15,7 @@ import time
 
 from absl import flags
 
-from tfp_cinn import app
+from tfp_cinn.cli import app
 from tfp_cinn.errors import UsageError
 
 _OUTPUT = flags.DEFINE_string("output", "runs/reproduction", "Folder for everything.")

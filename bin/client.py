@@ -6,9 +6,9 @@ python bin/client.py --saved_model=models/digits --cond=7 --output=grid.png
 
 from absl import flags
 
-from tfp_cinn import app
+from tfp_cinn.cli import app
+from tfp_cinn.client.ask import ask_for_samples
 from tfp_cinn.client.connection import PROTOCOLS
-from tfp_cinn.client.run import ask_for_samples
 
 _SERVER = flags.DEFINE_string("server", None, "host:port of a server; or give --saved_model.")
 _SAVED_MODEL = flags.DEFINE_string(

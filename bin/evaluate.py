@@ -5,14 +5,15 @@ python bin/evaluate.py --workdir=runs/digits
 
 from absl import flags
 
-from tfp_cinn import app, experiments
+from tfp_cinn import tasks
+from tfp_cinn.cli import app
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images a batch.", lower_bound=1)
 _IDX_DIR = flags.DEFINE_string("idx_dir", None, "Read the data here instead of where training did.")
 _FOLDER = flags.DEFINE_string("folder", None, "The same for photographs.")
 _NUM_SAMPLES = flags.DEFINE_integer(
-    "num_samples", None, "Samples of each class (100), or colourings of each image (8)."
+    "num_samples", None, "Samples of each class (100), or colorings of each image (8)."
 )
 _TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Factor on the latents of the samples, 0 or more."
@@ -23,12 +24,12 @@ _SEED = flags.DEFINE_integer(
 _FEATURE_WEIGHTS = flags.DEFINE_string(
     "feature_weights",
     None,
-    "Of keras.applications.InceptionV3, to judge colourings with instead of EfficientNet-Lite0.",
+    "Of keras.applications.InceptionV3, to judge colorings with instead of EfficientNet-Lite0.",
 )
 
 
 def main(_):
-    experiments.evaluate(
+    tasks.evaluate(
         _WORKDIR.value,
         source=_IDX_DIR.value or _FOLDER.value,
         batch_size=_BATCH_SIZE.value,

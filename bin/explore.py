@@ -7,7 +7,8 @@ docs/latent.md says what the pictures show.
 
 from absl import flags
 
-from tfp_cinn import app, experiments
+from tfp_cinn import tasks
+from tfp_cinn.cli import app
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
 _WHAT = flags.DEFINE_list(
@@ -34,7 +35,7 @@ _SCALE = flags.DEFINE_integer("scale", None, "The scale to draw anew; each in tu
 
 
 def main(_):
-    experiments.explore(
+    tasks.explore(
         _WORKDIR.value,
         what=_WHAT.value,
         output=_OUTPUT.value,

@@ -5,7 +5,8 @@ python bin/export.py --workdir=runs/digits --output=models/digits
 
 from absl import flags
 
-from tfp_cinn import app, export
+from tfp_cinn import export
+from tfp_cinn.cli import app
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
 _OUTPUT = flags.DEFINE_string(

@@ -5,7 +5,7 @@ python bin/export_freia.py --workdir=runs/fashion --output=fashion.pt
 
 from absl import flags
 
-from tfp_cinn import app
+from tfp_cinn.cli import app
 from tfp_cinn.training import export_run_to_freia
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)

@@ -1,11 +1,11 @@
-"""Collects photographs out of Debian packages into a folder, with their licences.
+"""Collects photographs out of Debian packages into a folder, with their licenses.
 
 python bin/gather_photos.py --output=photos [--deb_dir=DIR]
 """
 
 from absl import flags
 
-from tfp_cinn import app
+from tfp_cinn.cli import app
 from tfp_cinn.data import gather
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to make.", required=True)

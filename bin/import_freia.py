@@ -6,7 +6,7 @@ python bin/import_freia.py --config=configs/mnist_paper.py --weights=mnist.pt --
 from absl import flags
 from ml_collections import config_flags
 
-from tfp_cinn import app
+from tfp_cinn.cli import app
 from tfp_cinn.training import import_run_from_freia
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The experiment.")

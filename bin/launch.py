@@ -7,7 +7,7 @@ writes is shown; of another worker, its last lines, if it fails. When one fails 
 the exit status is that of the first that failed. Ctrl-C and SIGTERM go to all workers.
 """
 
-# Not through tfp_cinn.app: importing TensorFlow here would double the time until workers start.
+# Not through tfp_cinn.cli.app: importing TensorFlow here would double the time until workers start.
 import argparse
 import collections
 import contextlib

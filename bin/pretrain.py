@@ -1,4 +1,4 @@
-"""Trains the conditioner of an image's colours to predict these, without a flow.
+"""Trains the conditioner of an image's colors to predict these, without a flow.
 
 python bin/pretrain.py --config=configs/photos.py --output=runs/conditioner.weights.h5
 """
@@ -6,7 +6,7 @@ python bin/pretrain.py --config=configs/photos.py --output=runs/conditioner.weig
 from absl import flags
 from ml_collections import config_flags
 
-from tfp_cinn import app
+from tfp_cinn.cli import app
 from tfp_cinn.training import pretrain
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The experiment.")

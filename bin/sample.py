@@ -5,11 +5,12 @@ python bin/sample.py --workdir=runs/digits --cond=3 --num_samples=64 --output=x.
 
 from absl import flags
 
-from tfp_cinn import app, experiments
+from tfp_cinn import tasks
+from tfp_cinn.cli import app
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
 _COND = flags.DEFINE_list(
-    "cond", None, "Classes by number or name, all if not given; or image files to colour."
+    "cond", None, "Classes by number or name, all if not given; or image files to color."
 )
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 12, "Samples of each condition.", lower_bound=1)
 _TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Factor on the latents, 0 or more.")
@@ -20,7 +21,7 @@ _OUTPUT = flags.DEFINE_string(
 
 
 def main(_):
-    experiments.sample(
+    tasks.sample(
         _WORKDIR.value,
         cond=_COND.value,
         num_samples=_NUM_SAMPLES.value,

@@ -9,7 +9,7 @@ variable TF_CONFIG names; docs/distributed.md says more.
 from absl import flags
 from ml_collections import config_flags
 
-from tfp_cinn import app
+from tfp_cinn.cli import app
 from tfp_cinn.training import STRATEGIES, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The experiment.")

@@ -1,4 +1,4 @@
-"""The paper's colour-MNIST on scikit-learn's 8x8 digits: minutes on two cores, no download."""
+"""The paper's color-MNIST on scikit-learn's 8x8 digits: minutes on two cores, no download."""
 
 from tfp_cinn.training import color_digits_config
 

@@ -1,6 +1,6 @@
-"""The paper's colour-MNIST (`colorize` in mnist_cINN of its reference code).
+"""The paper's color-MNIST (`colorize` in mnist_cINN of its reference code).
 
-Differs from the reference in the colours, which are new in every epoch, and in the conditioner,
+Differs from the reference in the colors, which are new in every epoch, and in the conditioner,
 which is trained with the flow: there it learns to classify digits first and is then left as it is
 (here: model.conditioner "frozen", and its weights in model.pretrained).
 """

@@ -8,7 +8,7 @@ def get_config():
     config = default_config()
     config.model.init_std = 0.01
     config.model.zero_last = False
-    # x = (pixel / 255 - 0.128) / 0.305, at bin centres.
+    # x = (pixel / 255 - 0.128) / 0.305, at bin centers.
     config.model.mean = 0.128 * 255 + 0.5
     config.model.std = 0.305 * 255
     return config

@@ -12,7 +12,7 @@ def get_config():
     config.model.hidden = (512, 512, 512)
     config.model.clamp = 1.5
     config.model.init_std = 0.03
-    # x = pixel / 255, at bin centres.
+    # x = pixel / 255, at bin centers.
     config.model.mean = 0.5
     config.model.std = 255.0
     # The reference's loss is a sum over the 784 dimensions, ours a mean: its L2 of 1e-5 and its

@@ -1,4 +1,4 @@
-"""Photographs coloured: the paper's minimal colorization flow, made small for two CPU cores.
+"""Photographs colored: the paper's minimal colorization flow, made small for two CPU cores.
 
 Needs photographs: bin/gather_photos.py makes a folder of them; --config.data.folder names another.
 """

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfp_cinn import CINN
+from tfp_cinn import CINN, data
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
 from tfp_cinn.export import export_model
+from tfp_cinn.metrics import train_classifier
 from tfp_cinn.networks import MLP, OneHot
 
 # The same examples each time, and no time limit: machines that run tests are busy.
@@ -38,6 +39,16 @@ def _perturb(layers, std=0.3, seed=1):
     for layer in layers:
         for w in layer.trainable_weights:
             w.assign(w.numpy() + std * rng.randn(*w.shape).astype(w.dtype))
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def classifier(digits):
+    return train_classifier(digits)
 
 
 class Exported(NamedTuple):

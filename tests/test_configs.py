@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfp_cinn import architectures, data
-from tfp_cinn.experiments import ColorDigits
+from tfp_cinn.tasks import ColorDigits
 from tfp_cinn.training import color_digits_config, colorization_config, default_config
 from tfp_cinn.training.schedule import learning_rate
 
@@ -51,7 +51,7 @@ def test_the_published_configs_build_the_published_networks(name, parameters):
     (path,) = (p for p in CONFIGS if p.stem == name)
     config = load(path)
     split = data.Split(np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int32))
-    mnist = data.LabelledImages("mnist", split, split, split, 10, 256)
+    mnist = data.LabeledImages("mnist", split, split, split, 10, 256)
     model = architectures.build(data=mnist, **config.model.to_dict())
     assert model.count_params() == parameters
     first, last = (model.flow_layers[0].weights[k].numpy() for k in (0, -2))
@@ -66,7 +66,7 @@ def test_color_mnist_is_the_published_one():
     (path,) = (p for p in CONFIGS if p.stem == "color_mnist")
     config = load(path)
     split = data.Split(np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int32))
-    experiment = ColorDigits(data.LabelledImages("mnist", split, split, split, 10, 256))
+    experiment = ColorDigits(data.LabeledImages("mnist", split, split, split, 10, 256))
     model = architectures.build(data=experiment, **config.model.to_dict())
     assert model.count_params() == 13_681_884 + 912_960  # the flow, and its conditioner
     # The reference's loss is summed over the dimensions of x.

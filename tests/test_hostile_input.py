@@ -18,11 +18,11 @@ from synthetic_photos import encode, pixels
 
 from tfp_cinn import CINN, UsageError, data, load_model
 from tfp_cinn.bijectors import Chain, GlowCoupling
-from tfp_cinn.experiments.photographs import MAX_PIXELS, read_image
 from tfp_cinn.networks import MLP
+from tfp_cinn.tasks.colorization.photographs import MAX_PIXELS, read_image
 from tfp_cinn.training import checkpoints, default_config
-from tfp_cinn.training.check import check as check_section
 from tfp_cinn.training.checkpoints import Moment
+from tfp_cinn.training.checks import check as check_section
 from tfp_cinn.training.schedule import learning_rate
 from tfp_cinn.workdir import Workdir
 

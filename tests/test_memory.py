@@ -71,7 +71,7 @@ def batches(x=X, size=16):
     return tf.data.Dataset.from_tensor_slices((x, COND)).batch(size)
 
 
-def test_fit_does_the_same_with_dropout_and_batch_normalisation_in_every_network(perturb):
+def test_fit_does_the_same_with_dropout_and_batch_normalization_in_every_network(perturb):
     values, histories = [], []
     for memory in ("store", "recompute"):
         model = moody_model(perturb)

@@ -79,7 +79,7 @@ def test_are_refused():
     network = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
     flow = CINN(Embed(network, GlowCoupling(MLP([4]))), (4,), cond_shape=(3,))
     flow.compile(shards=1)
-    with pytest.raises(UsageError, match=r"shards: expected 1, got 2.*batch normalisation"):
+    with pytest.raises(UsageError, match=r"shards: expected 1, got 2.*batch normalization"):
         flow.compile(shards=2)
     with pytest.raises(UsageError, match="shards: expected a whole number of at least 1, got 0"):
         flow.compile(shards=0)

@@ -21,7 +21,7 @@ from tfp_cinn.bijectors.recompute import (
     reconstruction_errors,
     too_large,
 )
-from tfp_cinn.bijectors.serialisation import is_registered
+from tfp_cinn.bijectors.serialization import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
 from tfp_cinn.diagnosis import first_non_finite
@@ -52,8 +52,8 @@ class CINN(keras.Model):
 
     * `nats_per_dim`: -log p(x | c) / D with the natural logarithm, in the units in which x is
       given. Rescaling inside the flow (`Standardize`) is part of its log-determinant.
-    * `bits_per_dim`: nats_per_dim / log 2. Where x is an integer grey level v plus uniform noise
-      u in [0, 1) ("dequantisation"), it is an upper bound of -log2 P(v | c) / D of the discrete
+    * `bits_per_dim`: nats_per_dim / log 2. Where x is an integer gray level v plus uniform noise
+      u in [0, 1) ("dequantization"), it is an upper bound of -log2 P(v | c) / D of the discrete
       data, with no further scaling term (Theis, van den Oord and Bethge, arXiv 1511.01844,
       sec. 3.1). With other noise it is the same quantity of the noisy data.
 
@@ -174,14 +174,14 @@ class CINN(keras.Model):
 
         Raises:
             UsageError: if a loss or metrics are given, memory is something else, or shards in a
-                flow with batch normalisation, which needs the whole batch.
+                flow with batch normalization, which needs the whole batch.
         """
         if not isinstance(shards, numbers.Integral) or shards < 1:
             raise UsageError(f"shards: expected a whole number of at least 1, got {shards!r}")
         parts = [part for layer in self.flow_layers for part in layer._flatten_layers()]
         if shards > 1 and any(isinstance(p, keras.layers.BatchNormalization) for p in parts):
             raise UsageError(
-                f"shards: expected 1, got {shards}; this flow has batch normalisation, which needs "
+                f"shards: expected 1, got {shards}; this flow has batch normalization, which needs "
                 "the whole batch"
             )
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):

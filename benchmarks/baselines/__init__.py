@@ -14,7 +14,7 @@ from baselines.regression import Regression
 from baselines.training import train
 from baselines.vae import VAE
 from tfp_cinn.errors import UsageError
-from tfp_cinn.experiments import Experiment
+from tfp_cinn.tasks import Experiment
 
 __all__ = ["METHODS", "build", "train"]
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.colour import LAB_SCALES
+from tfp_cinn.color import LAB_SCALES
 from tfp_cinn.errors import UsageError
-from tfp_cinn.experiments import Experiment
+from tfp_cinn.tasks import Experiment
 
 _BLOCK = 256  # images sampled together
 

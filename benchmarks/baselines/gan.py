@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from baselines.baseline import Baseline
 from baselines.networks import NoiseDropout, Seeds, decoder, encoder, patch_discriminator
-from tfp_cinn.experiments import Experiment
 from tfp_cinn.fused_adam import FusedAdam
+from tfp_cinn.tasks import Experiment
 
 # Dimensions of z, the discriminator's widths, the generator's, and that of the vectors between.
 _SIZES = {
@@ -22,16 +22,16 @@ _LAZY = 4  # steps between two penalties
 class GAN(Baseline):
     """A generator y = G(z, c), z ~ N(0, 1), and a discriminator D(y, c) that it has to deceive.
 
-    D maximises log s(D(y, c)) + log(1 - s(D(G(z, c), c))), G maximises log s(D(G(z, c), c)), where
+    D maximizes log s(D(y, c)) + log(1 - s(D(G(z, c), c))), G maximizes log s(D(G(z, c), c)), where
     s is the logistic function (Goodfellow et al. 2014, non-saturating).
 
-    Given classes, D has an output for each class, and its gradient is penalised at the data (R1,
+    Given classes, D has an output for each class, and its gradient is penalized at the data (R1,
     Mescheder et al.: Which training methods for GANs do actually converge?, 2018,
-    arXiv:1801.04406); layers of G are batch-normalised.
+    arXiv:1801.04406); layers of G are batch-normalized.
 
     Given images, it is pix2pix (Isola et al.: Image-to-image translation with conditional
-    adversarial networks, 2016, arXiv:1611.07004): G is a U-Net that also minimises 100 |y - G|_1,
-    D judges patches and its loss is halved; D's convolutions are normalised image by image, as
+    adversarial networks, 2016, arXiv:1611.07004): G is a U-Net that also minimizes 100 |y - G|_1,
+    D judges patches and its loss is halved; D's convolutions are normalized image by image, as
     pix2pix's are, whose batches hold one image; noise is dropout of 1/2, in sampling too, and z.
 
     Args:
@@ -67,7 +67,7 @@ class GAN(Baseline):
         with tf.GradientTape() as painter_tape:
             fake = painter([cond, z], training=True)
             with tf.GradientTape() as critic_tape:
-                # In batches of their own, as usual with batch normalisation.
+                # In batches of their own, as usual with batch normalization.
                 on_data = _cross_entropy(self._judge(y, cond), True)
                 on_fake = _cross_entropy(self._judge(tf.stop_gradient(fake), cond), False)
                 critic_loss = on_data + on_fake

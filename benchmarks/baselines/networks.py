@@ -11,7 +11,7 @@ SLOPE = 0.2  # below zero, of all activations
 
 
 class Seeds:
-    """Numbers for initialisers, a new one at each call, as a function of one seed."""
+    """Numbers for initializers, a new one at each call, as a function of one seed."""
 
     def __init__(self, seed: int):
         self._generator = np.random.default_rng(seed % (1 << 63))
@@ -45,8 +45,8 @@ class _Maker:
         return layer(*arguments, kernel_initializer=start, **options)
 
     def __call__(self, h, layer, *arguments, norm=True, **options):
-        """Layer - normalisation, if wanted - leaky ReLU."""
-        # A vector by itself has nothing to be normalised over.
+        """Layer - normalization, if wanted - leaky ReLU."""
+        # A vector by itself has nothing to be normalized over.
         per_image = self._norm == "instance" and layer is not layers.Dense
         norm = norm and (per_image or self._norm == "batch")
         h = self.linear(layer, *arguments, use_bias=not norm, **options)(h)
@@ -92,7 +92,7 @@ def decoder(
         widths: channels at half the resolution, a quarter of it, ....
         hidden: width of the vector.
         seeds: of the weights.
-        norm: "batch" for batch normalisation, "instance" for that of each image by itself (of
+        norm: "batch" for batch normalization, "instance" for that of each image by itself (of
             convolutions alone), "" for none.
         dropout: share of the channels' numbers that is dropped on the way up, below full
             resolution, in sampling as well.

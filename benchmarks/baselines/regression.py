@@ -5,14 +5,14 @@ import tensorflow as tf
 from baselines.baseline import Baseline
 from baselines.networks import Seeds, decoder
 from tfp_cinn.errors import UsageError
-from tfp_cinn.experiments import Experiment
 from tfp_cinn.fused_adam import FusedAdam
+from tfp_cinn.tasks import Experiment
 
 _SIZES = {"color_digits": ((96, 160), 85), "colorization": ((48, 96, 128), 166)}
 
 
 class Regression(Baseline):
-    """A U-Net that minimises E |y - f(c)|^2: f(c) is the mean of y given c.
+    """A U-Net that minimizes E |y - f(c)|^2: f(c) is the mean of y given c.
 
     Args:
         experiment: data whose conditions are images.

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from baselines.baseline import Baseline, key_of
 from baselines.networks import Seeds, decoder, encoder
-from tfp_cinn.experiments import Experiment
 from tfp_cinn.fused_adam import FusedAdam
+from tfp_cinn.tasks import Experiment
 
 # Dimensions of z, the encoder's widths, the decoder's, and that of the vectors between.
 _SIZES = {
@@ -23,7 +23,7 @@ _LOG_2PI = math.log(2 * math.pi)
 class VAE(Baseline):
     """q(z | x, c) and p(y | z, c) = N(mu(z, c), sigma^2), z ~ N(0, 1).
 
-    Minimises -E_q log p(y | z, c) + KL(q || N(0, 1)). There is one sigma for each channel, learned,
+    Minimizes -E_q log p(y | z, c) + KL(q || N(0, 1)). There is one sigma for each channel, learned,
     so that a weight of 1 on KL is right (Rybkin et al.: Simple and effective VAE training with
     calibrated decoders, 2020, arXiv:2006.13202). What `sample` returns is mu, without the decoder's
     noise, as is usual, unless it is to be `noisy`.

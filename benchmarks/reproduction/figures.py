@@ -5,10 +5,10 @@ import pathlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_cinn.colour import to_rgb
+from tfp_cinn.color import to_rgb
 
 _METHODS = {"cinn": "cINN", "vae": "VAE", "gan": "GAN", "regression": "regression"}
-_COLOURS = {"cinn": "C0", "vae": "C1", "gan": "C2", "regression": "C3"}
+_COLORS = {"cinn": "C0", "vae": "C1", "gan": "C2", "regression": "C3"}
 _CLOTHES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
     "ankle boot",
@@ -33,14 +33,14 @@ def clothes_samples(folder, path):
     _save(figure, path)
 
 
-def coloured_digits(folder, path):
-    """Colourings of one digit a class, by each method."""
+def colored_digits(folder, path):
+    """Colorings of one digit a class, by each method."""
     names = ("reference", "cinn-0", "vae-0", "gan-0", "regression-0")
-    panels = _loaded(folder, "coloured_digits", names)
+    panels = _loaded(folder, "colored_digits", names)
     if len(panels) < 2:
         return
     some = next(iter(panels.values()))
-    columns = {"grey": np.repeat(some["grey"], 3, axis=-1)[:, np.newaxis]}
+    columns = {"gray": np.repeat(some["gray"], 3, axis=-1)[:, np.newaxis]}
     for name, arrays in panels.items():
         title = "data, painted" if name == "reference" else _METHODS[name[:-2]]
         columns[title] = arrays["x"][:, : 1 if "regression" in name else 4]
@@ -48,7 +48,7 @@ def coloured_digits(folder, path):
 
 
 def photographs(folder, path, lightness):
-    """Colourings of test photographs, with their lightness, or at the same one everywhere."""
+    """Colorings of test photographs, with their lightness, or at the same one everywhere."""
     names = ("cinn-0", "vae-0", "gan-0", "regression-0")
     panels = _loaded(folder, "photographs", names)
     if len(panels) < 2:
@@ -59,7 +59,7 @@ def photographs(folder, path, lightness):
     columns = {}
     if lightness:
         light = np.float32(some["L"][rows])
-        columns["grey"] = to_rgb(light, np.zeros_like(true_ab)).numpy()[:, np.newaxis]
+        columns["gray"] = to_rgb(light, np.zeros_like(true_ab)).numpy()[:, np.newaxis]
     else:
         light = _one_lightness(true_ab)
     for name, arrays in panels.items():
@@ -73,7 +73,7 @@ def photographs(folder, path, lightness):
 
 def modes(results, path):
     """Coverage against accuracy, a point a run: who collapses, and who draws what was asked for."""
-    tasks = {"clothes": "Fashion-MNIST", "coloured_digits": "coloured digits"}
+    tasks = {"clothes": "Fashion-MNIST", "colored_digits": "colored digits"}
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     drawn = False
     for place, (task, title) in zip(figure.subplots(1, 2), tasks.items(), strict=True):
@@ -91,9 +91,9 @@ def modes(results, path):
             x, y = (results.values(figure_, **wanted) for figure_ in ("coverage", "accuracy"))
             if x:
                 drawn = True
-                place.plot(x, y, "o", color=_COLOURS[method], label=label)
+                place.plot(x, y, "o", color=_COLORS[method], label=label)
         place.set(title=title, xlabel="coverage of real images", xlim=(-0.03, 1.03))
-        place.set(ylabel="share that a classifier recognises", ylim=(-0.03, 1.03))
+        place.set(ylabel="share that a classifier recognizes", ylim=(-0.03, 1.03))
         place.grid(alpha=0.3)
         if place.get_legend_handles_labels()[0]:
             place.legend(fontsize=8, loc="lower left")
@@ -105,7 +105,7 @@ def curves(results, path):
     """Validation likelihood of all seeds over training, and the GAN's losses beside them."""
     tasks = {
         "clothes": "cINN, Fashion-MNIST",
-        "coloured_digits": "cINN, coloured digits",
+        "colored_digits": "cINN, colored digits",
         "photographs": "cINN, photographs",
     }
     figure = Figure(figsize=(12, 3), layout="constrained")
@@ -134,14 +134,14 @@ def conditioners(results, path):
     columns = [
         ("bits_per_dim", "bits/dim"),
         ("hue_distance", "hues' distance from the data's, degrees"),
-        ("accuracy", "share that a classifier recognises"),
+        ("accuracy", "share that a classifier recognizes"),
     ]
     variants = ("joint", "frozen", "none")
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     drawn = False
     for place, (name, title) in zip(figure.subplots(1, 3), columns, strict=True):
         for row, variant in enumerate(variants):
-            wanted = {"task": "coloured_digits", "method": "cinn", "variant": variant}
+            wanted = {"task": "colored_digits", "method": "cinn", "variant": variant}
             values = results.values(name, **wanted)
             drawn |= bool(values)
             place.plot(values, [row] * len(values), "o", color=f"C{row}", alpha=0.7)
@@ -154,14 +154,14 @@ def conditioners(results, path):
 
 
 def scales(folder, path):
-    """Colourings with the latents of one resolution drawn anew, at one lightness."""
+    """Colorings with the latents of one resolution drawn anew, at one lightness."""
     source = pathlib.Path(folder, "pictures", "photographs-latent-0.npz")
     if not source.exists():
         return
     with np.load(source) as arrays:
         first, ab = arrays["first"], arrays["ab"]  # [N, h, w, 2], [scales, draws, N, h, w, 2]
     light = _one_lightness(first)
-    columns = {"colouring": to_rgb(light, first).numpy()[:, np.newaxis]}
+    columns = {"coloring": to_rgb(light, first).numpy()[:, np.newaxis]}
     for scale, drawn in enumerate(ab):
         columns[f"scale {scale}"] = np.moveaxis(to_rgb(light, drawn).numpy(), 0, 1)
     _side_by_side(columns, 0.8, 3.6, path)

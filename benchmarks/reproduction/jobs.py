@@ -7,8 +7,8 @@ SEEDS = (0, 1, 2)
 STAGES = {
     "ablations": "digits: permutations, clamps, noise, weight prior",
     "clothes": "Fashion-MNIST given its class: cINN, VAE, GAN",
-    "coloured_digits": "the paper's colour-MNIST on 8x8 digits: all methods; conditioners",
-    "photographs": "colours of photographs: all methods",
+    "colored_digits": "the paper's color-MNIST on 8x8 digits: all methods; conditioners",
+    "photographs": "colors of photographs: all methods",
     "latent": "latent space: pictures, style transfer, foreign inputs",
 }
 
@@ -65,14 +65,14 @@ ABLATIONS = {
 
 _METHODS = {
     "clothes": ("vae", "gan"),
-    "coloured_digits": ("vae", "gan", "regression"),
+    "colored_digits": ("vae", "gan", "regression"),
     "photographs": ("vae", "gan", "regression"),
 }
 
 # Minutes of one core: a cINN's training, measuring it, and a judge.
 _MINUTES = {
     "clothes": (8.3, 0.6, 1.2),
-    "coloured_digits": (1.5, 0.3, 0.5),
+    "colored_digits": (1.5, 0.3, 0.5),
     "photographs": (2.7, 0.4, 0.0),
 }
 
@@ -127,7 +127,7 @@ def _task_jobs(task, methods, seeds):
                 f"{task}-{method}-{seed}", action="baseline", minutes=train + measure,
                 method=method, seed=seed, needs=(*needs, flow), seconds_of=flow, **common,
             )  # fmt: skip
-    if task != "coloured_digits":
+    if task != "colored_digits":
         return
     pretrained = f"{task}-conditioner"
     yield Job(pretrained, action="features", minutes=0.5, epochs=20, **common)
@@ -146,7 +146,7 @@ def _task_jobs(task, methods, seeds):
 _EPOCHS = {
     "digits": (80, (60, 74)),
     "clothes": (12, (8, 11)),
-    "coloured_digits": (60, ()),
+    "colored_digits": (60, ()),
     "photographs": (24, (19,)),
 }
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from reproduction.runs import SEED
 from reproduction.tasks import TASKS
-from tfp_cinn import experiments
 from tfp_cinn import latent as tools
+from tfp_cinn import tasks
 from tfp_cinn.workdir import Workdir
 
 _PHOTOS, _DRAWS = 4, 3  # of the picture of one scale drawn anew
@@ -21,7 +21,7 @@ def latent(job, folder, fast):
     options = {"num_examples": 100} if fast else {}
     if job.seed:
         options["what"] = ["foreign"]
-    numbers = experiments.explore(workdir, output=output, seed=SEED, **options)
+    numbers = tasks.explore(workdir, output=output, seed=SEED, **options)
     sets = numbers["foreign"]["sets"]
     found = {"figures": {}, "foreign": sets, "walks": numbers.get("walks")}
     task = TASKS[job.task](folder, fast)
@@ -34,7 +34,7 @@ def latent(job, folder, fast):
 
 
 def _scales(job, folder, task, dist):
-    """Colourings with one scale of z drawn anew, for a picture without lightness."""
+    """Colorings with one scale of z drawn anew, for a picture without lightness."""
     lightness = next(iter(task.likelihood_batches()))[1][: 4 * _PHOTOS : 4]
     z = dist.distribution.sample(len(lightness), seed=SEED)
     drawn = [

@@ -15,7 +15,7 @@ _TEMPLATE = pathlib.Path(__file__).parents[2] / "docs" / "reproduction.md"
 # Pictures of the latent space that show no photograph.
 _LATENT = {
     "clothes": ("transfer", "interpolation", "temperature", "walks", "likelihood", "foreign"),
-    "coloured_digits": ("transfer",),
+    "colored_digits": ("transfer",),
 }
 _HISTORY = 6  # entries of a run's history that go into the summary
 
@@ -36,8 +36,8 @@ def write(jobs, folder, path):
     results = tables.Results(pairs)
     made = {
         "clothes": tables.methods_table(results, "clothes", ("vae", "gan")),
-        "coloured_digits": tables.methods_table(
-            results, "coloured_digits", ("vae", "gan", "regression")
+        "colored_digits": tables.methods_table(
+            results, "colored_digits", ("vae", "gan", "regression")
         ),
         "photographs": tables.methods_table(results, "photographs", ("vae", "gan", "regression")),
         "conditioners": tables.conditioner_table(results),
@@ -58,8 +58,8 @@ def write(jobs, folder, path):
     images = path.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     figures.clothes_samples(folder, images / "reproduction_clothes.png")
-    figures.coloured_digits(folder, images / "reproduction_coloured_digits.png")
-    figures.photographs(folder, images / "reproduction_colours.png", lightness=False)
+    figures.colored_digits(folder, images / "reproduction_colored_digits.png")
+    figures.photographs(folder, images / "reproduction_colors.png", lightness=False)
     figures.photographs(folder, pathlib.Path(folder, "pictures", "photographs.png"), lightness=True)
     figures.modes(results, images / "reproduction_modes.png")
     figures.curves(results, images / "reproduction_curves.png")
@@ -72,7 +72,7 @@ def write(jobs, folder, path):
                 shutil.copyfile(drawn, images / f"reproduction_{task}_{tool}.png")
     figures.ablations(results, ABLATIONS, images / "reproduction_ablations.png")
     for drawn in images.glob("reproduction_*.png"):
-        # 256 colours do, in a third of the bytes.
+        # 256 colors do, in a third of the bytes.
         with Image.open(drawn) as image:
             small = image.convert("RGB").quantize(
                 256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE

@@ -4,8 +4,8 @@ import statistics
 
 _NAMES = {
     "data": "real data",
-    "grey": "grey",
-    "mean_colour": "mean colour",
+    "gray": "gray",
+    "mean_color": "mean color",
     "cinn": "cINN",
     "cooler": "cINN at T = 0.8",
     "vae": "VAE",
@@ -35,7 +35,7 @@ _FIGURES = {
     "pixel_variance": ("pixel variance, 1e-4", 0),
     "chroma": ("chroma, Lab units", 1),
     "chroma_distance": ("chroma distance, Lab units", 1),
-    "neighbour_ratio": ("distance to training images over that of test images", 2),
+    "neighbor_ratio": ("distance to training images over that of test images", 2),
     "reconstruction": ("reconstruction error, % of the data's spread", 1),
 }
 _OF_TRAINING = {"weights", "train_seconds", "sample_ms"}
@@ -104,7 +104,7 @@ def methods_table(results, task, methods):
 
 
 def conditioner_table(results):
-    """Coloured digits with the conditioner trained jointly, frozen, and without one."""
+    """Colored digits with the conditioner trained jointly, frozen, and without one."""
     columns = (
         "weights", "bits_per_dim", "hue_distance", "accuracy", "frechet", "coverage",
         "best_image_of_8",
@@ -116,7 +116,7 @@ def conditioner_table(results):
     for variant in ("joint", "frozen", "none"):
         cells = [
             _cell(
-                results.values(figure, task="coloured_digits", method="cinn", variant=variant),
+                results.values(figure, task="colored_digits", method="cinn", variant=variant),
                 figure,
                 _FIGURES[figure][1],
             )
@@ -154,7 +154,7 @@ def stability_table(results):
     ]  # fmt: skip
     for task, variant in (
         ("clothes", "joint"),
-        ("coloured_digits", "joint"),
+        ("colored_digits", "joint"),
         ("photographs", "joint"),
         ("digits", "as configured"),
     ):
@@ -200,7 +200,7 @@ def foreign_table(results):
         _line(["", "", "AUROC of likelihood", "of typicality", "caught at 5 % false alarms"]),
         _line(["---"] * 5),
     ]
-    for task in ("clothes", "coloured_digits", "photographs"):
+    for task in ("clothes", "colored_digits", "photographs"):
         runs = [run["foreign"] for run in results.of(task=task, stage="latent")]
         for name in runs[0] if runs else ():
             cells = [

@@ -21,7 +21,7 @@ def subnet(c_in, hidden, c_out, k):
 
 
 def embedding(strided, channels):
-    """Of the features, strided convolutions, one more, and batch normalisation."""
+    """Of the features, strided convolutions, one more, and batch normalization."""
     widths = [256, *strided, channels]
     pairs_of_widths = zip(widths[:-1], widths[1:], strict=True)
     return sum(conv(a, b, 3) for a, b in pairs_of_widths) + 2 * channels
@@ -112,7 +112,7 @@ def test_starting_weights_are_those_of_the_published_code(pairs):
         **{**SMALL, "widths": (64, 64), "backbone": "MobileNetV2", "tap": (8, 8)},
     )  # fmt: skip
     first = model.bijector.bijectors[1]
-    for w in first.network.trainable_weights:  # scale and shift of the normalisation included
+    for w in first.network.trainable_weights:  # scale and shift of the normalization included
         np.testing.assert_allclose(np.std(w), 0.03, rtol=0.3)
         assert abs(np.mean(w)) < 0.015
     for net in first.bijector.layers:
@@ -120,7 +120,7 @@ def test_starting_weights_are_those_of_the_published_code(pairs):
         np.testing.assert_allclose(np.std(net.layers[0].kernel), 0.03, rtol=0.1)
 
 
-def test_without_a_conditioner_it_sees_the_grey_image_at_each_resolution(pairs):
+def test_without_a_conditioner_it_sees_the_gray_image_at_each_resolution(pairs):
     data = pairs((8, 8, 2), (32, 32, 1))
     model = architectures.build("colorization_imagenet", data, **SMALL, conditioner="none")
     features = model.distribution.features(data.batch(2)[1])

@@ -13,7 +13,7 @@ def digits():
 
 def test_minimal_mnist_is_the_papers_network():
     images = data.Split(np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int32))
-    mnist = data.LabelledImages("mnist", images, images, images, 10, 256)
+    mnist = data.LabeledImages("mnist", images, images, images, 10, 256)
     model = architectures.build(
         "dense_glow", mnist, init_std=0.01, zero_last=False, mean=33.14, std=77.8
     )

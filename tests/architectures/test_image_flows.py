@@ -68,7 +68,7 @@ def test_it_learns_with_the_weights_that_are_to_be_trained(name, conditioner, pa
     assert losses[-1] < losses[0] - 0.05
     pairs_of_weights = zip(model.conditioner.weights, before, strict=True)
     moved = [np.any(w != old) for w, old in pairs_of_weights]
-    # Averages of batch normalisation as well.
+    # Averages of batch normalization as well.
     assert all(moved) if conditioner == "joint" else not any(moved)
 
 
@@ -87,16 +87,16 @@ def test_gradients_reach_what_is_trained(name, conditioner, pairs, perturb):
 
 
 def take_averages(model, x, cond):
-    """Gives all batch normalisations the averages of this batch, as after some training."""
+    """Gives all batch normalizations the averages of this batch, as after some training."""
 
-    def normalisations(layer):
+    def normalizations(layer):
         if isinstance(layer, keras.layers.BatchNormalization):
             yield layer
         for inner in getattr(layer, "layers", ()):
-            yield from normalisations(inner)
+            yield from normalizations(inner)
 
     frozen, model.conditioner.trainable = not model.conditioner.trainable, True
-    found = list(normalisations(model))
+    found = list(normalizations(model))
     for layer in found:
         layer.momentum = 0.0
     model((x, cond), training=True)
@@ -172,7 +172,7 @@ def test_saved_model_is_the_same_in_a_fresh_process(name, pairs, perturb, tmp_pa
         model, data = made(name, pairs, conditioner)
         perturb([model], std=0.1)
         x, cond = data.batch(3)
-        trained(model, x, cond, steps=1)  # so that batch normalisation has averages
+        trained(model, x, cond, steps=1)  # so that batch normalization has averages
         paths = [tmp_path / "model.keras", tmp_path / "given.npz"]
         model.save(paths[0])
         np.savez(paths[1], x=x, cond=cond, log_prob=model.distribution.log_prob(x, cond))

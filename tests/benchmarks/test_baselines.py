@@ -11,7 +11,7 @@ import tensorflow as tf
 from baselines import vae as vae_module
 from baselines.baseline import count_weights, key_of
 
-from tfp_cinn import UsageError, experiments
+from tfp_cinn import UsageError, tasks
 from tfp_cinn.training import default_config
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -38,8 +38,8 @@ def data():
     config = default_config()
     config.data.update({"name": "digits", "num_validation": 0})
     return {
-        "classes": experiments.load(config.to_dict()),
-        "color_digits": experiments.load(config_of("color_digits")),
+        "classes": tasks.load(config.to_dict()),
+        "color_digits": tasks.load(config_of("color_digits")),
     }
 
 
@@ -62,7 +62,7 @@ def perturbed(model):
     ],
 )
 def test_they_are_of_the_size_of_the_cinn(name, shapes, weights):
-    experiment = experiments.load_nothing(config_of(name, **shapes))
+    experiment = tasks.load_nothing(config_of(name, **shapes))
     for method in baselines.METHODS:
         if (name, method) != ("fashion_mnist", "regression"):
             model = baselines.build(method, experiment, 0)
@@ -152,9 +152,9 @@ def test_a_method_that_does_not_fit_is_refused(data):
     for method in ("regression", "flow"):
         with pytest.raises(UsageError):
             baselines.build(method, data["classes"], 0)
-    assert set(vae_module._SIZES) == set(experiments.KINDS)
-    coarse = experiments.load_nothing(config_of("photos", size=32, ab_size=16))
-    odd = experiments.load_nothing(config_of("photos", size=36, ab_size=36))
+    assert set(vae_module._SIZES) == set(tasks.KINDS)
+    coarse = tasks.load_nothing(config_of("photos", size=32, ab_size=16))
+    odd = tasks.load_nothing(config_of("photos", size=36, ab_size=36))
     for experiment in (coarse, odd):
         with pytest.raises(UsageError):
             baselines.build("vae", experiment, 0)

@@ -29,7 +29,7 @@ def test_jobs_have_names_of_their_own_and_stand_after_what_they_need(fast):
 
 def test_every_method_is_run_for_every_seed_and_as_long_as_the_flow_of_its_seed():
     everything = {job.name: job for job in jobs()}
-    for task in ("clothes", "coloured_digits", "photographs"):
+    for task in ("clothes", "colored_digits", "photographs"):
         for seed in range(3):
             assert everything[f"{task}-vae-{seed}"].seconds_of == f"{task}-cinn-{seed}"
             assert everything[f"{task}-gan-{seed}"].seed == seed
@@ -164,12 +164,12 @@ def filled(tmp_path):
     for name, shape in {
         "clothes-reference": (10, 8, 28, 28, 1),
         "clothes-cinn-0": (10, 8, 28, 28, 1),
-        "coloured_digits-cinn-0": (10, 8, 8, 8, 3),
-        "coloured_digits-vae-0": (10, 8, 8, 8, 3),
+        "colored_digits-cinn-0": (10, 8, 8, 8, 3),
+        "colored_digits-vae-0": (10, 8, 8, 8, 3),
     }.items():
         arrays = {"x": np.uint8(rng.integers(0, 255, shape))}
-        if "coloured" in name:
-            arrays["grey"] = np.uint8(rng.integers(0, 255, (10, 8, 8, 1)))
+        if "colored" in name:
+            arrays["gray"] = np.uint8(rng.integers(0, 255, (10, 8, 8, 1)))
         np.savez(tmp_path / "pictures" / f"{name}.npz", **arrays)
     for name in ("cinn", "vae"):
         ab = np.float32(rng.normal(0, 20, (18, 8, 32, 32, 2)))
@@ -201,7 +201,7 @@ def test_the_report_fills_its_tables_and_keeps_its_words(filled):
 def test_pictures_of_photographs_stay_out_of_the_report(filled):
     report.write(jobs(fast=True), filled, filled / "report.md")
     pictures = {path.name for path in (filled / "images").iterdir()}
-    assert {"reproduction_clothes.png", "reproduction_coloured_digits.png"} <= pictures
+    assert {"reproduction_clothes.png", "reproduction_colored_digits.png"} <= pictures
     assert not any("photo" in name for name in pictures)
     assert (filled / "pictures" / "photographs.png").exists()
 

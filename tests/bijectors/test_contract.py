@@ -172,7 +172,7 @@ def test_batch_dimensions_of_condition_and_data_broadcast():
     np.testing.assert_allclose(z[1, 2], one, atol=1e-6)
 
 
-def test_act_norm_normalises_the_batch_it_is_calibrated_on_and_no_other_call_does():
+def test_act_norm_normalizes_the_batch_it_is_calibrated_on_and_no_other_call_does():
     chain = Chain([perturbed_glow(4, (3,)), ActNorm(), SoftPermutation(0), ActNorm()])
     x, cond = 5 + 3 * tf.random.normal([256, 4]), tf.random.normal([256, 3])
     chain.build((4,), (3,))

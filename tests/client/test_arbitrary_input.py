@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from tfp_cinn import UsageError
 from tfp_cinn.client import open_local
-from tfp_cinn.client.run import ask_for_samples
+from tfp_cinn.client.ask import ask_for_samples
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=8)
 VALUES = st.one_of(

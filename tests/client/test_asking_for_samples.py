@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tfp_cinn import UsageError
-from tfp_cinn.client import run
-from tfp_cinn.client.run import ask_for_samples
+from tfp_cinn.client import ask as run
+from tfp_cinn.client.ask import ask_for_samples
 
 
 def asked(path, **kwargs):
@@ -158,8 +158,8 @@ def with_card(change):
     [
         (lambda c: c.pop("class_names"), "card doesn't tell its class_names; export a training r"),
         (lambda c: c.update(levels="17"), "card doesn't tell its levels"),
-        (lambda c: c.update(levels=0), "card tells 10 classes and 0 grey levels"),
-        (lambda c: c.update(class_names=[]), "card tells 0 classes and 17 grey levels"),
+        (lambda c: c.update(levels=0), "card tells 10 classes and 0 gray levels"),
+        (lambda c: c.update(class_names=[]), "card tells 0 classes and 17 gray levels"),
         (
             lambda c: c["signatures"].pop("sample"),
             "doesn't draw x for a class (KeyError('sample'))",

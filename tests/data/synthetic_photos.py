@@ -1,4 +1,4 @@
-"""Makes images that are no photographs but of their kind: coloured noise over gradients."""
+"""Makes images that are no photographs but of their kind: colored noise over gradients."""
 
 import io
 import pathlib

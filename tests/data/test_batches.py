@@ -1,4 +1,4 @@
-"""Batches: dequantisation, reproducibility, and what is kept or dropped."""
+"""Batches: dequantization, reproducibility, and what is kept or dropped."""
 
 import gc
 import math

@@ -1,4 +1,4 @@
-"""Digits in colours: the rendering against numpy, hues by class, and what is reproducible."""
+"""Digits in colors: the rendering against numpy, hues by class, and what is reproducible."""
 
 import math
 
@@ -28,10 +28,10 @@ def epoch(dataset):
     return [np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True)]
 
 
-def painted_by_numpy(grey, hues, noise):
+def painted_by_numpy(gray, hues, noise):
     """One image, with skimage and matplotlib."""
-    scale = len(grey) / 28
-    hue = (grey * hues[0] + (1 - grey) * hues[1]) / 360
+    scale = len(gray) / 28
+    hue = (gray * hues[0] + (1 - gray) * hues[1]) / 360
     hue = hue + 0.25 * scale * gaussian(noise[..., 0], 4 * scale)
     saturation = 0.8 + 0.3 * scale * gaussian(noise[..., 1], 2 * scale)
     hsv = np.stack([hue % 1, saturation, 0.8 + 0.05 * noise[..., 2]], axis=-1)
@@ -41,16 +41,16 @@ def painted_by_numpy(grey, hues, noise):
 @pytest.mark.parametrize("shape", [(28, 28), (8, 8), (7, 12)])
 def test_it_paints_as_numpy_does(shape):
     rng = np.random.RandomState(0)
-    grey = rng.rand(6, *shape)
+    gray = rng.rand(6, *shape)
     # Below 0, around red and beyond a turn; noise that saturates saturation and value as well.
     hues = np.array([[-30, 110], [359, 1], [400, -500], [0, 360], [235, 0], [12, 300.0]])
     noise = rng.randn(6, *shape, 3) * [1, 3, 3]
     x = paint(
-        tf.constant(grey[..., None], tf.float32),
+        tf.constant(gray[..., None], tf.float32),
         tf.constant(hues, tf.float32),
         tf.constant(noise, tf.float32),
     ).numpy()
-    expected = [painted_by_numpy(*parts) for parts in zip(grey, hues, noise, strict=True)]
+    expected = [painted_by_numpy(*parts) for parts in zip(gray, hues, noise, strict=True)]
     # RGB changes by up to 4.8 a turn, and float32 knows a hue of a turn or two to 1e-7.
     np.testing.assert_allclose(x, expected, atol=3e-6)
 
@@ -91,26 +91,26 @@ def test_hues_are_those_of_the_class(split):
 @pytest.mark.parametrize("build", [training_color_digits, evaluation_color_digits])
 def test_types_shapes_and_ranges(split, build):
     dataset = build(split, 17, 70)
-    x, grey = dataset.element_spec
-    assert x.shape[1:] == (8, 8, 3) and grey.shape[1:] == (8, 8, 1)
-    assert x.dtype == grey.dtype == tf.float32
+    x, gray = dataset.element_spec
+    assert x.shape[1:] == (8, 8, 3) and gray.shape[1:] == (8, 8, 1)
+    assert x.dtype == gray.dtype == tf.float32
     assert len(dataset) == 10
-    x, grey = epoch(dataset)
+    x, gray = epoch(dataset)
     assert 0 <= x.min() < 0.1 and 0.9 < x.max() <= 1
-    assert grey.min() == 0 and grey.max() == 1
+    assert gray.min() == 0 and gray.max() == 1
 
 
 @pytest.mark.parametrize("build", [training_color_digits, evaluation_color_digits])
-def test_noise_has_its_standard_deviation_and_leaves_the_colours(split, build):
-    clean, grey = epoch(build(split, 17, COUNT))
+def test_noise_has_its_standard_deviation_and_leaves_the_colors(split, build):
+    clean, gray = epoch(build(split, 17, COUNT))
     noisy, same = epoch(build(split, 17, COUNT, noise_std=0.15))
-    np.testing.assert_array_equal(grey, same)
+    np.testing.assert_array_equal(gray, same)
     noise = (noisy - clean) / 0.15
     assert abs(noise.mean()) < 5 / math.sqrt(noise.size)
     assert abs(noise.std() - 1) < 5 / math.sqrt(2 * noise.size)
 
 
-def test_training_has_new_colours_in_every_epoch_and_is_a_function_of_the_seed(split):
+def test_training_has_new_colors_in_every_epoch_and_is_a_function_of_the_seed(split):
     dataset = training_color_digits(split, 17, 100, seed=7)
     assert dataset.element_spec[0].shape == (100, 8, 8, 3)
     first, second = epoch(dataset), epoch(dataset)
@@ -127,12 +127,12 @@ def test_training_has_new_colours_in_every_epoch_and_is_a_function_of_the_seed(s
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, COUNT, 1000])
-def test_held_out_colours_depend_on_the_image_alone(split, batch_size):
-    x, grey = epoch(evaluation_color_digits(split, 17, 100))
+def test_held_out_colors_depend_on_the_image_alone(split, batch_size):
+    x, gray = epoch(evaluation_color_digits(split, 17, 100))
     again = epoch(evaluation_color_digits(split, 17, batch_size))
     np.testing.assert_array_equal(again[0], x)
-    np.testing.assert_array_equal(again[1], grey)
-    np.testing.assert_array_equal(grey, split.images / np.float32(16))
+    np.testing.assert_array_equal(again[1], gray)
+    np.testing.assert_array_equal(gray, split.images / np.float32(16))
     shorter = Split(split.images[:300], split.labels[:300])
     np.testing.assert_allclose(
         epoch(evaluation_color_digits(shorter, 17, batch_size))[0], x[:300], atol=1e-6

@@ -182,7 +182,7 @@ def test_evaluation_says_of_which_photo_a_crop_is(split):
     assert sorted(set(numbers)) == list(range(len(SHAPES)))
 
 
-def test_evaluation_of_the_centre(split):
+def test_evaluation_of_the_center(split):
     places = [locate(crop) for crop in levels(epoch(evaluation_crops(split, 4, per_photo=1)))]
     found = {int(photo): (row, column) for photo, row, column, _ in places}
     assert len(places) == len(SHAPES)

@@ -99,13 +99,13 @@ def test_validation_is_held_out_of_the_training_set_only(digits, num_validation)
     )
 
 
-def test_mean_and_std_are_of_the_training_bin_centres(digits, tmp_path):
+def test_mean_and_std_are_of_the_training_bin_centers(digits, tmp_path):
     folder = write_folder(tmp_path, random_split(5000, 3), TEST)
     for loaded in (digits, data.load("mnist", idx_dir=str(folder))):
-        centres = loaded.train.images.astype(np.float64) + 0.5
+        centers = loaded.train.images.astype(np.float64) + 0.5
         # Both sums are in float64; only their order differs.
-        assert math.isclose(loaded.mean, centres.mean(), rel_tol=1e-9)
-        assert math.isclose(loaded.std, centres.std(), rel_tol=1e-9)
+        assert math.isclose(loaded.mean, centers.mean(), rel_tol=1e-9)
+        assert math.isclose(loaded.std, centers.std(), rel_tol=1e-9)
 
 
 @pytest.mark.parametrize("num_validation", [-1, 1500, 10**9])
@@ -152,9 +152,9 @@ def test_class_names(tmp_path, name, first, last):
 
 def test_class_names_are_as_many_as_classes(digits):
     parts = ("few", digits.train, digits.validation, digits.test)
-    assert data.LabelledImages(*parts, 10, 17).class_names == tuple("0123456789")
+    assert data.LabeledImages(*parts, 10, 17).class_names == tuple("0123456789")
     with pytest.raises(UsageError, match="2 names, expected one for each of the 10"):
-        data.LabelledImages(*parts, 10, 17, ("a", "b"))
+        data.LabeledImages(*parts, 10, 17, ("a", "b"))
 
 
 def test_default_validation_is_the_first_1024(tmp_path):

@@ -1,4 +1,4 @@
-"""gather_photos: what it takes out of packages, what it says of licences, and how it fails."""
+"""gather_photos: what it takes out of packages, what it says of licenses, and how it fails."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ from synthetic_photos import encode, pixels
 
 from tfp_cinn import data
 from tfp_cinn.data import gather
-from tfp_cinn.data.licences import Licence, find_licence
+from tfp_cinn.data.licenses import License, find_license
 from tfp_cinn.data.qt_resources import read_resources
 from tfp_cinn.errors import UsageError
 
@@ -133,15 +133,15 @@ License: CC-BY-4.0
 @pytest.mark.parametrize(
     "path, expected",
     [
-        ("p/x.webp", Licence("Ada, 2020", "CC0-1.0", "https://example.org/x", "README")),
-        ("p/deeper/z.webp", Licence("Ada, 2020", "CC0-1.0", "https://example.org/x", "../README")),
-        ("p/y.webp", Licence("Grace", "CC-BY-4.0", "", "README")),
-        ("opt/src/pictures/x.png", Licence("Mary", "MIT", "", "copyright")),
-        ("src/pictures/special.png", Licence("Emmy", "CC-BY-SA-4.0", "", "copyright")),
-        ("usr/share/sky.jpg", Licence("Hedy", "CC-BY-4.0", "", "copyright")),
+        ("p/x.webp", License("Ada, 2020", "CC0-1.0", "https://example.org/x", "README")),
+        ("p/deeper/z.webp", License("Ada, 2020", "CC0-1.0", "https://example.org/x", "../README")),
+        ("p/y.webp", License("Grace", "CC-BY-4.0", "", "README")),
+        ("opt/src/pictures/x.png", License("Mary", "MIT", "", "copyright")),
+        ("src/pictures/special.png", License("Emmy", "CC-BY-SA-4.0", "", "copyright")),
+        ("usr/share/sky.jpg", License("Hedy", "CC-BY-4.0", "", "copyright")),
         (
             "p/unlisted.webp",
-            Licence(
+            License(
                 "2001 A, 2002 B, 2003 C, 2004 D, and 2 others",
                 "GPL-3+",
                 "",
@@ -150,14 +150,14 @@ License: CC-BY-4.0
         ),
     ],
 )
-def test_licences(path, expected):
-    assert find_licence(path, {"p/README": README, "q/README": README}, COPYRIGHT) == expected
+def test_licenses(path, expected):
+    assert find_license(path, {"p/README": README, "q/README": README}, COPYRIGHT) == expected
 
 
-def test_licences_that_are_not_stated():
-    assert find_licence("x", {}, None) == Licence("", "not stated", "", "")
-    free_text = find_licence("x", {}, "Everybody may do anything.")
-    assert free_text == Licence("", "see the copyright file", "", "")
+def test_licenses_that_are_not_stated():
+    assert find_license("x", {}, None) == License("", "not stated", "", "")
+    free_text = find_license("x", {}, "Everybody may do anything.")
+    assert free_text == License("", "see the copyright file", "", "")
 
 
 def photo(seed, format="WEBP", side=300):
@@ -215,7 +215,7 @@ def test_gather(tmp_path, capsys):
         "usr/share/sky.jpg": photo(5, "JPEG"),
         "usr/share/no-suffix": photo(6, "PNG"),
         "usr/share/again.webp": photo(1),
-        "usr/share/grey.png": encode(pixels(300, 300)[..., 0]),
+        "usr/share/gray.png": encode(pixels(300, 300)[..., 0]),
         "usr/share/gradient.png": encode(gradient()),
         "usr/share/transparent.png": encode(transparent),
         "usr/share/text.jpg": b"text",
@@ -227,7 +227,7 @@ def test_gather(tmp_path, capsys):
     output = tmp_path / "new" / "photos"
     gather.gather_photos(output, ["synthetic-photos", "synthetic-photos"], debs)
     assert listing(output) == [
-        "LICENCES.md",
+        "LICENSES.md",
         "synthetic-photos/copyright",
         "synthetic-photos/usr/share/again.webp",
         "synthetic-photos/usr/share/no-suffix",
@@ -246,7 +246,7 @@ def test_gather(tmp_path, capsys):
     for words in (
         "1 too small",
         "1 duplicate",
-        "1 grey",
+        "1 gray",
         "1 without texture",
         "1 transparent",
         "2 of unsafe names",
@@ -255,7 +255,7 @@ def test_gather(tmp_path, capsys):
     ):
         assert words in printed
 
-    text = (output / "LICENCES.md").read_text()
+    text = (output / "LICENSES.md").read_text()
     assert "## synthetic-photos 1.2-3\n\nhttps://example.org\n" in text
     (row,) = [line for line in text.splitlines() if "sky.jpg" in line]
     assert row == "| synthetic-photos/usr/share/sky.jpg | Hedy | CC-BY-4.0 |  | copyright |"
@@ -333,7 +333,7 @@ def test_failures_leave_nothing(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gather, "licence_table", interrupt)
+    monkeypatch.setattr(gather, "license_table", interrupt)
     with pytest.raises(KeyboardInterrupt):
         gather.gather_photos(tmp_path / "photos", ["good"], tmp_path)
     assert not [path for path in tmp_path.iterdir() if "photos" in path.name or path.name[0] == "."]
@@ -362,7 +362,7 @@ def test_download(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     tool(tools, "apt-get", f'test "$*" = "download good" && cp {deb} .')
     gather.gather_photos(tmp_path / "photos", ["good"])
-    assert listing(tmp_path / "photos") == ["LICENCES.md", "good/copyright", "good/sky.jpg"]
+    assert listing(tmp_path / "photos") == ["LICENSES.md", "good/copyright", "good/sky.jpg"]
     assert "good: downloading" in capsys.readouterr().out
 
     says = "E: Unable to locate package nowhere"

@@ -16,7 +16,7 @@ from tfp_cinn.data import photo_files
 from tfp_cinn.data.photo_files import Unusable
 
 PIXELS = pixels(61, 83)
-GREY = np.repeat(PIXELS[..., :1], 3, axis=-1)
+GRAY = np.repeat(PIXELS[..., :1], 3, axis=-1)
 
 shared_folder = hypothesis.settings(
     deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
@@ -155,7 +155,7 @@ def animation(format):
 
 
 def tinted(share):
-    """Grey but for a share of the pixels, whose channels are 9 levels apart."""
+    """Gray but for a share of the pixels, whose channels are 9 levels apart."""
     image = np.full((100, 100, 3), 100, np.uint8)
     image.reshape(-1, 3)[: round(share * 10_000), 2] += 9
     return image
@@ -193,16 +193,16 @@ def header_of(width, height, compressed=b""):
         (animation("WEBP"), "animated"),
         (animation("PNG"), "animated"),
         (encode(Image.fromarray(PIXELS).convert("CMYK"), "JPEG"), "CMYK"),
-        (encode(PIXELS[..., 0], "JPEG"), "grey"),
-        (encode(PIXELS[..., 0]), "grey"),
-        (encode(Image.fromarray(PIXELS).convert("LA")), "grey"),
-        (encode(Image.fromarray(PIXELS).convert("1")), "grey"),
-        (encode(PIXELS[..., 0].astype(np.uint16) * 256), "grey"),
-        (encode(GREY, "JPEG"), "grey"),
-        (encode(GREY), "grey"),
-        (encode(GREY, "WEBP"), "grey"),
-        (encode(Image.fromarray(GREY).quantize(50)), "grey"),
-        (encode(tinted(0.0099)), "grey"),
+        (encode(PIXELS[..., 0], "JPEG"), "gray"),
+        (encode(PIXELS[..., 0]), "gray"),
+        (encode(Image.fromarray(PIXELS).convert("LA")), "gray"),
+        (encode(Image.fromarray(PIXELS).convert("1")), "gray"),
+        (encode(PIXELS[..., 0].astype(np.uint16) * 256), "gray"),
+        (encode(GRAY, "JPEG"), "gray"),
+        (encode(GRAY), "gray"),
+        (encode(GRAY, "WEBP"), "gray"),
+        (encode(Image.fromarray(GRAY).quantize(50)), "gray"),
+        (encode(tinted(0.0099)), "gray"),
         (encode(PIXELS[:7]), "too small"),
         (encode(PIXELS[:, :7]), "too small"),
         (header_of(20_000, 20_000), "too large"),
@@ -224,7 +224,7 @@ def test_nothing_is_decoded_of_what_the_header_rules_out(tmp_path, monkeypatch):
     monkeypatch.setattr(photo_files, "decode", lambda *_: pytest.fail("decoded"))
     assert reason(tmp_path / "x.png", header_of(20_000, 20_000)) == "too large"
     assert reason(tmp_path / "x.png", encode(PIXELS[:7])) == "too small"
-    assert reason(tmp_path / "x.png", encode(PIXELS[..., 0])) == "grey"
+    assert reason(tmp_path / "x.png", encode(PIXELS[..., 0])) == "gray"
 
 
 def test_a_huge_file_is_not_read(tmp_path):

@@ -137,13 +137,13 @@ def test_skipped(tmp_path):
         "cut.jpg": (encode(pixels(40, 48), "JPEG")[:-99], "damaged"),
         "print.jpeg": (encode(Image.fromarray(pixels(40, 48)).convert("CMYK"), "JPEG"), "CMYK"),
         "nothing.webp": (b"", "empty"),
-        "grey.PNG": (encode(pixels(40, 48)[..., 0]), "grey"),
+        "gray.PNG": (encode(pixels(40, 48)[..., 0]), "gray"),
         "short.png": (encode(pixels(15, 48)), "too small"),
         "twice.png": (good, "duplicate"),
     }
     for name, (contents, _) in bad.items():
         (tmp_path / name).write_bytes(contents)
-    (tmp_path / "LICENCES.md").write_text("no photo")
+    (tmp_path / "LICENSES.md").write_text("no photo")
     photos = data.load_photos(tmp_path, **SMALL)
     # The first by path is kept, and "deep/er/0.png" comes before "twice.png".
     assert photos.skipped == {str(tmp_path / name): why for name, (_, why) in bad.items()}
@@ -175,10 +175,10 @@ def test_missing_and_empty_folders(tmp_path):
 
 def test_nothing_usable(tmp_path):
     for k in range(3):
-        (tmp_path / f"grey{k}.png").write_bytes(encode(pixels(40, 48, k)[..., 0]))
-    check_error(["no photo that can be used", "3 files (3 grey)", "16 x 16"], tmp_path)
+        (tmp_path / f"gray{k}.png").write_bytes(encode(pixels(40, 48, k)[..., 0]))
+    check_error(["no photo that can be used", "3 files (3 gray)", "16 x 16"], tmp_path)
     (tmp_path / "text.jpg").write_text("no image")
-    check_error(["4 files (3 grey, 1 not JPEG, PNG or WebP)"], tmp_path)
+    check_error(["4 files (3 gray, 1 not JPEG, PNG or WebP)"], tmp_path)
 
 
 @pytest.mark.parametrize(

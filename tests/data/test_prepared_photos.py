@@ -66,8 +66,8 @@ def root(tmp_path_factory):
         prepare(path, "imagenet2012", None, "5.0.0", {"train": TEST, "validation": TEST})
         prepare(path, "imagenet2012", None, "5.1.0", {**splits, "test": TEST[:1]})
         prepare(path, "food101", None, "1.0.0", {"train": TRAIN})
-        grey = [{**row, "image": row["image"][..., :1]} for row in TEST]
-        prepare(path, "emnist", None, "1.0.0", {"train": grey, "test": grey}, (None, None, 1))
+        gray = [{**row, "image": row["image"][..., :1]} for row in TEST]
+        prepare(path, "emnist", None, "1.0.0", {"train": gray, "test": gray}, (None, None, 1))
     return path
 
 
@@ -106,7 +106,7 @@ def test_splits(root, name):
     assert photos.name == name
     assert "7 train, 5 validation, 5 test photos" in photos.summary
     expected = {
-        "train": [*TRAIN[5:7], *TRAIN[8:]],  # without the grey one
+        "train": [*TRAIN[5:7], *TRAIN[8:]],  # without the gray one
         "validation": [*TRAIN[:3], TRAIN[4]],  # without the small one
         "test": TEST,
     }
@@ -132,8 +132,8 @@ def test_crops(root):
     again = data.training_crops(load().train, 4, seed=1)
     for one in epochs:
         np.testing.assert_array_equal(np.stack([*again.as_numpy_iterator()]), one)
-    centres = data.evaluation_crops(load().test, 100, per_photo=1)
-    assert [len(batch) for batch in centres] == [len(TEST)]
+    centers = data.evaluation_crops(load().test, 100, per_photo=1)
+    assert [len(batch) for batch in centers] == [len(TEST)]
 
 
 @pytest.mark.parametrize("name", ["lsun/bedroom", "no_such_set", "../coco", "*/*"])
@@ -159,7 +159,7 @@ def test_default_folder(monkeypatch, root):
 
 
 def test_sets_that_do_not_fit(root):
-    check_error(["emnist", "no colour photographs"], "emnist", data_dir=str(root))
+    check_error(["emnist", "no color photographs"], "emnist", data_dir=str(root))
     words = ["food101", "the splits train,", "validation and test"]
     check_error(words, "food101", data_dir=str(root))
 

@@ -24,8 +24,8 @@ def test_facts_that_the_card_says_itself_are_refused(model):
     for key in own:
         with pytest.raises(UsageError, match=f"facts: {key} stand in the card anyway"):
             checked_facts(FACTS | {key: "mine"})
-    assert checked_facts(FACTS | {"licence": ("MIT", {"name": 3})}) == FACTS | {
-        "licence": ["MIT", {"name": 3}]
+    assert checked_facts(FACTS | {"license": ("MIT", {"name": 3})}) == FACTS | {
+        "license": ["MIT", {"name": 3}]
     }
 
 

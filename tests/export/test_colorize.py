@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfp_cinn import CINN
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
-from tfp_cinn.colour import split_lab, to_rgb
+from tfp_cinn.color import split_lab, to_rgb
 from tfp_cinn.export import SavedModelSession, export_model
 from tfp_cinn.export.signatures import noise
 from tfp_cinn.networks import MLP
@@ -39,26 +39,26 @@ def session(model, tmp_path_factory):
 def request(rows=3, height=21, width=11):
     rng = np.random.RandomState(0)
     return {
-        "grey": rng.uniform(size=(rows, height, width, 1)).astype("float32"),
+        "gray": rng.uniform(size=(rows, height, width, 1)).astype("float32"),
         "seed": rng.randint(0, 99, (rows, 2)).astype("int32"),
         "temperature": np.linspace(0.5, 1, rows).astype("float32"),
     }
 
 
 @pytest.mark.slow
-def test_it_is_the_flow_at_its_own_resolution_and_colour_at_the_images(model, session):
+def test_it_is_the_flow_at_its_own_resolution_and_color_at_the_images(model, session):
     inputs = request()
     rgb = session.run("colorize", inputs)["rgb"]
     assert rgb.shape == (3, 21, 11, 3)
-    parts = split_lab(np.repeat(inputs["grey"], 3, axis=-1), (8, 6))
+    parts = split_lab(np.repeat(inputs["gray"], 3, axis=-1), (8, 6))
     z = noise(tf.constant(inputs["seed"]), model.bijector.latent_shape, "float32")
     ab = model.distribution.decode(z * inputs["temperature"][:, None], parts.small_L)
     np.testing.assert_allclose(rgb, to_rgb(parts.L, ab), atol=1e-5)
     assert np.ptp(rgb, axis=-1).mean() > 0.02
-    # Lightness stays what it was, where colour doesn't leave sRGB.
+    # Lightness stays what it was, where color doesn't leave sRGB.
     inside = ((rgb > 0) & (rgb < 1)).all(axis=-1)
-    grey = split_lab(tf.constant(rgb), (1, 1)).L.numpy()[..., 0]
-    np.testing.assert_allclose(grey[inside], parts.L.numpy()[..., 0][inside], atol=0.05)
+    gray = split_lab(tf.constant(rgb), (1, 1)).L.numpy()[..., 0]
+    np.testing.assert_allclose(gray[inside], parts.L.numpy()[..., 0][inside], atol=0.05)
     # A row by itself, and images of another size.
     alone = session.run("colorize", {name: value[1:2] for name, value in inputs.items()})["rgb"]
     np.testing.assert_allclose(alone, rgb[1:2], atol=1e-5)
@@ -67,7 +67,7 @@ def test_it_is_the_flow_at_its_own_resolution_and_colour_at_the_images(model, se
 
     # Bad rows harm no other.
     bad = request()
-    bad["grey"][0, 3, 4] = 1.5
+    bad["gray"][0, 3, 4] = 1.5
     bad["temperature"][2] = -1
     answer = session.run("colorize", bad)["rgb"]
     assert np.isnan(answer[[0, 2]]).all()

@@ -13,7 +13,8 @@ from exporting import FACTS, tree
 
 from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling
-from tfp_cinn.export import BATCH_SIZES, export_model, publish, run, verify
+from tfp_cinn.export import BATCH_SIZES, export_model, publish, verify
+from tfp_cinn.export import export as run
 from tfp_cinn.export.arguments import MAX_BATCH_SIZES, check_size
 from tfp_cinn.export.publish import choose_version, publishing, versions
 from tfp_cinn.export.session import MAX_RECORDS, WARM_UP

@@ -205,7 +205,7 @@ def test_closing_waits_for_calls_that_run_and_refuses_others(saved, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
-    def wait(x):  # until somebody writes to the pipe, whose name no optimiser can foresee
+    def wait(x):  # until somebody writes to the pipe, whose name no optimizer can foresee
         name = tf.gather([str(pipe), "none"], tf.cast(x[0], tf.int32))
         return x + tf.cast(tf.strings.length(tf.io.read_file(name)), x.dtype)
 

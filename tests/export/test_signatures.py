@@ -14,7 +14,7 @@ from tfp_cinn.export import SavedModelSession, export_model
 from tfp_cinn.export.signatures import noise, signatures
 from tfp_cinn.networks import MLP, ConvNet
 
-# Of x's range of 17 grey levels: how a row's sample may depend on its batch, by rounding.
+# Of x's range of 17 gray levels: how a row's sample may depend on its batch, by rounding.
 TOLERANCE = 1e-5 * 17
 
 

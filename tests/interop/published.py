@@ -149,7 +149,7 @@ def mnist(size=16, blocks=3, width=6):
 
 
 class Digits(nn.Module):
-    """The conditioner of mnist_cINN's colour-MNIST, with the classifier that it was trained as."""
+    """The conditioner of mnist_cINN's color-MNIST, with the classifier that it was trained as."""
 
     def __init__(self, size=20, width=3):
         super().__init__()
@@ -163,14 +163,14 @@ class Digits(nn.Module):
         )
         self.fc_final = nn.Linear(width, 10)
 
-    def forward(self, grey):
-        vector = self.linear(self.conv(grey).flatten(1))
-        maps = vector[:, :, None, None].expand(-1, -1, *grey.shape[2:])
-        return {"maps": torch.cat([grey, maps], 1)}
+    def forward(self, gray):
+        vector = self.linear(self.conv(gray).flatten(1))
+        maps = vector[:, :, None, None].expand(-1, -1, *gray.shape[2:])
+        return {"maps": torch.cat([gray, maps], 1)}
 
 
 def color_mnist(size=20):
-    """The flow of mnist_cINN's colour-MNIST."""
+    """The flow of mnist_cINN's color-MNIST."""
     nodes = [None]
     for k in range(2):
         conv = Glow(3, 4, lambda i, o: DenseConv(i, o, 4), 1.9)
@@ -257,8 +257,8 @@ class Imagenet(nn.Module):
             nodes += [(Permutation(size, k), None), (dense, "vector")]
         self.module.inn = Graph(*nodes, None, None, None)
 
-    def forward(self, x, grey):
-        features = grey - 50
+    def forward(self, x, gray):
+        features = gray - 50
         for name, layer in self.module.feature_network.items():
             if name in ("conv8_313", "class8_ab"):
                 continue

@@ -27,7 +27,7 @@ N = 3
 
 def digits(shape):
     split = data.Split(np.zeros((1, *shape), np.uint8), np.zeros(1, np.int32))
-    return data.LabelledImages("digits", split, split, split, 10, 256)
+    return data.LabeledImages("digits", split, split, split, 10, 256)
 
 
 def pairs(image_shape, cond_shape):
@@ -75,8 +75,8 @@ def color_mnist():
             super().__init__()
             self.net, self.cond = published.color_mnist(), published.Digits()
 
-        def forward(self, x, grey):
-            return self.net(x, self.cond(grey))
+        def forward(self, x, gray):
+            return self.net(x, self.cond(gray))
 
     return model, Conditioned(), random(N, 20, 20, 1, seed=2), 0.1
 
@@ -139,7 +139,7 @@ def test_a_network_is_that_of_the_paper(sides):
 
 
 def test_a_file_of_ours_is_loaded_by_freia(tmp_path):
-    model, module, grey, _ = lsun_minimal()
+    model, module, gray, _ = lsun_minimal()
     rng = np.random.RandomState(0)
     for weight in model.trainable_weights:
         weight.assign(0.02 * rng.randn(*weight.shape))
@@ -147,8 +147,8 @@ def test_a_file_of_ours_is_loaded_by_freia(tmp_path):
     module.load_state_dict(torch.load(tmp_path / "ours.pt", weights_only=True), strict=True)
     x = random(N, *model.event_shape, seed=1)
     with torch.no_grad():
-        expected, _ = module(to_torch(x), to_torch(grey))
-    z = model.distribution.encode(x, grey).numpy()
+        expected, _ = module(to_torch(x), to_torch(gray))
+    z = model.distribution.encode(x, gray).numpy()
     assert_near(scales_channels_first(z, model.bijector.latent_scales), expected.numpy(), 1e-4)
 
 

@@ -26,7 +26,7 @@ from tfp_cinn.networks import MLP, ConvNet
 
 def digits(shape=(28, 28, 1)):
     split = data.Split(np.zeros((1, *shape), np.uint8), np.zeros(1, np.int32))
-    return data.LabelledImages("digits", split, split, split, 10, 256)
+    return data.LabeledImages("digits", split, split, split, 10, 256)
 
 
 def pairs(image_shape, cond_shape):
@@ -61,7 +61,7 @@ def network(request):
     return request.param, NETWORKS[request.param]()
 
 
-def randomise(model, seed=0):
+def randomize(model, seed=0):
     """Weights of all kinds, but for rotations, which stay what they are."""
     rng = np.random.RandomState(seed)
     for weight in model.weights:
@@ -135,7 +135,7 @@ def test_there_and_back_no_bit_is_lost(network, names, seed):
 def change(model, seed):
     """Gives all weights other values, rotations some that may be reflections."""
     before = model.get_weights()
-    randomise(model, seed)
+    randomize(model, seed)
     for weight in model.weights:
         if weight.name == "q":
             weight.assign(np.roll(weight.numpy(), 1, axis=0))
@@ -154,13 +154,13 @@ def small():
 
 @pytest.fixture
 def model():
-    return randomise(small(), seed=1)
+    return randomize(small(), seed=1)
 
 
 @pytest.fixture
 def tensors():
     """Of another model of that kind."""
-    return export_freia(randomise(small(), seed=2), "pypi")
+    return export_freia(randomize(small(), seed=2), "pypi")
 
 
 SUBNET = "cinn.module_list.5.subnet1.2"

@@ -5,21 +5,21 @@ import tensorflow as tf
 
 from tfp_cinn import UsageError
 from tfp_cinn.networks import application_features
-from tfp_cinn.networks.application_features import LightnessToGrey
+from tfp_cinn.networks.application_features import LightnessToGray
 
 
-def test_lightness_becomes_the_grey_of_that_lightness():
+def test_lightness_becomes_the_gray_of_that_lightness():
     # By scikit-image, lab2rgb of (L, 0, 0) times 255.
     levels = [0.0, 4.0, 20.0, 50.0, 75.0, 100.0]
     expected = [0.0, 14.098, 48.291, 118.914, 184.595, 255.0]
-    grey = LightnessToGrey()(tf.constant(levels))
-    np.testing.assert_allclose(grey, expected, atol=0.01)
+    gray = LightnessToGray()(tf.constant(levels))
+    np.testing.assert_allclose(gray, expected, atol=0.01)
     with tf.GradientTape() as tape:
         lightness = tf.constant([-5.0, 0.0, 0.1, 8.0, 100.0, 120.0])
         tape.watch(lightness)
-        grey = LightnessToGrey()(lightness)
-    assert np.all(np.isfinite(tape.gradient(grey, lightness)))
-    assert np.all((grey >= 0) & (grey <= 255.01))
+        gray = LightnessToGray()(lightness)
+    assert np.all(np.isfinite(tape.gradient(gray, lightness)))
+    assert np.all((gray >= 0) & (gray <= 255.01))
 
 
 def test_taps_by_name_and_by_resolution():
@@ -53,8 +53,8 @@ def test_the_network_is_given_what_its_own_preprocessing_gives(application):
         fromlist=["preprocess_input"],
     ).preprocess_input
     x = np.random.RandomState(0).rand(2, 32, 32, 1).astype("float32") * 100
-    grey = np.repeat(LightnessToGrey()(x), 3, axis=-1)
-    expected = inner(preprocess(grey))
+    gray = np.repeat(LightnessToGray()(x), 3, axis=-1)
+    expected = inner(preprocess(gray))
     np.testing.assert_allclose(network(x), expected["features"], rtol=1e-3, atol=1e-3)
 
 

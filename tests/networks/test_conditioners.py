@@ -1,4 +1,4 @@
-"""The published conditioning networks, and the grey image in their place."""
+"""The published conditioning networks, and the gray image in their place."""
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ SMALL = {
     "digits": lambda: networks.digit_features((8, 9, 1), 3, (2, 3, 4, 4), (5,), padded=True),
     "strided": lambda: networks.strided_features((5, 8, 3), [4, 4], 2),
     "vector": lambda: networks.strided_vector((5, 8, 3), [4, 6]),
-    "grey": lambda: networks.grey_pyramid((8, 12, 1), {"a": (8, 12), "b": (4, 3)}, (2, 3)),
+    "gray": lambda: networks.gray_pyramid((8, 12, 1), {"a": (8, 12), "b": (4, 3)}, (2, 3)),
 }
 
 
@@ -144,8 +144,8 @@ def test_the_networks_of_single_blocks_are_those_of_the_imagenet_experiment():
     assert trainable(vector) == 2_361_472
 
 
-def test_the_grey_image_itself():
-    network = networks.grey_pyramid((4, 6, 1), {"a": (4, 6), "b": (2, 3)}, (1, 2), 10.0, 2.0)
+def test_the_gray_image_itself():
+    network = networks.gray_pyramid((4, 6, 1), {"a": (4, 6), "b": (2, 3)}, (1, 2), 10.0, 2.0)
     assert not network.weights
     x = np.random.RandomState(0).rand(2, 4, 6, 1).astype("float32")
     features = network(x)
@@ -170,7 +170,7 @@ def test_the_grey_image_itself():
         (lambda: networks.digit_features(dropout=1.0), "dropout: expected a rate"),
         (lambda: networks.digit_features(channels=(2, 2)), "expected those of four convolutions"),
         (
-            lambda: networks.grey_pyramid((9, 8, 1), {"a": (3, 3)}),
+            lambda: networks.gray_pyramid((9, 8, 1), {"a": (3, 3)}),
             "an image of 9x8 pixels can't be averaged to 3x3",
         ),
         (lambda: networks.strided_features((4, 4, 2), [0], 2), "expected widths of at least 1"),

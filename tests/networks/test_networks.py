@@ -52,7 +52,7 @@ def test_a_leaky_relu_has_the_slope_asked_for(maker, spatial):
     net = maker([1], zero_last=False, negative_slope=0.05)(1)
     x = np.reshape([-2.0, 3.0], (2, *spatial, 1)).astype("float32")
     net(x)
-    for w in net.weights:  # kernels of one at their centre
+    for w in net.weights:  # kernels of one at their center
         middle = tuple(n // 2 for n in w.shape)
         w.assign(np.zeros(w.shape))
         if len(middle) > 1:

@@ -69,9 +69,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(config, workdir, damag
 def restored(config, workdir):
     import keras
 
-    from tfp_cinn import architectures, experiments
+    from tfp_cinn import architectures, tasks
 
-    model = architectures.build(data=experiments.load(config.to_dict()), **config.model.to_dict())
+    model = architectures.build(data=tasks.load(config.to_dict()), **config.model.to_dict())
     model.compile(keras.optimizers.Adam(1e-3))
     return model, *checkpoints.restore(model, workdir)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfp_cinn
-from tfp_cinn import UsageError, architectures, experiments
+from tfp_cinn import UsageError, architectures, tasks
 from tfp_cinn.data import load_nothing
 from tfp_cinn.export import export_run
 from tfp_cinn.interop import export_freia, read_state_dict, write_state_dict
@@ -51,7 +51,7 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
     for a, b in zip(model.get_weights(), saved.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
-    picture = experiments.sample(run, cond=["3", "7"], num_samples=2, output=tmp_path / "x.npz")
+    picture = tasks.sample(run, cond=["3", "7"], num_samples=2, output=tmp_path / "x.npz")
     assert np.load(picture)["x"].shape == (2, 2, 8, 8, 1)
     export_run_to_freia(run, tmp_path / "back.pt")
     theirs, back = read_state_dict(weights), read_state_dict(tmp_path / "back.pt")
@@ -66,7 +66,7 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
 def test_an_imported_run_is_evaluated_and_exported(config, weights, tmp_path):
     run = tmp_path / "imported"
     import_run_from_freia(config, weights, run)
-    figures = experiments.evaluate(run, num_samples=2)
+    figures = tasks.evaluate(run, num_samples=2)
     assert np.isfinite(figures["bits_per_dim"]["mean"])
     version = export_run(run, tmp_path / "models" / "digits", batch_sizes=[1])
     assert (version / "saved_model.pb").exists()
@@ -128,7 +128,7 @@ def test_a_run_that_is_there_is_kept(config, weights, tmp_path):
     assert (tmp_path / "run/model.keras").read_bytes() == before
 
 
-def test_grey_levels_that_only_the_data_know_have_to_be_given(config, weights, tmp_path):
+def test_gray_levels_that_only_the_data_know_have_to_be_given(config, weights, tmp_path):
     config["model"]["mean"] = None
     with pytest.raises(UsageError, match="digits: has no training images here .* config.model.mea"):
         import_run_from_freia(config, weights, tmp_path / "run")
@@ -147,5 +147,5 @@ def test_grey_levels_that_only_the_data_know_have_to_be_given(config, weights, t
     ids=["classes", "color_digits", "colorization"],
 )  # fmt: skip
 def test_shapes_and_classes_are_known_without_data(config, facts):
-    experiment = experiments.load_nothing(config().to_dict(preserve_field_references=False))
+    experiment = tasks.load_nothing(config().to_dict(preserve_field_references=False))
     assert experiment.facts == facts

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 from child import KillAtStep, KillInWrite, finish
 
-from tfp_cinn import architectures, experiments
+from tfp_cinn import architectures, tasks
 from tfp_cinn.data import Photos, PhotoSplit
-from tfp_cinn.experiments import Colorization
+from tfp_cinn.tasks import Colorization
 from tfp_cinn.training import checkpoints, train
 from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.interruption import Interrupted
@@ -60,7 +60,7 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(
 
 def test_a_checkpoint_holds_every_variable_that_training_changes(config, tmp_path):
     section = config.to_dict()
-    experiment = experiments.load(section)
+    experiment = tasks.load(section)
     model = architectures.build(data=experiment, **section["model"])
     model.compile(keras.optimizers.Adam(1e-3))
     model.optimizer.build(model.trainable_variables)

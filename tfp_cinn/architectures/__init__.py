@@ -9,7 +9,7 @@ from tfp_cinn.architectures.colorization_imagenet import colorization_imagenet
 from tfp_cinn.architectures.colorization_minimal import colorization_minimal
 from tfp_cinn.architectures.conditioning import ImagePairs
 from tfp_cinn.architectures.dense_glow import dense_glow
-from tfp_cinn.data import LabelledImages
+from tfp_cinn.data import LabeledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 
@@ -31,7 +31,7 @@ ARCHITECTURES = {
 }
 
 
-def build(architecture: str, data: LabelledImages | ImagePairs, **fields: Any) -> CINN:
+def build(architecture: str, data: LabeledImages | ImagePairs, **fields: Any) -> CINN:
     """Builds the named architecture for a data set.
 
     Args:

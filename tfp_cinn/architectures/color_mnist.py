@@ -1,4 +1,4 @@
-"""The paper's flow for coloured digits."""
+"""The paper's flow for colored digits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfp_cinn.architectures.permutations import permute
 from tfp_cinn.bijectors import Chain, Embed, Flatten, GlowCoupling, Select, Standardize
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
-from tfp_cinn.networks import MLP, DenseConvNet, digit_features, grey_pyramid
+from tfp_cinn.networks import MLP, DenseConvNet, digit_features, gray_pyramid
 
 __all__ = ["color_mnist"]
 
@@ -43,17 +43,17 @@ def color_mnist(
     cond_mean: float = 0.0,
     cond_std: float = 1.0,
 ) -> CINN:
-    """A coloured digit given the grey one: conditional 1x1 blocks, then dense blocks.
+    """A colored digit given the gray one: conditional 1x1 blocks, then dense blocks.
 
         x -> Standardize -> [permutation, 1x1 block] * 3      given digit and features
           -> Flatten -> [permutation, dense block] * 7 -> z   given nothing, unless dense_features
 
     Blocks are Glow couplings; block k of each kind is permuted with seed k. The 1x1 blocks have
     densely connected subnets (`tfp_cinn.networks.DenseConvNet`) and are given, at each pixel, the
-    grey digit and the vector of `tfp_cinn.networks.digit_features`. The dense blocks see no
+    gray digit and the vector of `tfp_cinn.networks.digit_features`. The dense blocks see no
     condition; with `dense_features`, they are given as many linear features of all that.
 
-    The defaults are the paper's colour-MNIST flow, x being an RGB image and c a digit of 28 x 28
+    The defaults are the paper's color-MNIST flow, x being an RGB image and c a digit of 28 x 28
     pixels, both from 0 to 1: 13,681,884 weights, and 912,960 of the conditioner (`colorize` in
     mnist_cINN of the reference code; with its weights it is the same function). There the
     conditioner is trained to classify digits first, and then frozen with its dropout active.
@@ -71,7 +71,7 @@ def color_mnist(
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
-        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the grey
+        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the gray
             digit alone).
         cond_width: length of the vector; see `tfp_cinn.networks.digit_features`.
         cond_channels: likewise.
@@ -99,10 +99,10 @@ def color_mnist(
             cond_mean, cond_std,
         )  # fmt: skip
 
-    def grey():
-        return grey_pyramid(cond_shape, {"level0": image_shape[:2]}, None, cond_mean, cond_std)
+    def gray():
+        return gray_pyramid(cond_shape, {"level0": image_shape[:2]}, None, cond_mean, cond_std)
 
-    network = make_conditioner(conditioner, features, grey, image_shape[:2], pretrained)
+    network = make_conditioner(conditioner, features, gray, image_shape[:2], pretrained)
     start = {
         "init_std": init_std,
         "zero_last": zero_last,

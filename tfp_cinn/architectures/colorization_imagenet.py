@@ -25,7 +25,7 @@ from tfp_cinn.networks import (
     MLP,
     ConvNet,
     application_features,
-    grey_pyramid,
+    gray_pyramid,
     strided_features,
     strided_vector,
     zhang_features,
@@ -63,7 +63,7 @@ def colorization_imagenet(
     cond_mean: float = 50.0,
     cond_std: float = 1.0,
 ) -> CINN:
-    """Colour given lightness, after the paper's experiment on ImageNet.
+    """Color given lightness, after the paper's experiment on ImageNet.
 
         x -> Standardize -> section 0 -> ... -> section 3 -> Flatten
           -> [permutation, dense block] * 8 -> z
@@ -82,7 +82,7 @@ def colorization_imagenet(
     networks, 2,361,472 of the network that the dense blocks share, and 32,154,944 of the backbone
     (colorization_cINN of the reference code; with its weights and rotations it is the same
     function, up to the order of z within a scale). Two accidents of its starting weights are left
-    out: its rotations may be reflections, and in the section at 32 x 32 the batch normalisation of
+    out: its rotations may be reflections, and in the section at 32 x 32 the batch normalization of
     the blocks' networks starts at zero there, as if it were a last layer.
 
     "frozen" leaves the backbone alone; the networks on top of it are trained with the flow.
@@ -103,7 +103,7 @@ def colorization_imagenet(
         clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         init_std: see `tfp_cinn.networks.MLP`; also of the conv blocks' conditioning networks.
         zero_last: see `tfp_cinn.networks.MLP`.
-        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the grey
+        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the gray
             image itself at each resolution, and at the last section's as vector).
         backbone: "zhang" (`tfp_cinn.networks.zhang_features`), or the name of a network of
             `keras.applications`.
@@ -141,12 +141,12 @@ def colorization_imagenet(
         size = (height, width)
         return application_features(backbone, cond_shape, tap or size, None, enlarge, weights)
 
-    def grey():
+    def gray():
         sizes = [(height >> k, width >> k) for k in range(sections + 1)]
         maps = {f"level{k}": size for k, size in enumerate(sizes[:-1])}
-        return grey_pyramid(cond_shape, maps, sizes[-1], cond_mean, cond_std)
+        return gray_pyramid(cond_shape, maps, sizes[-1], cond_mean, cond_std)
 
-    network = make_conditioner(conditioner, features, grey, (height, width), pretrained)
+    network = make_conditioner(conditioner, features, gray, (height, width), pretrained)
     start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}
     seeds = itertools.count()
 

@@ -22,7 +22,7 @@ from tfp_cinn.networks import (
     ConvNet,
     application_features,
     feature_pyramid,
-    grey_pyramid,
+    gray_pyramid,
 )
 
 __all__ = ["colorization_minimal"]
@@ -56,7 +56,7 @@ def colorization_minimal(
     cond_mean: float = 47.5,
     cond_std: float = 25.6,
 ) -> CINN:
-    """Colour given lightness: convolutions at three resolutions, then dense blocks.
+    """Color given lightness: convolutions at three resolutions, then dense blocks.
 
         x -> Standardize -> [conv block] * 2                            given level0
           -> Haar -> [conv block, permutation] * 4 -> FactorOut(2)      given level1
@@ -83,7 +83,7 @@ def colorization_minimal(
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
-        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the grey
+        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the gray
             image itself at each resolution, and at a quarter of the lowest as vector).
         backbone: "pyramid", or the name of a network of `keras.applications`.
         levels: of the pyramid; see `tfp_cinn.networks.feature_pyramid`.
@@ -120,13 +120,13 @@ def colorization_minimal(
         tapped = resolutions if taps is None else dict(zip(_LEVELS, taps, strict=True))
         return application_features(backbone, cond_shape, tapped, "vector", enlarge, weights)
 
-    def grey():
+    def gray():
         lowest = resolutions[_LEVELS[-1]]
         side = tuple(n // 4 if n % 4 == 0 else n for n in lowest)
-        return grey_pyramid(cond_shape, resolutions, side, cond_mean, cond_std)
+        return gray_pyramid(cond_shape, resolutions, side, cond_mean, cond_std)
 
     network = make_conditioner(
-        conditioner, features, grey, {**resolutions, "vector": ()}, pretrained
+        conditioner, features, gray, {**resolutions, "vector": ()}, pretrained
     )
 
     start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}

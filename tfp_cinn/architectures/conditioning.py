@@ -14,7 +14,7 @@ from tfp_cinn.networks import load_weights
 __all__ = ["CONDITIONERS", "ImagePairs", "check_choice", "image_shapes", "make_conditioner"]
 
 CONDITIONERS = ("joint", "frozen", "none")
-"""Trained with the flow; left as it is; the grey image itself. The last two are ablations."""
+"""Trained with the flow; left as it is; the gray image itself. The last two are ablations."""
 
 
 class ImagePairs(Protocol):
@@ -60,7 +60,7 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
 def make_conditioner(
     conditioner: str,
     trained: Callable[[], keras.Model],
-    grey: Callable[[], keras.Model],
+    gray: Callable[[], keras.Model],
     needs: Mapping[str, Shape] | Shape,
     pretrained: str | None,
 ) -> keras.Model:
@@ -69,7 +69,7 @@ def make_conditioner(
     Args:
         conditioner: one of `CONDITIONERS`.
         trained: makes the network for "joint" and "frozen".
-        grey: makes what stands in for it for "none".
+        gray: makes what stands in for it for "none".
         needs: resolution (h, w) of each feature that the flow asks for, () for a vector; one
             resolution instead of a dict, if the trained network returns one tensor.
         pretrained: file with weights for the trained network.
@@ -84,7 +84,7 @@ def make_conditioner(
             raise UsageError(
                 'pretrained: expected none with conditioner="none", which has no weights'
             )
-        return grey()
+        return gray()
     network = trained()
     has = keras.tree.map_structure(lambda f: tuple(f.shape[1:-1]), network.output)
     if not _meets(has, needs):
@@ -94,7 +94,7 @@ def make_conditioner(
         )
     if pretrained is not None:
         load_weights(network, pretrained)
-    # Frozen, batch normalisation keeps its averages as well.
+    # Frozen, batch normalization keeps its averages as well.
     network.trainable = conditioner == "joint"
     return network
 

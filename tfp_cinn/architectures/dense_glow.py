@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfp_cinn.architectures.permutations import permute
 from tfp_cinn.bijectors import ActNorm, Chain, Flatten, GlowCoupling, Standardize
-from tfp_cinn.data import LabelledImages
+from tfp_cinn.data import LabeledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.networks import MLP, OneHot
@@ -15,7 +15,7 @@ __all__ = ["dense_glow"]
 
 
 def dense_glow(
-    data: LabelledImages,
+    data: LabeledImages,
     *,
     blocks: int = 20,
     hidden: Sequence[int] = (512,),
@@ -45,13 +45,13 @@ def dense_glow(
         clamp: bound of the log-scale, nats.
         clamp_type: "arctan", "arctan_unscaled", "tanh" or "sigmoid".
         permutation: "random" (hard) or "soft" (a rotation).
-        act_norm: whether to normalise activations before each coupling.
+        act_norm: whether to normalize activations before each coupling.
         dropout: dropout rate in the subnets.
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
         subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
-        mean: mean grey level to standardise with; that of the training data if None.
+        mean: mean gray level to standardize with; that of the training data if None.
         std: standard deviation likewise.
 
     Raises:

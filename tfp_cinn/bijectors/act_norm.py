@@ -1,4 +1,4 @@
-"""Activation normalisation."""
+"""Activation normalization."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ActNorm(ConditionalBijector):
     It is the identity until `calibrate(x)` (of this bijector, or of the chain that holds it) sets
     scale and shift so that z of that batch has mean 0 and standard deviation 1 in every channel.
     Never is a stray sample or a first call taken for it. A channel that doesn't vary in the batch,
-    as in a batch of one vector, is centred and left unscaled.
+    as in a batch of one vector, is centered and left unscaled.
 
     Source: Kingma and Dhariwal, "Glow", arXiv 1807.03039, sec. 3.1.
 

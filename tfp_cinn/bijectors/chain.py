@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.recompute import Pass, add_up, after, leaves, vjp_by_decoding
-from tfp_cinn.bijectors.serialisation import serialise_bijector
+from tfp_cinn.bijectors.serialization import serialize_bijector
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
 
@@ -36,7 +36,7 @@ class Chain(ConditionalBijector):
         name: name of the bijector.
 
     Raises:
-        UsageError: if a member isn't a bijector, or the event ranks of neighbours don't fit.
+        UsageError: if a member isn't a bijector, or the event ranks of neighbors don't fit.
     """
 
     def __init__(self, bijectors: Sequence[tfb.Bijector], name: str | None = None):
@@ -149,7 +149,7 @@ class Chain(ConditionalBijector):
             UsageError: if Keras couldn't rebuild a member, such as one of TFP's own.
         """
         return {
-            "bijectors": [serialise_bijector(self.name, b) for b in self._bijectors],
+            "bijectors": [serialize_bijector(self.name, b) for b in self._bijectors],
             "name": self.name,
         }
 

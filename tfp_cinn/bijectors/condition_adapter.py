@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.recompute import after, leaves
-from tfp_cinn.bijectors.serialisation import serialise_bijector
+from tfp_cinn.bijectors.serialization import serialize_bijector
 
 __all__ = ["ConditionAdapter"]
 
@@ -88,4 +88,4 @@ class ConditionAdapter(ConditionalBijector):
         Raises:
             UsageError: if Keras couldn't rebuild the bijector.
         """
-        return {"bijector": serialise_bijector(self.name, self._bijector), "name": self.name}
+        return {"bijector": serialize_bijector(self.name, self._bijector), "name": self.name}

@@ -18,7 +18,7 @@ from tfp_cinn.bijectors.recompute import (
     recomputing,
     vjp_by_decoding,
 )
-from tfp_cinn.bijectors.serialisation import restore
+from tfp_cinn.bijectors.serialization import restore
 from tfp_cinn.bijectors.shapes import (
     Shape,
     broadcast_batch,
@@ -162,7 +162,7 @@ class ConditionalBijector(tfb.Bijector):
         return []
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments; objects among them are serialised by Keras."""
+        """Returns the constructor's arguments; objects among them are serialized by Keras."""
         return {"name": self.name}
 
     @classmethod
@@ -242,7 +242,7 @@ class ConditionalBijector(tfb.Bijector):
         )
 
     def calibrate(self, x: tf.Tensor, cond: Any = None) -> None:
-        """Initialises data-dependent weights (every `ActNorm` inside) from one batch.
+        """Initializes data-dependent weights (every `ActNorm` inside) from one batch.
 
         Args:
             x: data, `[..., *event_shape]`.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.elementwise import Elementwise
 from tfp_cinn.bijectors.recompute import add_up, after, leaves
-from tfp_cinn.bijectors.serialisation import is_registered
+from tfp_cinn.bijectors.serialization import is_registered
 from tfp_cinn.errors import UsageError
 
 __all__ = ["Coupling", "Subnet"]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors.condition_adapter import ConditionAdapter
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
-from tfp_cinn.bijectors.serialisation import is_registered
+from tfp_cinn.bijectors.serialization import is_registered
 from tfp_cinn.bijectors.shapes import infer_cond_shape, map_shape
 from tfp_cinn.errors import UsageError
 
@@ -25,7 +25,7 @@ class Embed(ConditionAdapter):
     network.
 
     `CINN.fit` runs the network as Keras does in training: with dropout, and with batch
-    normalisation by the statistics of the batch, of which it takes running averages. Everywhere
+    normalization by the statistics of the batch, of which it takes running averages. Everywhere
     else, `log_prob`, `sample`, `encode` and `decode` outside of `fit`, and its validation, the
     network runs in inference mode, with the averages: no row sees another, and decoding undoes
     encoding. The network runs once a call for every row of x, also where several rows, such as the

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.latent_scale import LatentScale
-from tfp_cinn.bijectors.serialisation import serialise_bijector
+from tfp_cinn.bijectors.serialization import serialize_bijector
 from tfp_cinn.errors import UsageError
 
 __all__ = ["FactorOut"]
@@ -154,7 +154,7 @@ class FactorOut(ConditionalBijector):
         """
         return {
             "keep": self._keep,
-            "rest": serialise_bijector(self.name, self._rest),
+            "rest": serialize_bijector(self.name, self._rest),
             "event_ndims": self.inverse_min_event_ndims,
             "name": self.name,
         }

@@ -31,7 +31,7 @@ class HaarDownsampling(Downsampling):
     mean, so that values don't grow with every downsampling.
 
     Wavelet w of channel c becomes channel 4 c + w of z, so that the four wavelets of one channel
-    are neighbours; with `order_by_wavelet` it becomes channel w C + c: all averages first, so that
+    are neighbors; with `order_by_wavelet` it becomes channel w C + c: all averages first, so that
     `FactorOut(keep=C)` keeps the averages. Signs, factors and both orders are those of FrEIA's
     `HaarDownsampling`.
 

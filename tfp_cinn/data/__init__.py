@@ -1,18 +1,18 @@
-"""Labelled images, grey or in colours of their class, photographs, and the batches of them."""
+"""Labeled images, gray or in colors of their class, photographs, and the batches of them."""
 
 from tfp_cinn.data.batches import evaluation_batches, training_batches
 from tfp_cinn.data.color_digits import evaluation_color_digits, training_color_digits
 from tfp_cinn.data.crops import evaluation_crops, training_crops
 from tfp_cinn.data.datasets import DATASETS, load, load_nothing
 from tfp_cinn.data.idx import read_idx
-from tfp_cinn.data.labelled_images import LabelledImages, Split
+from tfp_cinn.data.labeled_images import LabeledImages, Split
 from tfp_cinn.data.photo_split import Photos, PhotoSplit, no_photos
 from tfp_cinn.data.photos import load_photos
 from tfp_cinn.data.prepared_photos import load_prepared_photos
 
 __all__ = [
     "DATASETS",
-    "LabelledImages",
+    "LabeledImages",
     "PhotoSplit",
     "Photos",
     "Split",

@@ -1,4 +1,4 @@
-"""Batches of dequantised images."""
+"""Batches of dequantized images."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.data.labelled_images import Split
+from tfp_cinn.data.labeled_images import Split
 from tfp_cinn.errors import UsageError
 
 # Uniform noise is a multiple of 2**-16: a level below 256 plus such a multiple has 24 bits, which
@@ -24,7 +24,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """One epoch of shuffled batches `(x, label)`; each further iteration is the next epoch.
 
-    With `noise_std` 0, x = v + u for u ~ U[0, 1): uniform dequantisation, under which the mean of
+    With `noise_std` 0, x = v + u for u ~ U[0, 1): uniform dequantization, under which the mean of
     -log p(x) over u bounds the discrete -log P(v) from above (Theis et al. 2016). Otherwise
     x = v + 1/2 + noise_std * n for n ~ N(0, 1) (Ardizzone et al. 2019).
 
@@ -34,13 +34,13 @@ def training_batches(
     Args:
         split: images `[N, H, W, C]` and labels `[N]`.
         batch_size: B, 1 .. N.
-        noise_std: standard deviation of the Gaussian noise in grey levels, or 0 for uniform noise.
+        noise_std: standard deviation of the Gaussian noise in gray levels, or 0 for uniform noise.
         seed: any integer.
         start: epoch and batch in it, counted from 0, to begin with and to go on from without end;
             None for one epoch. What came before costs nothing.
 
     Returns:
-        A data set of N // B pairs of x, float32 `[B, H, W, C]` in grey levels, and label, int32
+        A data set of N // B pairs of x, float32 `[B, H, W, C]` in gray levels, and label, int32
         `[B]`.
 
     Raises:
@@ -56,8 +56,8 @@ def training_batches(
     check_batch_size(batch_size, count)
     if not 0.0 <= noise_std < math.inf:
         raise UsageError(
-            f"noise_std is {noise_std}, expected a finite number of grey levels >= 0: use 0 for "
-            "uniform dequantisation"
+            f"noise_std is {noise_std}, expected a finite number of gray levels >= 0: use 0 for "
+            "uniform dequantization"
         )
     with tf.device("CPU:0"):
         images, labels = tf.constant(split.images), tf.constant(split.labels)
@@ -87,7 +87,7 @@ def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.da
         seed: any integer.
 
     Returns:
-        A data set of ceil(N / B) pairs of x, float32 `[<=B, H, W, C]` in grey levels, and label,
+        A data set of ceil(N / B) pairs of x, float32 `[<=B, H, W, C]` in gray levels, and label,
         int32 `[<=B]`. The last pair may be smaller.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Digits in the colours of their class, the paper's colour-MNIST, on any labelled grey images."""
+"""Digits in the colors of their class, the paper's color-MNIST, on any labeled gray images."""
 
 import math
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
 from tfp_cinn.data.batches import check_batch_size, shuffled_epochs
-from tfp_cinn.data.labelled_images import Split
+from tfp_cinn.data.labeled_images import Split
 from tfp_cinn.errors import UsageError
 
 HUES: tuple[tuple[float, float], ...] = (
@@ -49,8 +49,8 @@ def class_hues() -> np.ndarray:
     return np.array(HUES, np.float32)[np.array(PAIRINGS)]
 
 
-def paint(grey: tf.Tensor, hues: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """Colours grey images, as the paper's code does (color_mnist.py of mnist_cINN).
+def paint(gray: tf.Tensor, hues: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """Colors gray images, as the paper's code does (color_mnist.py of mnist_cINN).
 
         hue        = g h_fg + (1 - g) h_bg + 0.25 s blur(n_1; 4 s)   modulo 1 turn
         saturation = 0.8 + 0.3 s blur(n_2; 2 s)                      clipped to [0, 1]
@@ -62,17 +62,17 @@ def paint(grey: tf.Tensor, hues: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     to foreground the hue takes the straight way in degrees, which need not be the shortest.
 
     Args:
-        grey: g, `[B, H, W, 1]`, from 0, the background, to 1.
+        gray: g, `[B, H, W, 1]`, from 0, the background, to 1.
         hues: h_fg and h_bg, `[B, 2]`, degrees of any range.
         noise: n ~ N(0, 1), `[B, H, W, 3]`.
 
     Returns:
         RGB in [0, 1], `[B, H, W, 3]`.
     """
-    scale = grey.shape[1] / _MNIST_SIDE
+    scale = gray.shape[1] / _MNIST_SIDE
     n_1, n_2, n_3 = tf.unstack(noise, axis=-1)
-    grey, turns = grey[..., 0], hues[:, tf.newaxis, tf.newaxis] / 360
-    hue = grey * turns[..., 0] + (1 - grey) * turns[..., 1] + 0.25 * scale * _blur(n_1, 4 * scale)
+    gray, turns = gray[..., 0], hues[:, tf.newaxis, tf.newaxis] / 360
+    hue = gray * turns[..., 0] + (1 - gray) * turns[..., 1] + 0.25 * scale * _blur(n_1, 4 * scale)
     saturation = tf.clip_by_value(0.8 + 0.3 * scale * _blur(n_2, 2 * scale), 0.0, 1.0)
     value = tf.clip_by_value(0.8 + 0.05 * n_3, 0.0, 1.0)
     return tf.image.hsv_to_rgb(tf.stack([tf.math.floormod(hue, 1.0), saturation, value], axis=-1))
@@ -87,18 +87,18 @@ def training_color_digits(
     seed: int = 0,
     start: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
-    """One epoch of shuffled batches `(x, grey)`; each further iteration is the next epoch.
+    """One epoch of shuffled batches `(x, gray)`; each further iteration is the next epoch.
 
     The hues h_fg and h_bg of an image are drawn from the normal distributions of its class
     (`class_hues`), the image is painted (`paint`), and x = rgb + noise_std * n for n ~ N(0, 1).
 
-    Order, colours and noise are new in every epoch and a function of `seed` and the epoch's number
-    alone: where the paper's code colours its images once, a flow here meets each one in ever new
-    colours. What doesn't fill a batch is dropped.
+    Order, colors and noise are new in every epoch and a function of `seed` and the epoch's number
+    alone: where the paper's code colors its images once, a flow here meets each one in ever new
+    colors. What doesn't fill a batch is dropped.
 
     Args:
         split: images `[N, H, W, 1]` and labels `[N]`, 0 to 9.
-        levels: number of grey levels.
+        levels: number of gray levels.
         batch_size: B, 1 .. N.
         noise_std: standard deviation of the noise on x.
         seed: any integer.
@@ -106,7 +106,7 @@ def training_color_digits(
             None for one epoch. What came before costs nothing.
 
     Returns:
-        A data set of N // B pairs of x, float32 `[B, H, W, 3]`, and grey, float32 `[B, H, W, 1]`
+        A data set of N // B pairs of x, float32 `[B, H, W, 3]`, and gray, float32 `[B, H, W, 1]`
         from 0 to 1.
 
     Raises:
@@ -131,20 +131,20 @@ def training_color_digits(
 def evaluation_color_digits(
     split: Split, levels: int, batch_size: int, *, noise_std: float = 0.0, seed: int = 0
 ) -> tf.data.Dataset:
-    """All images once, in order, as batches `(x, grey)`, alike at every iteration.
+    """All images once, in order, as batches `(x, gray)`, alike at every iteration.
 
-    x as in `training_color_digits`. Colours and noise of image i are a function of `seed` and i
+    x as in `training_color_digits`. Colors and noise of image i are a function of `seed` and i
     alone, so that no figure depends on the batch size; each seed paints the images anew.
 
     Args:
         split: images `[N, H, W, 1]` and labels `[N]`, 0 to 9; N may be 0.
-        levels: number of grey levels.
+        levels: number of gray levels.
         batch_size: B >= 1.
         noise_std: standard deviation of the noise on x.
         seed: any integer.
 
     Returns:
-        A data set of ceil(N / B) pairs of x, float32 `[<=B, H, W, 3]`, and grey, float32
+        A data set of ceil(N / B) pairs of x, float32 `[<=B, H, W, 3]`, and gray, float32
         `[<=B, H, W, 1]` from 0 to 1. The last pair may be smaller.
 
     Raises:
@@ -175,17 +175,17 @@ def evaluation_color_digits(
 def _draw(
     images: tf.Tensor, labels: tf.Tensor, levels: int, key: tf.Tensor, noise_std: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Images in hues of their classes, with noise on top, and in grey from 0 to 1."""
-    grey = tf.cast(images, tf.float32) / (levels - 1)
-    shape = [*grey.shape[1:3], 3]
+    """Images in hues of their classes, with noise on top, and in gray from 0 to 1."""
+    gray = tf.cast(images, tf.float32) / (levels - 1)
+    shape = [*gray.shape[1:3], 3]
     size = math.prod(shape)
     # All numbers of an image in one row, so that they are its own however many follow it.
-    normal = tf.random.stateless_normal([tf.shape(grey)[0], 2 + 2 * size], key, alg="philox")
+    normal = tf.random.stateless_normal([tf.shape(gray)[0], 2 + 2 * size], key, alg="philox")
     hues, noise, more_noise = tf.split(normal, [2, size, size], axis=1)
     mean_and_std = tf.gather(class_hues(), labels)
     hues = mean_and_std[..., 0] + mean_and_std[..., 1] * hues
-    rgb = paint(grey, hues, tf.reshape(noise, [-1, *shape]))
-    return rgb + noise_std * tf.reshape(more_noise, [-1, *shape]), grey
+    rgb = paint(gray, hues, tf.reshape(noise, [-1, *shape]))
+    return rgb + noise_std * tf.reshape(more_noise, [-1, *shape]), gray
 
 
 def _blur(noise: tf.Tensor, sigma: float) -> tf.Tensor:

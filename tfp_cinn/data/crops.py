@@ -85,7 +85,7 @@ def evaluation_crops(
     A photo of H x W pixels is divided into R x C equal cells with one crop of S x S pixels in the
     middle of each, so that none overlap: R = floor(H / S) and C = floor(W / S), or, with at most N
     crops a photo, R = sqrt(N H / W) rounded and C = floor(N / R) as far as they fit, which makes
-    cells about square. `per_photo=1` takes the centre crop.
+    cells about square. `per_photo=1` takes the center crop.
 
     Args:
         split: the photos; there may be none.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfp_cinn.data.idx import read_idx_folder
-from tfp_cinn.data.labelled_images import LabelledImages, Split
+from tfp_cinn.data.labeled_images import LabeledImages, Split
 from tfp_cinn.data.prepared import read_tfds
 from tfp_cinn.errors import UsageError
 
@@ -12,7 +12,7 @@ DATASETS: tuple[str, ...] = ("digits", "mnist", "fashion_mnist", "kmnist")
 _NUM_CLASSES = 10
 _DIGITS_SHAPE = (8, 8, 1)
 _MNIST_SHAPE = (28, 28, 1)
-_LEVELS = {"digits": 17}  # grey levels; 256 of the others
+_LEVELS = {"digits": 17}  # gray levels; 256 of the others
 _CLASS_NAMES = {
     "fashion_mnist": (
         "T-shirt/top",
@@ -39,12 +39,12 @@ def load(
     idx_dir: str | None = None,
     data_dir: str | None = None,
     num_validation: int | None = None,
-) -> LabelledImages:
+) -> LabeledImages:
     """Load a data set into memory.
 
-    `digits` (1797 images of 8x8, 17 grey levels) comes with scikit-learn and is split at random,
-    always alike, as its neighbours in the file come from one writer. `mnist`, `fashion_mnist` and
-    `kmnist` (70,000 images of 28x28, 256 grey levels) keep their official test set; validation is
+    `digits` (1797 images of 8x8, 17 gray levels) comes with scikit-learn and is split at random,
+    always alike, as its neighbors in the file come from one writer. `mnist`, `fashion_mnist` and
+    `kmnist` (70,000 images of 28x28, 256 gray levels) keep their official test set; validation is
     the first part of the training set in the order of the source, so TensorFlow Datasets and the
     IDX files hold out different images.
 
@@ -91,7 +91,7 @@ def load(
             f"num_validation is {held_out}, expected 0..{total - 1} as {name} has {total} training "
             "images: set it in that range"
         )
-    return _labelled_images(
+    return _labeled_images(
         name,
         train=Split(train.images[held_out:], train.labels[held_out:]),
         validation=Split(train.images[:held_out], train.labels[:held_out]),
@@ -99,8 +99,8 @@ def load(
     )
 
 
-def load_nothing(name: str) -> LabelledImages:
-    """A data set's shapes, classes and grey levels without any of its images.
+def load_nothing(name: str) -> LabeledImages:
+    """A data set's shapes, classes and gray levels without any of its images.
 
     Args:
         name: one of `DATASETS`.
@@ -112,7 +112,7 @@ def load_nothing(name: str) -> LabelledImages:
     _check_name(name)
     shape = _DIGITS_SHAPE if name == "digits" else _MNIST_SHAPE
     nothing = Split(np.zeros((0, *shape), np.uint8), np.zeros(0, np.int32))
-    return _labelled_images(name, train=nothing, validation=nothing, test=nothing)
+    return _labeled_images(name, train=nothing, validation=nothing, test=nothing)
 
 
 def _check_name(name: str) -> None:
@@ -120,8 +120,8 @@ def _check_name(name: str) -> None:
         raise UsageError(f"unknown data set {name!r}, expected one of {', '.join(DATASETS)}")
 
 
-def _labelled_images(name: str, **splits: Split) -> LabelledImages:
-    return LabelledImages(
+def _labeled_images(name: str, **splits: Split) -> LabeledImages:
+    return LabeledImages(
         name=name,
         num_classes=_NUM_CLASSES,
         levels=_LEVELS.get(name, 256),

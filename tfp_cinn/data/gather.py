@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.licences import find_licence, licence_table
+from tfp_cinn.data.licenses import find_license, license_table
 from tfp_cinn.data.photo_files import Unusable
 from tfp_cinn.data.qt_resources import read_resources
 from tfp_cinn.errors import UsageError
@@ -25,7 +25,7 @@ PACKAGES = ("gcompris-qt-data", "lomiri-wallpapers-16.04")
 _MIN_SIDE = 300
 _TEXTURE_LEVELS, _TEXTURE_SHARE = 2, 0.03
 _README_BYTES = 1 << 20
-_INTRODUCTION = """# Licences
+_INTRODUCTION = """# Licenses
 
 Each file is as its package has it, byte for byte, at the same path. What is said of it below comes
 from the README beside it in the package where there is one, else from the package's copyright file.
@@ -36,7 +36,7 @@ class _Places(NamedTuple):
     """Where the photographs of a package are, as patterns of paths.
 
     gcompris-qt-data is mostly drawings, paintings and small pictures of single things;
-    lomiri-wallpapers-16.04 has a computed gradient and a coloured texture; mate-backgrounds has
+    lomiri-wallpapers-16.04 has a computed gradient and a colored texture; mate-backgrounds has
     logos and paintings beside its photographs of nature.
     """
 
@@ -62,7 +62,7 @@ def gather_photos(
     packages: Sequence[str] = PACKAGES,
     deb_dir: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Collect the photographs that Debian packages hold into a folder, and list their licences.
+    """Collect the photographs that Debian packages hold into a folder, and list their licenses.
 
     Packages are downloaded by `apt-get` and unpacked by `dpkg-deb`, neither of which needs root or
     installs anything. Images are looked for among the files and inside Qt resource files (`.rcc`).
@@ -70,13 +70,13 @@ def gather_photos(
 
     - it lies where the package is known to keep photographs (`PACKAGES` and `mate-backgrounds`), or
       anywhere in other packages, whose paintings and renderings pass the next criteria as well;
-    - it is a colour image that `load_photos` takes, with no transparency;
+    - it is a color image that `load_photos` takes, with no transparency;
     - its shorter side has 300 pixels or more;
     - of its pixels, averaged over 2 x 2, 3 % or more differ from the next one in their row by more
       than 2 levels in some channel, which isn't so in gradients and flat drawings.
 
     The files are copied byte for byte to `PACKAGE/path/in/package`, those of the same bytes once.
-    `LICENCES.md` lists the copyright and licence of each, and `PACKAGE/copyright` is the package's
+    `LICENSES.md` lists the copyright and license of each, and `PACKAGE/copyright` is the package's
     own statement. The folder appears when all is in it.
 
     Args:
@@ -109,13 +109,13 @@ def gather_photos(
                     f"as {' and '.join(PACKAGES)}"
                 )
             text = _INTRODUCTION + "".join(sections)
-            (photos / "LICENCES.md").write_text(text, encoding="utf-8")
+            (photos / "LICENSES.md").write_text(text, encoding="utf-8")
             photos.rename(output)
     except OSError as error:
         raise UsageError(
             f"{output} can't be written ({error.strerror or error}): choose another folder"
         ) from None
-    print(f"{output}: {len(seen)} photographs, their licences in {output / 'LICENCES.md'}")
+    print(f"{output}: {len(seen)} photographs, their licenses in {output / 'LICENSES.md'}")
 
 
 def _check_tools(packages: Sequence[str], deb_dir: str | os.PathLike[str] | None) -> None:
@@ -153,7 +153,7 @@ def _deb_file(
 
 
 def _gather_package(package: str, deb: pathlib.Path, photos: pathlib.Path, seen: set[bytes]) -> str:
-    """Copy the photographs of one package; return its section of LICENCES.md."""
+    """Copy the photographs of one package; return its section of LICENSES.md."""
     what_if = {"problem": f"{deb} can't be unpacked", "remedy": "get it again"}
     show = ["dpkg-deb", "--show", "--showformat=${Version} ${Homepage}", str(deb)]
     version, _, homepage = _run(show, **what_if).partition(" ")
@@ -183,8 +183,8 @@ def _gather_package(package: str, deb: pathlib.Path, photos: pathlib.Path, seen:
         f"{left_out.total()} images" + (f" ({counts})" if counts else ""),
         flush=True,
     )
-    rows = ((f"{package}/{path}", find_licence(path, readmes, text)) for path in sorted(found))
-    return f"\n## {package} {version}\n\n{homepage}\n\n{licence_table(rows)}"
+    rows = ((f"{package}/{path}", find_license(path, readmes, text)) for path in sorted(found))
+    return f"\n## {package} {version}\n\n{homepage}\n\n{license_table(rows)}"
 
 
 def _files(root: pathlib.Path, left_out: collections.Counter) -> Iterator[tuple[str, bytes]]:

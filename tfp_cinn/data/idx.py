@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tfp_cinn.data.labelled_images import Split, make_split
+from tfp_cinn.data.labeled_images import Split, make_split
 from tfp_cinn.errors import UsageError
 
 # The third byte of an IDX file names its element type; the elements are big-endian.
@@ -23,7 +23,7 @@ _CHUNK = 1 << 20
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an IDX file: two zero bytes, a type, a rank, the big-endian uint32 sizes, the elements.
 
-    A gzip file is recognised by its first bytes, whatever its name. Memory stays in proportion to
+    A gzip file is recognized by its first bytes, whatever its name. Memory stays in proportion to
     the file: nothing is allocated on the word of the header, and no more is decompressed than the
     header announces.
 

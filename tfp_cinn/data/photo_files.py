@@ -17,13 +17,13 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _JPEG, _PNG, _WEBP = range(3)
 _HEAD = 12  # bytes that tell the three formats
 _MAX_BYTES = 1 << 30
-_GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "F"}
-_GREY_LEVELS, _GREY_SHARE = 8, 0.01
+_GRAY_MODES = {"1", "L", "LA", "La", "I", "I;16", "F"}
+_GRAY_LEVELS, _GRAY_SHARE = 8, 0.01
 _ORIENTATION_TAG = 0x0112
 
 
 class Unusable(Exception):
-    """A file that is no colour photograph; its only argument is the reason in a word or few."""
+    """A file that is no color photograph; its only argument is the reason in a word or few."""
 
 
 class PhotoFile(NamedTuple):
@@ -84,7 +84,7 @@ def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, n
 
     Raises:
         Unusable: the file is one of "unreadable", "empty", "too large", "not JPEG, PNG or WebP",
-            "damaged", "animated", "CMYK", "too small" and "grey": one channel, or `is_grey`.
+            "damaged", "animated", "CMYK", "too small" and "gray": one channel, or `is_gray`.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -104,8 +104,8 @@ def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, n
         with tf.device("CPU:0"):
             arguments = map(tf.constant, (contents, kind, orientation))
             pixels = decode(*arguments, downscale)
-            if is_grey(pixels):
-                raise Unusable("grey")
+            if is_gray(pixels):
+                raise Unusable("gray")
     except tf.errors.OpError:
         raise Unusable("damaged") from None
     digest = hashlib.sha256(contents).digest()
@@ -123,19 +123,19 @@ def format_of(contents: bytes) -> int | None:
     return None
 
 
-def is_grey(pixels: tf.Tensor) -> tf.Tensor:
+def is_gray(pixels: tf.Tensor) -> tf.Tensor:
     """Whether fewer than 1 % of the pixels `[H, W, 3]` have channels more than 8 levels apart."""
     # Channel by channel, as reducing an axis of 3 is slow.
     red, green, blue = tf.unstack(pixels, axis=-1)
     spread = tf.maximum(tf.maximum(red, green), blue) - tf.minimum(tf.minimum(red, green), blue)
-    return tf.reduce_mean(tf.cast(spread > _GREY_LEVELS, tf.float32)) < _GREY_SHARE
+    return tf.reduce_mean(tf.cast(spread > _GRAY_LEVELS, tf.float32)) < _GRAY_SHARE
 
 
 def decode(contents: tf.Tensor, kind: tf.Tensor, orientation: tf.Tensor, downscale: int):
     """Decode a photograph, in a graph or eagerly, alike on every machine.
 
     Each pixel is the mean of `downscale` x `downscale` pixels of the file (`area_average`), of the
-    levels as stored: colour profiles are ignored and levels taken for sRGB's. 16-bit channels keep
+    levels as stored: color profiles are ignored and levels taken for sRGB's. 16-bit channels keep
     their upper 8 bits, and what is transparent is laid on white.
 
     Args:
@@ -224,6 +224,6 @@ def _read_header(contents: bytes) -> tuple[int, int, int]:
         raise Unusable("animated")
     if mode == "CMYK":
         raise Unusable("CMYK")
-    if mode in _GREY_MODES:
-        raise Unusable("grey")
+    if mode in _GRAY_MODES:
+        raise Unusable("gray")
     return orientation if orientation in range(1, 9) else 1, height, width

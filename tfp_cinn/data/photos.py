@@ -28,8 +28,8 @@ def load_photos(
     """Read the photographs in a folder: JPEG, PNG and WebP at any depth.
 
     Each photo is turned as its EXIF data say and averaged over squares of `downscale` pixels: JPEG
-    and WebP store colour at half the resolution of brightness, so that a factor of 2 leaves one
-    stored colour for each pixel.
+    and WebP store color at half the resolution of brightness, so that a factor of 2 leaves one
+    stored color for each pixel.
 
     A photo belongs to the split that the SHA-256 of its bytes picks, u in [0, 1): test below
     `test_fraction`, validation in the next `validation_fraction`, else training. So no crops of one
@@ -39,7 +39,7 @@ def load_photos(
     empty with probability (1 - f)^N (7e-7 for 135 photos and 0.1). A split that was asked for and
     is empty is an error rather than filled by other means, which would move photos later.
 
-    All files are decoded once, to find damaged and grey ones. If the downscaled photos, at three
+    All files are decoded once, to find damaged and gray ones. If the downscaled photos, at three
     bytes a pixel, fit `cache_bytes`, they are kept in memory; otherwise they are decoded anew at
     each use.
 
@@ -81,7 +81,7 @@ def load_photos(
     skipped |= {str(path): "unreadable" for path in closed}
     if not photos:
         raise UsageError(
-            f"{root} has no photo that can be used: skipped {_by_reason(skipped)}; expected colour "
+            f"{root} has no photo that can be used: skipped {_by_reason(skipped)}; expected color "
             f"photographs of at least {size * downscale} x {size * downscale} pixels"
         )
     members = {"train": [], "validation": [], "test": []}

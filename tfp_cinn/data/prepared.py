@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data.idx import where_to_get
-from tfp_cinn.data.labelled_images import Split, make_split
+from tfp_cinn.data.labeled_images import Split, make_split
 from tfp_cinn.errors import UsageError
 
 if TYPE_CHECKING:

@@ -22,18 +22,18 @@ def load_prepared_photos(
     The test set is the published validation set, which published figures are of, or the published
     test set if there is none; validation is the first part of the training set. Photos are read
     anew at each use, in the order that TensorFlow Datasets shuffled them into when preparing. Those
-    that are grey or too small (see `load_photos`) are left out as they come, so that nobody knows
+    that are gray or too small (see `load_photos`) are left out as they come, so that nobody knows
     their number beforehand.
 
     Args:
-        name: such as `lsun/bedroom`, `imagenet2012` or `coco/2017`: any set with colour images.
+        name: such as `lsun/bedroom`, `imagenet2012` or `coco/2017`: any set with color images.
         data_dir: where TensorFlow Datasets has put it; None for its default.
         size: rows and columns of the crops to take.
         downscale: 1 .. 16, as in `load_photos`.
         num_validation: how many training photos to hold out, 0 .. N_train-1.
 
     Raises:
-        UsageError: the set isn't prepared, holds no colour images or lacks a split, or an argument
+        UsageError: the set isn't prepared, holds no color images or lacks a split, or an argument
             is out of range.
     """
     check_crops(size, downscale)
@@ -42,10 +42,10 @@ def load_prepared_photos(
 
     features = builder.info.features
     image = features["image"] if features and "image" in features else None
-    coloured = isinstance(image, tfds.features.Image) and image.shape[-1] == 3
-    if not coloured or image.np_dtype != np.uint8:
+    colored = isinstance(image, tfds.features.Image) and image.shape[-1] == 3
+    if not colored or image.np_dtype != np.uint8:
         raise UsageError(
-            f"{name} has no colour photographs, expected uint8 images of three channels, "
+            f"{name} has no color photographs, expected uint8 images of three channels, "
             f"found {image}: name another set"
         )
     sizes = {part: info.num_examples for part, info in builder.info.splits.items()}
@@ -63,7 +63,7 @@ def load_prepared_photos(
 
     def usable(photo: tf.Tensor) -> tf.Tensor:
         large = tf.reduce_min(tf.shape(photo)[:2]) >= size
-        return tf.logical_and(large, tf.logical_not(photo_files.is_grey(photo)))
+        return tf.logical_and(large, tf.logical_not(photo_files.is_gray(photo)))
 
     def split(part: str) -> PhotoSplit:
         examples = builder.as_dataset(
@@ -82,5 +82,5 @@ def load_prepared_photos(
         validation=split(f"train[:{num_validation}]"),
         test=split(test),
         summary=f"{name}: {sizes['train'] - num_validation} train, {num_validation} validation, "
-        f"{sizes[test]} test photos before grey and small ones are left out",
+        f"{sizes[test]} test photos before gray and small ones are left out",
     )

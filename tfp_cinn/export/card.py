@@ -22,7 +22,7 @@ __all__ = ["checked_facts", "is_estimate", "make_card", "meanings", "to_markdown
 
 # By kind of experiment.
 _MEANINGS = {
-    "color_digits": ("sRGB, 0 to 1", "grey levels, 0 to 1"),
+    "color_digits": ("sRGB, 0 to 1", "gray levels, 0 to 1"),
     "colorization": ("ab of CIE Lab", "L of CIE Lab, 0 to 100"),
 }
 _OWN = {
@@ -91,7 +91,7 @@ def meanings(facts: Mapping[str, Any], num_classes: int | None) -> tuple[str, st
         return _MEANINGS[facts["kind"]]
     x = "data, in the units that the model was trained on"
     if "levels" in facts:
-        x = f"grey levels; level v occupies [v, v + 1), v from 0 to {facts['levels'] - 1}"
+        x = f"gray levels; level v occupies [v, v + 1), v from 0 to {facts['levels'] - 1}"
     return x, f"class, 0 to {num_classes - 1}" if num_classes else "the condition"
 
 

@@ -1,4 +1,4 @@
-"""What an exported colorization model answers beside its flow: photographs for grey images."""
+"""What an exported colorization model answers beside its flow: photographs for gray images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from tfp_cinn.colour import split_lab, to_rgb
+from tfp_cinn.color import split_lab, to_rgb
 from tfp_cinn.distribution import scaled
 from tfp_cinn.export.signatures import Feature, Signature, noise
 from tfp_cinn.model import CINN
@@ -15,10 +15,10 @@ __all__ = ["colorize"]
 
 
 def colorize(model: CINN) -> Signature:
-    """The signature `colorize`: grey images of any one size, coloured at their own resolution.
+    """The signature `colorize`: gray images of any one size, colored at their own resolution.
 
-    As `tfp_cinn.experiments` does it: the flow sees lightness at the size of its condition, and the
-    colour that it draws is upsampled along the edges of lightness. A row with a grey level out of
+    As `tfp_cinn.tasks` does it: the flow sees lightness at the size of its condition, and the
+    color that it draws is upsampled along the edges of lightness. A row with a gray level out of
     range, or a temperature that is negative or not finite, becomes NaN throughout. Images smaller
     than the condition are an error of the whole request, whose images are of one size.
 
@@ -30,25 +30,25 @@ def colorize(model: CINN) -> Signature:
     latent_shape = model.bijector.latent_shape
     height, width, _ = model.cond_shape
 
-    def function(grey, seeds, temperatures):
-        rows, columns = tf.shape(grey)[1], tf.shape(grey)[2]
+    def function(gray, seeds, temperatures):
+        rows, columns = tf.shape(gray)[1], tf.shape(gray)[2]
         large = (rows >= height) & (columns >= width)
         said = f"expected images of at least {width} x {height} pixels, got"
         with tf.control_dependencies([tf.Assert(large, [said, columns, "x", rows])]):
-            parts = split_lab(tf.repeat(grey, 3, axis=3), (height, width))
+            parts = split_lab(tf.repeat(gray, 3, axis=3), (height, width))
         latents = scaled(noise(seeds, latent_shape, dtype), temperatures, len(latent_shape))
         ab = dist.decode(latents, parts.small_L)
-        valid = tf.reduce_all((grey >= 0) & (grey <= 1), axis=[1, 2, 3], keepdims=True)
+        valid = tf.reduce_all((gray >= 0) & (gray <= 1), axis=[1, 2, 3], keepdims=True)
         valid &= tf.reduce_all(tf.math.is_finite(ab), axis=[1, 2, 3], keepdims=True)
         rgb = to_rgb(parts.L, tf.where(valid, ab, 0.0))
         return tf.where(valid, rgb, tf.constant(math.nan, dtype))
 
     return Signature(
         "colorize",
-        "draws colours for grey photographs",
+        "draws colors for gray photographs",
         (
-            Feature("grey", dtype, (None, None, 1), "sRGB grey levels, 0 to 1", model.cond_shape),
-            Feature("seed", "int32", (2,), "any two integers; the same give the same colours"),
+            Feature("gray", dtype, (None, None, 1), "sRGB gray levels, 0 to 1", model.cond_shape),
+            Feature("seed", "int32", (2,), "any two integers; the same give the same colors"),
             Feature("temperature", dtype, (), "factor on the latents, 0 or more; 1 for p"),
         ),
         Feature("rgb", dtype, (None, None, 3), "sRGB, 0 to 1"),

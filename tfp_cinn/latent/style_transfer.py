@@ -18,11 +18,11 @@ def transfer(
     """Decodes x under another condition and the same latents: f(f^-1(x; h(cond)); h(new_cond)).
 
     Maximum likelihood makes z independent of the condition, so that z is what the condition leaves
-    open, the style: of a digit slant and thickness, of a photograph its colours given lightness.
+    open, the style: of a digit slant and thickness, of a photograph its colors given lightness.
 
         transfer(dist, x, labels, tf.range(10)[:, None])   # [10, N, ...]: each x as every class
 
-    Colour transfer between photographs is the same with x the ab of one, cond its L, and new_cond
+    Color transfer between photographs is the same with x the ab of one, cond its L, and new_cond
     the L of the other.
 
     Args:

@@ -10,7 +10,7 @@ from tfp_cinn.networks.application_features import application_features
 from tfp_cinn.networks.conv_net import ConvNet
 from tfp_cinn.networks.dense_conv_net import DenseConvNet
 from tfp_cinn.networks.digit_features import digit_features
-from tfp_cinn.networks.feature_pyramid import feature_pyramid, grey_pyramid
+from tfp_cinn.networks.feature_pyramid import feature_pyramid, gray_pyramid
 from tfp_cinn.networks.labels import LabelEmbedding, OneHot
 from tfp_cinn.networks.mlp import MLP
 from tfp_cinn.networks.pretraining import color_regressor, load_weights
@@ -27,7 +27,7 @@ __all__ = [
     "color_regressor",
     "digit_features",
     "feature_pyramid",
-    "grey_pyramid",
+    "gray_pyramid",
     "load_weights",
     "strided_features",
     "strided_vector",

@@ -12,7 +12,7 @@ import numpy as np
 from tfp_cinn.errors import UsageError
 from tfp_cinn.networks.feature_pyramid import image_input
 
-__all__ = ["LightnessToGrey", "application_features"]
+__all__ = ["LightnessToGray", "application_features"]
 
 Tap = str | Sequence[int]
 
@@ -20,15 +20,15 @@ _PADDING = keras.layers.ZeroPadding2D
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
-class LightnessToGrey(keras.layers.Layer):
-    """Lightness L of CIE Lab, 0 to 100, to the sRGB grey of that lightness, 0 to 255.
+class LightnessToGray(keras.layers.Layer):
+    """Lightness L of CIE Lab, 0 to 100, to the sRGB gray of that lightness, 0 to 255.
 
-    With Y = ((L + 16) / 116)^3, or L / 903.3 where L is under 8, the grey level is 255 times the
+    With Y = ((L + 16) / 116)^3, or L / 903.3 where L is under 8, the gray level is 255 times the
     sRGB transfer function of Y. Values out of range are clipped.
     """
 
     def call(self, lightness):
-        """Grey levels of the same shape."""
+        """Gray levels of the same shape."""
         lightness = keras.ops.clip(lightness, 0.0, 100.0)
         y = keras.ops.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
         # The power's gradient is infinite at 0, where the other branch is taken.
@@ -48,10 +48,10 @@ def application_features(
     enlarge: int = 1,
     weights: str | None = None,
 ) -> keras.Model:
-    """Features of a grey image by a network of `keras.applications`, tapped where you say.
+    """Features of a gray image by a network of `keras.applications`, tapped where you say.
 
     Maps the lightness `[N, H, W, 1]` in Lab units (0 to 100) to a dict with an entry for each tap.
-    The grey image gets three channels and the network's own preprocessing here. Layers that no tap
+    The gray image gets three channels and the network's own preprocessing here. Layers that no tap
     needs are left out.
 
     A tap is a layer's name, or a resolution (h, w), which stands for the last layer of that
@@ -89,11 +89,11 @@ def application_features(
         raise UsageError("taps: expected at least one, got none")
     network = keras.Model(network.input, outputs, name=network.name)
 
-    x = LightnessToGrey()(x)
+    x = LightnessToGray()(x)
     if enlarge > 1:
         x = keras.layers.UpSampling2D(enlarge, interpolation="bilinear")(x)
     x = keras.layers.Concatenate()([x, x, x])
-    # An application's preprocessing is affine in each channel, and of a grey image also where it
+    # An application's preprocessing is affine in each channel, and of a gray image also where it
     # swaps channels: two points tell all of it.
     low, high = (preprocess(np.full((1, 1, 3), level, "float32")) for level in (0.0, 255.0))
     scale, offset = ((high - low) / 255).ravel().tolist(), np.ravel(low).tolist()

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialisation import (
+from tfp_cinn.networks.initialization import (
     activation_of,
     check_widths,
-    initialisers,
+    initializers,
     policy_name,
 )
 
@@ -63,7 +63,7 @@ class ConvNet:
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` output channels."""
-        inner, last = initialisers(self.init_std, self.zero_last)
+        inner, last = initializers(self.init_std, self.zero_last)
 
         def conv(channels, **options):
             return keras.layers.Conv2D(

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialisation import (
+from tfp_cinn.networks.initialization import (
     activation_of,
     check_widths,
-    initialisers,
+    initializers,
     policy_name,
 )
 
@@ -28,7 +28,7 @@ class DenseConvNet:
 
     Calling it with a number of output channels returns a new Keras layer that maps
     `[N, H, W, C_in]` to `[N, H, W, channels_out]`, with zero padding. The defaults are the subnets
-    of the convolutional blocks of the paper's colour-MNIST flow.
+    of the convolutional blocks of the paper's color-MNIST flow.
 
     Source: Huang et al., "Densely Connected Convolutional Networks", arXiv 1608.06993.
 
@@ -71,7 +71,7 @@ class DenseConvNet:
 
     def __call__(self, channels_out: int) -> keras.layers.Layer:
         """Returns a new subnet with `channels_out` output channels."""
-        inner, last = initialisers(self.init_std, self.zero_last)
+        inner, last = initializers(self.init_std, self.zero_last)
         inner["activation"] = activation_of(self.activation, self.negative_slope, self.dtype)
         hidden = [
             keras.layers.Conv2D(n, self.kernel_size, padding="same", dtype=self.dtype, **inner)

@@ -1,4 +1,4 @@
-"""The conditioner of the paper's colour-MNIST flow."""
+"""The conditioner of the paper's color-MNIST flow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.networks.feature_pyramid import image_input
-from tfp_cinn.networks.initialisation import check_widths
+from tfp_cinn.networks.initialization import check_widths
 from tfp_cinn.networks.torch_layers import conv, dense
 
 __all__ = ["digit_features"]
@@ -24,13 +24,13 @@ def digit_features(
     mean: float = 0.0,
     std: float = 1.0,
 ) -> keras.Model:
-    """A grey image and, repeated over space, a vector of features of it.
+    """A gray image and, repeated over space, a vector of features of it.
 
     Maps an image `[N, H, W, C]` to `[N, H, W, C + width]`: the image as it is, and a vector of four
     3x3 convolutions with 2 x 2 max-pooling after the second and the fourth, and linear layers with
     dropout before each. There are no other nonlinearities, as in the reference code.
 
-    The defaults are the conditioning network of the paper's colour-MNIST flow (cond_net.py of
+    The defaults are the conditioning network of the paper's color-MNIST flow (cond_net.py of
     mnist_cINN without its classifier, 912,960 weights), for a digit with pixels from 0 to 1.
 
     Args:
@@ -51,14 +51,14 @@ def digit_features(
         raise UsageError(f"channels: expected those of four convolutions, got {tuple(channels)}")
     if not 0 <= dropout < 1:
         raise UsageError(f"dropout: expected a rate from 0 to below 1, got {dropout}")
-    image, grey = image_input(cond_shape, mean, std)
+    image, gray = image_input(cond_shape, mean, std)
     smallest = 4 if padded else 16
     if min(cond_shape[:2]) < smallest:
         raise UsageError(
             f"cond_shape: expected at least {smallest} pixels a side, got {tuple(cond_shape)}"
             + ("" if padded else "; or set padded=True")
         )
-    x = grey
+    x = gray
     for n, c in enumerate(channels):
         x = conv(x, c, padded=padded)
         if n % 2:
@@ -67,4 +67,4 @@ def digit_features(
     for units in (*hidden, width):
         x = dense(keras.layers.Dropout(dropout)(x), units)
     x = keras.layers.UpSampling2D(cond_shape[:2])(keras.layers.Reshape((1, 1, width))(x))
-    return keras.Model(image, keras.layers.Concatenate()([grey, x]), name="digit_features")
+    return keras.Model(image, keras.layers.Concatenate()([gray, x]), name="digit_features")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.networks.initialisation import check_widths
+from tfp_cinn.networks.initialization import check_widths
 from tfp_cinn.networks.torch_layers import LEAKY_SLOPE, conv, dense
 
-__all__ = ["feature_pyramid", "grey_pyramid", "image_input"]
+__all__ = ["feature_pyramid", "gray_pyramid", "image_input"]
 
 
 def feature_pyramid(
@@ -20,7 +20,7 @@ def feature_pyramid(
     mean: float = 47.5,
     std: float = 25.6,
 ) -> keras.Model:
-    """Trainable features of a grey image, one map a resolution, and a vector.
+    """Trainable features of a gray image, one map a resolution, and a vector.
 
     Maps an image `[N, H, W, C]` to a dict with
 
@@ -67,14 +67,14 @@ def feature_pyramid(
     return keras.Model(image, features, name="feature_pyramid")
 
 
-def grey_pyramid(
+def gray_pyramid(
     cond_shape: Sequence[int],
     resolutions: Mapping[str, Sequence[int]],
     vector: Sequence[int] | None = None,
     mean: float = 47.5,
     std: float = 25.6,
 ) -> keras.Model:
-    """The grey image itself at several resolutions: a conditioner without weights.
+    """The gray image itself at several resolutions: a conditioner without weights.
 
     Maps an image `[N, H, W, C]` to a dict of maps `[N, h, w, C]`, each a mean over blocks of
     pixels, and, if asked for, the entry "vector", such a map flattened. For the ablation without a
@@ -95,7 +95,7 @@ def grey_pyramid(
     def scaled(size):
         if any(n < 1 or side % n for side, n in zip(cond_shape, size, strict=False)):
             raise UsageError(
-                f"grey_pyramid: an image of {cond_shape[0]}x{cond_shape[1]} pixels can't be "
+                f"gray_pyramid: an image of {cond_shape[0]}x{cond_shape[1]} pixels can't be "
                 f"averaged to {size[0]}x{size[1]}; crop it to a multiple"
             )
         return keras.layers.AveragePooling2D((cond_shape[0] // size[0], cond_shape[1] // size[1]))(
@@ -105,7 +105,7 @@ def grey_pyramid(
     features = {name: scaled(size) for name, size in resolutions.items()}
     if vector is not None:
         features["vector"] = keras.layers.Flatten()(scaled(vector))
-    return keras.Model(image, features, name="grey_pyramid")
+    return keras.Model(image, features, name="gray_pyramid")
 
 
 def image_input(cond_shape: Sequence[int], mean: float = 0.0, std: float = 1.0):

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.networks.initialisation import (
+from tfp_cinn.networks.initialization import (
     activation_of,
     check_widths,
-    initialisers,
+    initializers,
     policy_name,
 )
 
@@ -66,7 +66,7 @@ class MLP:
 
     def __call__(self, channels_out: int) -> keras.Sequential:
         """Returns a new subnet with `channels_out` outputs."""
-        inner, last = initialisers(self.init_std, self.zero_last)
+        inner, last = initializers(self.init_std, self.zero_last)
         activation = activation_of(self.activation, self.negative_slope, self.dtype)
         layers = []
         for units in self.hidden:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from tfp_cinn.networks.feature_pyramid import image_input
-from tfp_cinn.networks.initialisation import check_widths
+from tfp_cinn.networks.initialization import check_widths
 from tfp_cinn.networks.torch_layers import LEAKY_SLOPE, batch_norm, conv
 
 __all__ = ["strided_features", "strided_vector"]
@@ -19,11 +19,11 @@ def strided_features(
     channels: int,
     init_std: float | None = None,
 ) -> keras.Model:
-    """Features of lower resolution: strided convolutions, then one more, batch-normalised.
+    """Features of lower resolution: strided convolutions, then one more, batch-normalized.
 
     Maps features `[N, H, W, C]` to `[N, H / 2^k, W / 2^k, channels]` (rounded up), k the number of
     strided convolutions: 3x3 of stride 2 and a leaky ReLU (0.01) each, then 3x3 of stride 1 and
-    batch normalisation. It is the conditioning network that each conditional block of the paper's
+    batch normalization. It is the conditioning network that each conditional block of the paper's
     ImageNet flow has (`cond_subnet` of colorization_cINN); see `tfp_cinn.bijectors.Embed`.
 
     Args:
@@ -31,7 +31,7 @@ def strided_features(
         strided: channels of the strided convolutions; may be empty.
         channels: channels of the output.
         init_std: standard deviation of the normal from which all trainable weights are drawn, those
-            of the batch normalisation included, as the published code does; None for PyTorch's
+            of the batch normalization included, as the published code does; None for PyTorch's
             starting weights.
 
     Raises:
@@ -49,7 +49,7 @@ def strided_features(
 def strided_vector(
     cond_shape: Sequence[int], strided: Sequence[int] = (128, 256, 256, 512)
 ) -> keras.Model:
-    """A vector of features: strided convolutions, the mean over space, batch-normalised.
+    """A vector of features: strided convolutions, the mean over space, batch-normalized.
 
     Maps features `[N, H, W, C]` to `[N, strided[-1]]`: 3x3 convolutions of stride 2 with leaky
     ReLUs (0.01) between them. The defaults are the network that the dense blocks of the paper's

@@ -65,7 +65,7 @@ def dense(x: Any, units: int) -> Any:
 
 
 def batch_norm(x: Any, init_std: float | None = None) -> Any:
-    """Batch normalisation of the last axis.
+    """Batch normalization of the last axis.
 
     Args:
         x: a Keras tensor.

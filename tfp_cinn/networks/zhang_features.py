@@ -19,10 +19,10 @@ def zhang_features(
     mean: float = 50.0,
     std: float = 1.0,
 ) -> keras.Model:
-    """Features of a grey image by a VGG-like colorization network, at a quarter of its resolution.
+    """Features of a gray image by a VGG-like colorization network, at a quarter of its resolution.
 
     Maps an image `[N, H, W, C]` to `[N, H/4, W/4, 4 width]`. With w = width, 3x3 convolutions with
-    ReLUs, each block followed by batch normalisation:
+    ReLUs, each block followed by batch normalization:
 
         w, w/2 | 2w, 2w/2 | 4w, 4w, 4w/2 | 8w x3 | 8w x3, dilated | 8w x3, dilated | 8w x3
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 import tqdm
 
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
-from tfp_cinn.evaluation import draw_curve
-from tfp_cinn.experiments import Experiment
+from tfp_cinn.plots import draw_curve
+from tfp_cinn.tasks import Experiment
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.position import Position
 from tfp_cinn.workdir import Workdir

@@ -24,7 +24,7 @@ def default_config() -> ml_collections.ConfigDict:
                 "data_dir": config_dict.placeholder(str),
                 "num_validation": 1024,
                 # Gaussian noise on training images, in standard deviations of the pixels;
-                # 0 for uniform dequantisation.
+                # 0 for uniform dequantization.
                 "noise_std": 0.08,
             },
             "model": {
@@ -44,7 +44,7 @@ def default_config() -> ml_collections.ConfigDict:
                 "subnet_dtype": config_dict.placeholder(str),
                 # The reference's L2 of 1e-5 on all weights.
                 "weight_prior": 1e-5,
-                # Grey levels to standardise with; those of the training data if None.
+                # Gray levels to standardize with; those of the training data if None.
                 "mean": config_dict.placeholder(float),
                 "std": config_dict.placeholder(float),
             },
@@ -130,7 +130,7 @@ def colorization_config() -> ml_collections.ConfigDict:
 
 
 def color_digits_config() -> ml_collections.ConfigDict:
-    """Every field of an experiment of coloured digits, at the values of the paper's colour-MNIST.
+    """Every field of an experiment of colored digits, at the values of the paper's color-MNIST.
 
     Numbers: the published reference code of arXiv 1907.02392 (`colorize` in mnist_cINN).
     """

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from tfp_cinn import architectures, experiments
+from tfp_cinn import architectures, tasks
 from tfp_cinn.errors import UsageError
 from tfp_cinn.interop import export_freia, import_freia, read_checkpoint, write_state_dict
 from tfp_cinn.model import CINN
@@ -22,7 +22,7 @@ def import_run_from_freia(
     """Makes a training run's folder of a PyTorch file, as if the config had been trained here.
 
     The folder serves for sampling, evaluation and export. No data are needed for it, but for the
-    mean and standard deviation of grey levels, which the config has to give.
+    mean and standard deviation of gray levels, which the config has to give.
 
     Args:
         config: nested dicts with the fields of `default_config`, those of the same network.
@@ -40,7 +40,7 @@ def import_run_from_freia(
     if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
         raise UsageError(f"{workdir}: holds a run already; choose another workdir")
     tensors = read_checkpoint(weights)
-    experiment = experiments.load_nothing(config)
+    experiment = tasks.load_nothing(config)
     model = architectures.build(data=experiment, **config["model"])
     try:
         import_freia(model, tensors)

@@ -13,10 +13,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_cinn import architectures, experiments
+from tfp_cinn import architectures, tasks
 from tfp_cinn.errors import UsageError
-from tfp_cinn.experiments import ClassImages
 from tfp_cinn.networks import color_regressor
+from tfp_cinn.tasks import ClassImages
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["pretrain"]
@@ -25,9 +25,9 @@ _SUFFIX = ".weights.h5"
 
 
 def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int = 10) -> keras.Model:
-    """Trains the conditioner of an image's colours to predict these, without a flow.
+    """Trains the conditioner of an image's colors to predict these, without a flow.
 
-    It minimises the mean squared error of x, ab in units of CIE Lab or RGB, as
+    It minimizes the mean squared error of x, ab in units of CIE Lab or RGB, as
     `tfp_cinn.networks.color_regressor` predicts it; the flow can then start with it
     (`config.model.pretrained`), and leave it as it is (`config.model.conditioner="frozen"`).
     Learning rate, batch size and seed are those of the config.
@@ -54,7 +54,7 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
         raise UsageError(f"output: {output} can't be written ({error.strerror})") from None
     if epochs < 1:
         raise UsageError(f"epochs: expected at least 1, got {epochs}")
-    experiment = experiments.load(config)
+    experiment = tasks.load(config)
     if experiment.kind == ClassImages.kind:
         raise UsageError(
             "config.data.kind: expected an experiment whose condition is an image, got "

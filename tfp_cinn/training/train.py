@@ -12,15 +12,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_cinn import architectures, experiments
+from tfp_cinn import architectures, tasks
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
-from tfp_cinn.experiments import Experiment
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
+from tfp_cinn.tasks import Experiment
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
-from tfp_cinn.training.check import check
 from tfp_cinn.training.checkpoints import Moment
+from tfp_cinn.training.checks import check
 from tfp_cinn.training.interruption import Interrupted, StopOnSignal
 from tfp_cinn.training.position import Position, RestOfEpoch
 from tfp_cinn.training.schedule import learning_rate
@@ -67,7 +67,7 @@ def train(
     replicas.check(section)
     with replicas.one_fate():
         replicas.check_config(without_paths(config))
-    experiment = experiments.load(config)
+    experiment = tasks.load(config)
     if section["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(section["seed"])

@@ -1,7 +1,7 @@
 """The tasks: data, networks, and how samples of any method are measured."""
 
 from reproduction.tasks.clothes import Clothes, Digits
-from reproduction.tasks.coloured_digits import ColouredDigits
+from reproduction.tasks.colored_digits import ColoredDigits
 from reproduction.tasks.photographs import Photographs
 from reproduction.tasks.task import SOURCES
 
@@ -10,6 +10,6 @@ __all__ = ["SOURCES", "TASKS"]
 TASKS = {
     "clothes": Clothes,
     "digits": Digits,
-    "coloured_digits": ColouredDigits,
+    "colored_digits": ColoredDigits,
     "photographs": Photographs,
 }

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from reproduction.tasks.task import DRAWS, JUDGE_SEED, Task, by_class
-from tfp_cinn import data, evaluation, latent
-from tfp_cinn.evaluation import sharpness
-from tfp_cinn.evaluation.colourings import best_of, pixel_variance
-from tfp_cinn.evaluation.frechet import frechet_distance
+from tfp_cinn import data, latent, metrics
+from tfp_cinn.metrics import sharpness
+from tfp_cinn.metrics.colorings import best_of, pixel_variance
+from tfp_cinn.metrics.frechet import frechet_distance
 
 
 class Clothes(Task):
@@ -28,7 +28,7 @@ class Clothes(Task):
         if self.fast:
             few = data.Split(*(part[:1000] for part in images.train))
             images = dataclasses.replace(images, train=few)
-        classifier = evaluation.train_classifier(images, JUDGE_SEED)
+        classifier = metrics.train_classifier(images, JUDGE_SEED)
         classifier.save(self.judge_path())
 
     @property
@@ -72,9 +72,9 @@ class Clothes(Task):
         truth = test.images.reshape(10, -1, *levels.shape[2:])[:, : drawn.shape[1]]
         drawn, truth = (np.float32(a.reshape(-1, *a.shape[2:])) / 255 for a in (drawn, truth))
         reached, within = by_class(real, test.labels, seen, samples.labels)
-        pairs = evaluation.pair_distance(samples).mean / evaluation.pair_distance(test).mean
+        pairs = metrics.pair_distance(samples).mean / metrics.pair_distance(test).mean
         return {
-            "accuracy": evaluation.is_recognised(judge, samples).mean(),
+            "accuracy": metrics.is_recognized(judge, samples).mean(),
             "frechet": frechet_distance(seen, real),
             "coverage": reached,
             "recall": within,
@@ -84,8 +84,8 @@ class Clothes(Task):
             "best_of_8": best_of(drawn, truth).mean(),
             "best_image_of_8": best_of(drawn, truth, per_image=True).mean(),
             "pixel_variance": pixel_variance(drawn).mean(),
-            "neighbour_ratio": evaluation.neighbour_distance(samples, self._images.train).mean
-            / evaluation.neighbour_distance(test, self._images.train).mean,
+            "neighbor_ratio": metrics.neighbor_distance(samples, self._images.train).mean
+            / metrics.neighbor_distance(test, self._images.train).mean,
             "non_finite": float((~finite).sum()),
         }
 
@@ -93,7 +93,7 @@ class Clothes(Task):
         """How well test images become other classes, and what they keep.
 
         Each is decoded under the next class but two. Accuracy is that of the judge, beside its own
-        of the images as they are. Kept are the mean grey level and the contrast of what isn't
+        of the images as they are. Kept are the mean gray level and the contrast of what isn't
         black: correlations over the images of each class before and after, their mean over
         classes, beside that with other images' latents.
         """
@@ -108,10 +108,10 @@ class Clothes(Task):
         )
         levels = np.uint8(np.clip(np.floor(np.nan_to_num(moved)), 0, 255))
         judge = self._judge()
-        recognised = evaluation.is_recognised(judge, data.Split(levels, target))
+        recognized = metrics.is_recognized(judge, data.Split(levels, target))
         figures = {
-            "transfer_accuracy": recognised.mean(),
-            "transfer_accuracy_before": evaluation.is_recognised(judge, test).mean(),
+            "transfer_accuracy": recognized.mean(),
+            "transfer_accuracy_before": metrics.is_recognized(judge, test).mean(),
         }
         for name, trait in (("brightness", _brightness), ("contrast", _contrast)):
             before, after = trait(test.images), trait(levels)
@@ -152,10 +152,10 @@ class Digits(Clothes):
 
 
 def _brightness(images):
-    """Mean grey level, `[N]`."""
+    """Mean gray level, `[N]`."""
     return images.mean(axis=(1, 2, 3))
 
 
 def _contrast(images):
-    """Standard deviation of the grey levels from 16 up, `[N]`."""
+    """Standard deviation of the gray levels from 16 up, `[N]`."""
     return np.array([x[x >= 16].std() if (x >= 16).any() else 0.0 for x in images])

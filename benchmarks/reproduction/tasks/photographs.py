@@ -1,17 +1,17 @@
-"""Colours of photographs given their lightness."""
+"""Colors of photographs given their lightness."""
 
 import numpy as np
 import tensorflow as tf
 
 from reproduction.tasks.task import DRAWS, Task
-from tfp_cinn.colour import split_lab
-from tfp_cinn.evaluation import coverage, recall
-from tfp_cinn.evaluation.feature_network import efficientnet_lite0, find_efficientnet_lite0
-from tfp_cinn.experiments.judge_colourings import judge_colourings
+from tfp_cinn.color import split_lab
+from tfp_cinn.metrics import coverage, recall
+from tfp_cinn.metrics.feature_network import efficientnet_lite0, find_efficientnet_lite0
+from tfp_cinn.tasks.colorization.judge import judge_colorings
 
 
 class Photographs(Task):
-    """Photographs' colours given their lightness, at 32 x 32 pixels."""
+    """Photographs' colors given their lightness, at 32 x 32 pixels."""
 
     file = "photos.py"
     source = "data__folder"
@@ -44,12 +44,12 @@ class Photographs(Task):
     def references(self):
         """Figures of images that no model made."""
         shape = self.experiment.image_shape
-        mean = self.experiment.mean_colour()
+        mean = self.experiment.mean_color()
 
         def plain(ab):
             return lambda lightness, _: np.broadcast_to(np.float32(ab), (1, len(lightness), *shape))
 
-        figures = self._judged({"grey": plain(0), "mean_colour": plain(mean)}).figures
+        figures = self._judged({"gray": plain(0), "mean_color": plain(mean)}).figures
         return {
             row: {name: figure.mean for name, figure in each.items()}
             for row, each in figures.items()
@@ -58,7 +58,7 @@ class Photographs(Task):
     def _judged(self, painters):
         path = find_efficientnet_lite0()
         network = efficientnet_lite0(path) if path and not self.fast else None
-        return judge_colourings(self.experiment, painters, DRAWS, network)
+        return judge_colorings(self.experiment, painters, DRAWS, network)
 
     def show(self, sampler, seed):
         """Of one crop of each test photograph: L, its ab, and ab eight times."""
@@ -74,6 +74,6 @@ class Photographs(Task):
 
 
 def _coarse(ab):
-    """Colours of 4 x 4 areas, `[N, 32]`, by which colourings are compared as a set."""
+    """Colors of 4 x 4 areas, `[N, 32]`, by which colorings are compared as a set."""
     ab = tf.image.resize(ab, (4, 4), tf.image.ResizeMethod.AREA).numpy()
     return ab.reshape(len(ab), -1)

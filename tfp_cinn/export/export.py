@@ -1,0 +1,264 @@
+"""From a trained model to a version that TensorFlow Serving can load."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tqdm
+from absl import logging
+
+from tfp_cinn.errors import UsageError
+from tfp_cinn.export.arguments import (
+    BATCH_SIZES,
+    check_size,
+    check_weights,
+    checked_batch_sizes,
+    num_classes_of,
+)
+from tfp_cinn.export.card import checked_facts, is_estimate, make_card, meanings, to_markdown
+from tfp_cinn.export.colorize import colorize
+from tfp_cinn.export.publish import (
+    choose_version,
+    publishing,
+    verify,
+    write_checksums,
+    writing_by_tensorflow,
+)
+from tfp_cinn.export.server_config import (
+    batching_parameters,
+    check_server_config,
+    server_config,
+    write_server_config,
+)
+from tfp_cinn.export.signatures import Signature, card_signature, signatures
+from tfp_cinn.export.warm_up import measured_rounding, write_warm_up
+from tfp_cinn.model import CINN
+from tfp_cinn.tasks import ClassImages, Colorization
+from tfp_cinn.tasks.facts import class_names, field
+from tfp_cinn.workdir import Workdir
+
+__all__ = ["export_model", "export_run"]
+
+# A batch in which the rounding of its rows is measured, unless all batches are smaller.
+_MEASURED = 64
+
+
+def export_run(
+    workdir: str | os.PathLike,
+    output: str | os.PathLike,
+    version: int | None = None,
+    batch_sizes: Sequence[int] | None = None,
+    xla: bool = False,
+    config_folder: str | os.PathLike | None = None,
+) -> pathlib.Path:
+    """Exports the model of a training run, as `bin/export.py` does.
+
+    Args:
+        workdir: the training run.
+        output: folder of the model's versions, `MODELS/NAME`; its name is the one served.
+        version: as in `export_model`.
+        batch_sizes: as in `export_model`.
+        xla: as in `export_model`.
+        config_folder: folder to write configuration files for TensorFlow Serving to, if any;
+            existing files are kept.
+
+    Returns:
+        The folder of the version, which is printed as well.
+
+    Raises:
+        UsageError: if workdir, output or an argument don't serve.
+    """
+    workdir = Workdir(workdir)
+    facts = _facts(workdir)
+    models = _absolute(output, "output")
+    files = {}
+    if config_folder is not None:
+        config_folder = _absolute(config_folder, "server_config")
+        files = server_config(config_folder, models, xla)
+        check_server_config(config_folder, files)
+
+    def write_files():
+        if files:
+            write_server_config(config_folder, files)
+
+    model = workdir.load_model()
+    path = _export(model, models, version, batch_sizes, xla, facts, write_files)
+    print(path)
+    return path
+
+
+def _facts(workdir: Workdir) -> dict[str, Any]:
+    """What the run wrote down of its data and of its quality."""
+    source = workdir / "dataset.json"
+    facts = workdir.dataset()
+    known = {
+        "dataset": field(facts, "name", str, source),
+        "kind": facts.get("kind", ClassImages.kind),
+    }
+    if known["kind"] == ClassImages.kind:
+        known["class_names"] = class_names(facts, source)
+        known["levels"] = field(facts, "levels", int, source)
+    evaluation = workdir.evaluation()
+    known["model_sha256"] = workdir.model_sha256()
+    # Figures of another model than this one say nothing of it.
+    if evaluation.get("model_sha256") == known["model_sha256"]:
+        known["evaluation"] = {
+            key: value for key, value in evaluation.items() if is_estimate(value)
+        }
+    return known
+
+
+def export_model(
+    model: CINN,
+    output: str | os.PathLike,
+    version: int | None = None,
+    batch_sizes: Sequence[int] | None = None,
+    xla: bool = False,
+    facts: Mapping[str, Any] | None = None,
+) -> pathlib.Path:
+    """Writes a model as a SavedModel that TensorFlow Serving loads, `output/version`.
+
+    It has the signatures `sample` (the default), `log_prob`, `encode`, `decode` and `card`; see
+    `tfp_cinn.export.signatures`. Beside the SavedModel lie `model_card.json`, `MODEL_CARD.md`,
+    warm-up records, batching parameters, and checksums of all that. Before it appears under its
+    name, a fresh process has loaded it as a server does and replayed the warm-up; if anything goes
+    wrong, `output` is as it was before. An existing version is never overwritten.
+
+    Args:
+        model: the model.
+        output: folder of the model's versions; its name is the one that is served.
+        version: a whole number from 1; by default the one after the highest there.
+        batch_sizes: how many rows a server may put into a batch, increasing; `BATCH_SIZES` if None,
+            and 1 for a model with `colorize`, since a server can't put images of different sizes
+            into one batch, and fails all of them when it tries. At most 100 sizes
+            (each needs warm-up records, and a server takes 1000 of these) of at most 65536 rows.
+            A client may send any number up to the last.
+        xla: whether to compile with XLA. A server needs a flag for such a model; its noise differs
+            from that of the plain graph for the same seed.
+        facts: what else the card should say: `dataset`, `kind`, `class_names` and `levels` as in
+            a training run's `dataset.json` (the kind "colorization" brings the signature
+            `tfp_cinn.export.colorize`), `evaluation` as `{name: {"mean": , "standard_error": }}`,
+            and anything that JSON can hold under names that the card hasn't.
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        UsageError: if the weights aren't finite, an argument is wrong, or it can't be written.
+    """
+    models = _absolute(output, "output")
+    return _export(model, models, version, batch_sizes, xla, facts or {}, lambda: None)
+
+
+def _export(
+    model: CINN,
+    models: pathlib.Path,
+    version: int | None,
+    batch_sizes: Sequence[int | str] | None,
+    xla: bool,
+    facts: Mapping[str, Any],
+    before_publishing: Callable[[], None],
+) -> pathlib.Path:
+    """As `export_model`; what `before_publishing` raises leaves nothing published."""
+    if not isinstance(model, CINN):
+        raise UsageError(f"expected a tfp_cinn.CINN to export, got a {type(model).__name__}")
+    facts = checked_facts(facts)
+    of_any_size = facts.get("kind") == Colorization.kind
+    if batch_sizes is None:
+        batch_sizes = (1,) if of_any_size else BATCH_SIZES
+    batch_sizes = checked_batch_sizes(batch_sizes)
+    version = choose_version(models, version)
+    check_weights(model)
+    num_classes = num_classes_of(model, facts.get("class_names"))
+    labels_below = num_classes or 1
+    served = signatures(model, *meanings(facts, num_classes))
+    if of_any_size:
+        served.append(colorize(model))
+    check_size(served, batch_sizes[-1])
+
+    with (
+        tqdm.tqdm(total=4, desc="export", leave=False, disable=None) as bar,
+        _not_training(model),
+        publishing(models, version) as path,
+    ):
+        bar.set_postfix_str("rounding")
+        functions = {signature.name: (signature, _traced(signature, xla)) for signature in served}
+        rounding = measured_rounding(
+            functions["sample"], min(_MEASURED, batch_sizes[-1]), labels_below
+        )
+        described = [*served, card_signature("")]
+        card = make_card(model, models.name, version, described, batch_sizes, xla, rounding, facts)
+        text = json.dumps(card, indent=2, allow_nan=False)
+        signature = card_signature(text)
+        functions[signature.name] = signature, _traced(signature, xla=False)
+        bar.update()
+        bar.set_postfix_str("writing")
+        _write_saved_model(path, functions)
+        functions["serving_default"] = functions["sample"]
+        bar.update()
+        bar.set_postfix_str("warm-up records")
+        write_warm_up(path, models.name, functions, batch_sizes, labels_below)
+        (path / "model_card.json").write_text(text + "\n")
+        (path / "MODEL_CARD.md").write_text(to_markdown(card))
+        (path / "batching_params.pbtxt").write_text(batching_parameters(batch_sizes))
+        write_checksums(path)
+        bar.update()
+        bar.set_postfix_str("replay in a fresh process")
+        verify(path)
+        before_publishing()
+        bar.update()
+    return models / str(version)
+
+
+@contextlib.contextmanager
+def _not_training(model: CINN) -> Iterator[None]:
+    """Context in which graphs hold nothing that `compile` asked for the sake of training."""
+    bijector = model.bijector
+    before = bijector.shards, bijector.memory
+    bijector.shards, bijector.memory = 1, "store"
+    try:
+        yield
+    finally:
+        bijector.shards, bijector.memory = before
+
+
+def _traced(signature: Signature, xla: bool) -> tf.types.experimental.GenericFunction:
+    function = tf.function(
+        signature, input_signature=signature.specs, autograph=False, jit_compile=xla
+    )
+    try:
+        function.get_concrete_function()
+    except tf.errors.OpError as error:
+        reason = " ".join(error.message.split())[:300]
+        raise UsageError(f"{signature.name}: the model fails in a graph ({reason})") from None
+    return function
+
+
+def _write_saved_model(
+    path: pathlib.Path, functions: Mapping[str, tuple[Signature, Callable]]
+) -> None:
+    archive = keras.export.ExportArchive()
+    for name, (_, function) in functions.items():
+        # Without `track`, which would store the weights twice.
+        archive.add_endpoint(name, function)
+    verbosity = logging.get_verbosity()
+    try:
+        logging.set_verbosity(logging.WARNING)  # TensorFlow tells of each tensor that it renames
+        with writing_by_tensorflow():
+            archive.write_out(str(path), verbose=False)
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _absolute(folder: str | os.PathLike, what: str) -> pathlib.Path:
+    """A folder by its full path, so that it has a name even if given as '.'."""
+    if not os.fspath(folder):
+        raise UsageError(f"{what}: expected a folder, got an empty name")
+    return pathlib.Path(os.path.abspath(folder))

@@ -1,0 +1,92 @@
+"""Whether samples reach all that real examples do, which collapsed modes don't."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from tfp_cinn.errors import UsageError
+
+__all__ = ["coverage", "recall"]
+
+
+def coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
+    """Whether a sample lies near each real example.
+
+        min_j |r_i - s_j| <= |r_i - its k-th nearest other real example|
+
+    The mean is the share of real examples that samples cover: of as many samples from the
+    distribution itself, about 1 - 2^-k; of samples that miss half the modes, half of that.
+
+    Args:
+        real: features of real examples, `[N, D]`.
+        samples: features of samples, `[M, D]`; more of them cover more.
+        k: neighbors that make up an example's surroundings, 1 .. N - 1.
+
+    Returns:
+        Booleans `[N]`; none is True if no sample is finite.
+
+    Raises:
+        UsageError: if the features don't fit together, or k doesn't fit.
+
+    Source: M. F. Naeem et al., arXiv 2002.09797, eq. 8.
+    """
+    real, samples = _checked(real, samples, k)
+    if not len(samples):
+        return np.zeros(len(real), bool)
+    nearest, _ = NearestNeighbors(n_neighbors=1).fit(samples).kneighbors(real)
+    return nearest[:, 0] <= _radii(real, k)
+
+
+def recall(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
+    """Whether each real example lies within the samples' support, as the samples outline it.
+
+        |r_i - s_j| <= |s_j - its k-th nearest other sample|    for some j
+
+    Unlike `coverage` one stray sample, whose surroundings are wide, can reach many examples.
+
+    Args:
+        real: features of real examples, `[N, D]`.
+        samples: features of samples, `[M, D]`; those that aren't finite are left out.
+        k: neighbors that make up a sample's surroundings, 1 .. min(N, M) - 1.
+
+    Returns:
+        Booleans `[N]`.
+
+    Raises:
+        UsageError: if the features don't fit together, or k doesn't fit.
+
+    Source: T. Kynkaanniemi et al., arXiv 1904.06991, eq. 2.
+    """
+    real, samples = _checked(real, samples, k)
+    if len(samples) <= k:
+        return np.zeros(len(real), bool)
+    radii = _radii(samples, k)
+    reached = np.zeros(len(real), bool)
+    for start in range(0, len(real), _CHUNK):
+        chunk = real[start : start + _CHUNK]
+        squares = (chunk**2).sum(axis=1)[:, np.newaxis] + (samples**2).sum(axis=1)
+        distances = np.sqrt(np.maximum(squares - 2 * chunk @ samples.T, 0))
+        reached[start : start + _CHUNK] = (distances <= radii).any(axis=1)
+    return reached
+
+
+_CHUNK = 1024
+
+
+def _radii(x, k):
+    """Distance of each row to the k-th nearest other one."""
+    distances, _ = NearestNeighbors(n_neighbors=k).fit(x).kneighbors()  # leaves the row itself out
+    return distances[:, -1]
+
+
+def _checked(real, samples, k):
+    real, samples = np.asarray(real, np.float64), np.asarray(samples, np.float64)
+    if real.ndim != 2 or samples.ndim != 2 or real.shape[1] != samples.shape[1]:
+        raise UsageError(
+            "coverage, recall: expected features [N, D] and [M, D], got "
+            f"{real.shape} and {samples.shape}"
+        )
+    if not 1 <= k < len(real):
+        raise UsageError(f"k: expected 1 to {len(real) - 1} for {len(real)} examples, got {k}")
+    return real, samples[np.isfinite(samples).all(axis=1)]

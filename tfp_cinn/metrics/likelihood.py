@@ -1,0 +1,57 @@
+"""Likelihoods of held-out data, and classification by likelihood."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from tfp_cinn.errors import UsageError
+from tfp_cinn.metrics.estimate import Estimate
+from tfp_cinn.model import CINN
+
+__all__ = ["class_accuracy", "nats_per_dim"]
+
+
+def nats_per_dim(
+    model: CINN, batches: tf.data.Dataset, groups: np.ndarray | None = None
+) -> Estimate:
+    """-log p(x | c) / D over a data set; divide by log 2 for bits/dim.
+
+    For uniformly dequantized gray levels, as `tfp_cinn.data.evaluation_batches` yields them, it is
+    an upper bound of the discrete data's (see `tfp_cinn.CINN`).
+
+    Args:
+        model: the model.
+        batches: pairs (x, condition).
+        groups: `[N]`, the group of each example, where those of a group resemble each other; the
+            error is then a bootstrap's over groups.
+    """
+    log_prob = tf.function(model.distribution.log_prob)
+    values = [log_prob(x, cond).numpy() for x, cond in batches]
+    values = -np.concatenate(values) / model.dimensions
+    return Estimate.of(values) if groups is None else Estimate.bootstrap(values, groups)
+
+
+def class_accuracy(model: CINN, batches: tf.data.Dataset, num_classes: int) -> Estimate:
+    """Accuracy of the generative classifier argmax_c p(x | c), classes equally likely.
+
+    Args:
+        model: a class-conditional model.
+        batches: pairs (x, label).
+        num_classes: number of classes tried for each x.
+
+    Raises:
+        UsageError: if the model's condition is not a label.
+    """
+    if model.cond_shape != ():
+        raise UsageError(
+            f"class_accuracy: expected a model of class labels, its condition is {model.cond_shape}"
+        )
+    classes = tf.range(num_classes)[:, tf.newaxis]
+    log_prob = tf.function(lambda x: model.distribution.log_prob(x, classes))
+    right = [
+        tf.argmax(log_prob(x), axis=0, output_type=label.dtype) == label
+        for x, label in tqdm.tqdm(batches, "classify", leave=False, disable=None)
+    ]
+    return Estimate.of(np.concatenate(right))

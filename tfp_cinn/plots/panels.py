@@ -1,0 +1,195 @@
+"""Pictures of the latent space: labeled panels of images, and scores of sets beside each other."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+__all__ = ["Panel", "ScoredSet", "draw_panels", "draw_scores"]
+
+_DPI = 150
+_GAP = 0.06  # between images, in parts of their height
+_CAPTION = 0.32  # room below an image for its caption, likewise
+_BETWEEN = 0.3  # panels, inches
+_LETTER = 0.06  # width of one in a label, inches
+_LONGEST = 30  # letters of a label
+_ANGLE = 35  # of long column labels, degrees
+
+
+class Panel(NamedTuple):
+    """A grid of images with what stands around it.
+
+    Attributes:
+        images: `[rows, columns, H, W, 1 or 3]`, gray or sRGB in [0, 1]; NaN is drawn white.
+        title: what stands above.
+        column_labels: what stands above each column.
+        captions: what stands below each image, rows of them; none if empty.
+    """
+
+    images: np.ndarray
+    title: str = ""
+    column_labels: Sequence[str] = ()
+    captions: Sequence[Sequence[str]] = ()
+
+
+class ScoredSet(NamedTuple):
+    """A set of examples and their scores.
+
+    Attributes:
+        name: of the set.
+        images: a few of them, `[K, H, W, 1 or 3]` in [0, 1].
+        scores: of each example, `[N]`.
+        held_out: of the set that it is compared with, `[M]`.
+        interval: the scores that count as typical.
+        remark: what stands beside.
+    """
+
+    name: str
+    images: np.ndarray
+    scores: np.ndarray
+    held_out: np.ndarray
+    interval: tuple[float, float]
+    remark: str
+
+
+def draw_panels(
+    panels: Sequence[Panel],
+    path: str | os.PathLike,
+    row_labels: Sequence[str] = (),
+    title: str = "",
+) -> None:
+    """Draws panels side by side.
+
+    Args:
+        panels: of as many rows each, images of one size.
+        path: the PNG to write.
+        row_labels: what stands before each row of the first panel.
+        title: what stands above all.
+    """
+    height, width = panels[0].images.shape[2:4]
+    cell = (0.9 if min(height, width) >= 48 else 0.52) / min(height, width)  # inches a pixel
+    sizes = [[cell * n for n in _joined(panel).shape[1::-1]] for panel in panels]
+    total = sum(across for across, _ in sizes) + _BETWEEN * (len(panels) - 1)
+    tall = max(down for _, down in sizes)
+    figure = Figure(figsize=(total, tall))
+    # Names that are wider than an image stand aslant.
+    longest = max(len(_short(label)) for panel in panels for label in (*panel.column_labels, ""))
+    aslant = longest * _LETTER > 1.05 * cell * width
+    left = 0.0
+    for number, (panel, (across, down)) in enumerate(zip(panels, sizes, strict=True)):
+        place = (left / total, 1 - down / tall, across / total, down / tall)
+        _draw_panel(figure.add_axes(place), panel, row_labels if number == 0 else (), aslant)
+        left += across + _BETWEEN
+    if title:
+        labels = longest * _LETTER * math.sin(math.radians(_ANGLE)) if aslant else 0.15
+        above = 0.1 + (labels if longest else 0.0) + 0.18 * any(p.title for p in panels)
+        figure.text(
+            0.5, 1 + above / tall, title, fontsize=9, ha="center", va="bottom", parse_math=False
+        )
+    figure.savefig(path, dpi=_DPI, bbox_inches="tight", pad_inches=0.06)
+
+
+def _draw_panel(axes, panel, row_labels, aslant=False):
+    rows, columns, height, width = panel.images.shape[:4]
+    gap, below = _gaps(panel)
+    axes.imshow(_joined(panel), interpolation="nearest")
+    across = (np.arange(columns) + 0.5) * (width + gap) - gap / 2 - 0.5
+    down = np.arange(rows) * (height + below)
+    slant = {"rotation": _ANGLE, "ha": "left", "rotation_mode": "anchor"} if aslant else {}
+    axes.set_xticks(
+        across[: len(panel.column_labels)],
+        [_short(label) for label in panel.column_labels],
+        parse_math=False,
+        **slant,
+    )
+    axes.set_yticks(
+        (down + height / 2 - 0.5)[: len(row_labels)],
+        [_short(label) for label in row_labels],
+        parse_math=False,
+    )
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, labelsize=7)
+    axes.spines[:].set_visible(False)
+    if panel.title:
+        axes.set_title(panel.title, fontsize=8, parse_math=False)
+    for row, captions in enumerate(panel.captions):
+        for column, caption in enumerate(captions):
+            axes.text(
+                across[column],
+                down[row] + height + 0.2 * gap,
+                caption,
+                fontsize=5,
+                ha="center",
+                va="top",
+                parse_math=False,
+            )
+
+
+def _short(label):
+    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
+
+
+def _gaps(panel):
+    """Pixels between columns, and between rows."""
+    height = panel.images.shape[2]
+    gap = max(1, round(_GAP * height))
+    return gap, gap + round(_CAPTION * height) if panel.captions else gap
+
+
+def _joined(panel):
+    """A panel's images as one, white between them."""
+    rows, columns, height, width = panel.images.shape[:4]
+    gap, below = _gaps(panel)
+    canvas = np.ones((rows, height + below, columns, width + gap, 3))
+    shown = np.clip(np.nan_to_num(panel.images, nan=1.0), 0, 1)
+    canvas[:, :height, :, :width] = shown.transpose(0, 2, 1, 3, 4)
+    return canvas.reshape(rows * (height + below), columns * (width + gap), 3)[:, :-gap]
+
+
+def draw_scores(
+    sets: Sequence[ScoredSet], path: str | os.PathLike, title: str, axis_label: str
+) -> None:
+    """Draws sets below each other: a few examples, histograms of scores, and remarks.
+
+    Args:
+        sets: what to draw; scores far from those of the held-out sets pile up at the borders.
+        path: the PNG to write.
+        title: what stands above.
+        axis_label: what the scores are.
+    """
+    figure = Figure(figsize=(9, 0.75 * len(sets) + 1.1), layout="constrained")
+    grid = figure.subplots(len(sets), 2, squeeze=False, width_ratios=(1.1, 2.2))
+    known = np.concatenate([each.held_out for each in sets])
+    low, high = np.quantile(known, (0.005, 0.995))
+    low, high = low - (high - low), high + 2 * (high - low)
+    edges = np.linspace(low, high, 91)
+    for row, each in enumerate(sets):
+        pictures, axes = grid[row]
+        _draw_panel(pictures, Panel(each.images[np.newaxis]), [each.name])
+        for scores, style in (
+            (each.held_out, {"color": "0.7", "histtype": "stepfilled", "label": "held out"}),
+            (each.scores, {"color": "tab:red", "histtype": "step", "label": "this set"}),
+        ):
+            inside = np.clip(np.nan_to_num(scores, nan=high), low, high)
+            share = np.full(len(inside), 1 / len(inside))
+            axes.hist(inside, edges, weights=share, **style)
+        axes.axvspan(*each.interval, color="tab:green", alpha=0.15, label="typical")
+        axes.set(xlim=(low, high), yticks=[])
+        axes.spines[["left", "right", "top"]].set_visible(False)
+        axes.tick_params(labelsize=7, labelbottom=row == len(sets) - 1)
+        axes.text(
+            *(1.01, 0.5, each.remark),
+            transform=axes.transAxes,
+            fontsize=6.5,
+            family="monospace",
+            va="center",
+        )
+    grid[0, 1].legend(fontsize=6, loc="upper left", frameon=False)
+    grid[-1, 1].set_xlabel(axis_label, fontsize=8)
+    figure.suptitle(title, fontsize=9, parse_math=False)
+    figure.savefig(path, dpi=_DPI, bbox_inches="tight", pad_inches=0.06)

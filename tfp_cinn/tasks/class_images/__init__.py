@@ -1,0 +1,1 @@
+"""Images given their class."""

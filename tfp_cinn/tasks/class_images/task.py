@@ -1,0 +1,110 @@
+"""Images given their class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfp_cinn import data
+from tfp_cinn.plots import draw_samples
+from tfp_cinn.tasks.class_images.sample import draw
+from tfp_cinn.tasks.task import Experiment
+
+__all__ = ["ClassImages"]
+
+
+class ClassImages(Experiment):
+    """Labeled images, x in gray levels given the class.
+
+    Args:
+        images: the data set.
+        noise_std: Gaussian noise on training images, in gray levels; 0 for uniform
+            dequantization.
+    """
+
+    kind = "classes"
+
+    def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
+        self.images = images
+        self._noise_std = noise_std
+
+    @classmethod
+    def load(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ClassImages:
+        """Loads what the `data` section of a config names.
+
+        Args:
+            section: the config's `data`; its noise is in standard deviations of the pixels.
+            model: the config's `model`, which may give that standard deviation.
+
+        Raises:
+            UsageError: if the data can't be had.
+        """
+        images = data.load(
+            section["name"],
+            idx_dir=section["idx_dir"],
+            data_dir=section["data_dir"],
+            num_validation=section["num_validation"],
+        )
+        return cls(images, section["noise_std"] * (model["std"] or images.std))
+
+    @classmethod
+    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ClassImages:
+        """See `Experiment.without_data`."""
+        return cls(data.load_nothing(section["name"]))
+
+    @property
+    def image_shape(self):
+        """Shape of one image, `(H, W, C)`."""
+        return self.images.image_shape
+
+    @property
+    def cond_shape(self):
+        """That of a label, `()`."""
+        return ()
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.images.num_classes
+
+    @property
+    def mean(self) -> float:
+        """Mean gray level of the training images."""
+        return self.images.mean
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the training images' gray levels."""
+        return self.images.std
+
+    @property
+    def facts(self):
+        """Name, classes, gray levels and shape."""
+        return {
+            "name": self.images.name,
+            "num_classes": self.images.num_classes,
+            "levels": self.images.levels,
+            "image_shape": list(self.images.image_shape),
+            "class_names": list(self.images.class_names),
+        }
+
+    def training_batches(self, batch_size, seed, start=None):
+        """Noisy images and their classes."""
+        return data.training_batches(
+            self.images.train, batch_size, noise_std=self._noise_std, seed=seed, start=start
+        )
+
+    def validation_batches(self, batch_size):
+        """Dequantized images and their classes."""
+        if not len(self.images.validation.labels):
+            return None
+        return data.evaluation_batches(self.images.validation, batch_size)
+
+    def draw_samples(self, model, workdir):
+        """A row for each class."""
+        labels = np.arange(self.images.num_classes)
+        x = draw(model, labels, num_samples=10, temperature=1.0, seed=0)
+        with workdir.writing("samples.png") as scratch:
+            draw_samples(x, self.images.levels, scratch, self.images.class_names)

@@ -1,0 +1,1 @@
+"""Colors of digits given their gray image."""

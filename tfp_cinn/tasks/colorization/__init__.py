@@ -1,0 +1,1 @@
+"""Colors of photographs given their lightness."""

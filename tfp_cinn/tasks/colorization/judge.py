@@ -1,0 +1,138 @@
+"""Colorings of test photographs, judged beside the photographs themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tqdm
+
+from tfp_cinn.color import rgb_to_lab, split_lab, to_rgb
+from tfp_cinn.metrics import Estimate, colorings
+from tfp_cinn.metrics.feature_network import FeatureNetwork
+from tfp_cinn.metrics.frechet import frechet_distance
+from tfp_cinn.tasks.colorization.task import Colorization
+
+__all__ = ["Figures", "Judged", "judge_colorings"]
+
+Figures = dict[str, Estimate]
+
+
+class Judged(NamedTuple):
+    """What was found.
+
+    Attributes:
+        figures: of each painter, and of `truth`, the photographs themselves.
+        photos: which photograph each crop is of, `[N]`.
+        non_finite: how many colorings have a pixel that is NaN or infinite.
+    """
+
+    figures: dict[str, Figures]
+    photos: np.ndarray
+    non_finite: int
+
+
+def judge_colorings(
+    experiment: Colorization,
+    painters: Mapping[str, Callable[[Any, int], Any]],
+    num_samples: int,
+    network: FeatureNetwork | None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Judged:
+    """Judges who colors the test crops, whatever they are.
+
+    Args:
+        experiment: the photographs.
+        painters: by name, from L `[B, H, W, 1]` at the resolution of ab, and the batch's number, to
+            ab `[K, B, h, w, 2]`; K is `num_samples`, or 1 of a painter whose colorings are alike.
+        num_samples: colorings of a crop.
+        network: judges the first one; without it what needs a network is left out.
+        batch_size: crops a batch.
+        seed: of the resampling.
+
+    Returns:
+        Figures with errors over photographs; docs/evaluation.md says what each means.
+
+    Raises:
+        UsageError: if there are no test photographs.
+    """
+    size = experiment.image_shape[:2]
+    rows = {name: [] for name in (*painters, "truth")}
+    photos, non_finite = [], 0
+    crops = tqdm.tqdm(experiment.test_crops(batch_size), "color", leave=False, disable=None)
+    for number, (rgb, photo) in enumerate(crops):
+        lightness = split_lab(rgb, size).L
+        truth = rgb.numpy()
+        seen = network and network(truth)
+        painted = {
+            name: to_rgb(lightness, paint(lightness, number)) for name, paint in painters.items()
+        }
+        for name, x in (painted | {"truth": rgb[np.newaxis]}).items():
+            x = np.swapaxes(x, 0, 1)
+            non_finite += np.count_nonzero(~np.isfinite(x).all(axis=(2, 3, 4)))
+            rows[name].append(_measure(x, truth, num_samples, network, seen))
+        photos.append(photo.numpy())
+    photos = np.concatenate(photos)
+    figures = {name: _estimate(batches, photos, network, seed) for name, batches in rows.items()}
+    return Judged(figures, photos, int(non_finite))
+
+
+def _measure(
+    x: np.ndarray,
+    truth: np.ndarray,
+    num_samples: int,
+    network: FeatureNetwork | None,
+    seen: tuple[np.ndarray, np.ndarray] | None,
+) -> dict[str, np.ndarray]:
+    """Of each of B crops what the figures are made of, by their names.
+
+    Args:
+        x: the crops' colorings, `[B, K, H, W, 3]`; K is 1 if all are alike.
+        truth: the crops, `[B, H, W, 3]`.
+        num_samples: what K is for the model.
+        network: judges the first coloring.
+        seen: features and logits of the crops.
+    """
+    ab = rgb_to_lab(x)[..., 1:].numpy()
+    true_ab = rgb_to_lab(truth)[..., 1:].numpy()
+    histograms = (colorings.chroma_histogram(each) for each in (ab, true_ab))
+    parts = {
+        "best_of_1": colorings.best_of(x[:, :1], truth),
+        f"best_of_{num_samples}": colorings.best_of(x, truth),
+        f"best_image_of_{num_samples}": colorings.best_of(x, truth, per_image=True),
+        "pixel_variance": colorings.pixel_variance(x),
+        "chroma": colorings.chroma(ab),
+        "chroma_distance": np.stack([*histograms], axis=1),
+    }
+    if network:
+        features, logits = network(x[:, 0])
+        parts[network.distance] = np.stack([features, seen[0]], axis=1)
+        parts["top5_agreement"] = colorings.top5_agreement(logits, seen[1])
+    return parts
+
+
+def _estimate(
+    batches: list[dict[str, np.ndarray]],
+    photos: np.ndarray,
+    network: FeatureNetwork | None,
+    seed: int,
+) -> Figures:
+    figures = {}
+    for column in batches[0]:
+        values = np.concatenate([batch[column] for batch in batches])
+        if column == "chroma_distance":
+            figure = Estimate.bootstrap(values, photos, colorings.chroma_distance, seed=seed)
+        elif network and column == network.distance:
+            figure = Estimate.jackknife(values, photos, _paired_distance, seed=seed)
+        else:
+            figure = Estimate.bootstrap(values, photos, seed=seed)
+        figures[column] = figure
+    return figures
+
+
+def _paired_distance(features: np.ndarray) -> float:
+    """Frechet distance of features `[N, 2, D]`, NaN of fewer than two crops."""
+    return frechet_distance(features[:, 0], features[:, 1]) if len(features) > 1 else math.nan

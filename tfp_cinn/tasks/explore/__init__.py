@@ -1,0 +1,1 @@
+"""Pictures of the latent space, for any task."""
