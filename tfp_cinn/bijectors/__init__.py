@@ -10,6 +10,7 @@ from tfp_cinn.bijectors.clamps import (
     sigmoid_clamp,
     tanh_clamp,
 )
+from tfp_cinn.bijectors.computing import computing
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.embed import Embed
 from tfp_cinn.bijectors.factor_out import FactorOut
@@ -44,6 +45,7 @@ __all__ = [
     "Standardize",
     "arctan_clamp",
     "arctan_unscaled_clamp",
+    "computing",
     "sigmoid_clamp",
     "tanh_clamp",
 ]
