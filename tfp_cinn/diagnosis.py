@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors import ConditionalBijector
 from tfp_cinn.distribution import ConditionalTransformedDistribution
+from tfp_cinn.errors import UsageError
 
 __all__ = ["first_non_finite"]
 
@@ -41,7 +42,10 @@ def first_non_finite(
     features = distribution.features(cond)
     if not all(_finite(f) for f in tf.nest.flatten(features) if f is not None):
         return "the conditioner's output is the first to be NaN or infinite"
-    name = _first_non_finite_bijector(distribution.bijector, x, features)
+    try:
+        name = _first_non_finite_bijector(distribution.bijector, x, features)
+    except UsageError as error:  # such as a value outside of the support, found in eager mode
+        return str(error)
     if name:
         return (
             f"{name} is the first bijector with a NaN or infinite output; lower the learning rate"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import keras
@@ -78,6 +79,11 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         elif not bijector.built:
             raise UsageError("event_shape: expected the shape of x, or a bijector that is built")
         super().__init__(distribution, bijector, parameters=parameters, name=name)
+
+    def __deepcopy__(self, memo):
+        # TFP's distributions can't be copied that way; the base has no weights to be copied.
+        parts = copy.deepcopy((self.bijector, self._conditioner), memo)
+        return type(self)(self.distribution, *parts, self._cond_shape, name=self.name)
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):

@@ -102,7 +102,16 @@ class DenselyConnected(keras.layers.Layer):
 
     def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer, **kwargs: Any):
         super().__init__(**kwargs)
-        self.hidden, self.last = hidden, last
+        self._names = [f"hidden_{k}" for k in range(len(hidden))]
+        # TensorFlow's checkpoints don't look into a Keras layer's lists.
+        for name, layer in zip(self._names, hidden, strict=True):
+            setattr(self, name, layer)
+        self.last = last
+
+    @property
+    def hidden(self) -> list[keras.layers.Layer]:
+        """The convolutions before the last layer."""
+        return [getattr(self, name) for name in self._names]
 
     def build(self, input_shape):
         """Builds the convolutions."""
