@@ -29,6 +29,7 @@ setup(
         "pillow>=11",
         "protobuf>=6.31.1,<8",
         "requests>=2.31",
+        "safetensors>=0.5,<1",
         "scikit-learn>=1.6",
         "scipy>=1.14",
         "tensorboard>=2.20",

@@ -1,6 +1,6 @@
 """Writes a trained flow's weights for the same network in FrEIA on PyTorch.
 
-python bin/export_freia.py --workdir=runs/fashion --output=fashion.pt
+python bin/export_freia.py --workdir=runs/fashion --output=fashion.safetensors
 """
 
 from absl import flags
@@ -9,7 +9,7 @@ from tfp_cinn.cli import app
 from tfp_cinn.training import export_run_to_freia
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "File to write, for torch.load.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The .safetensors file to write.", required=True)
 _NAMES = flags.DEFINE_enum(
     "names",
     "paper",

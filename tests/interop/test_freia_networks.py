@@ -4,12 +4,14 @@ import types
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 torch = pytest.importorskip("torch")
 Fm = pytest.importorskip("FrEIA.modules")
 
 import freia_networks  # noqa: E402
 import published  # noqa: E402
+import safetensors.torch  # noqa: E402
 from torch_side import (  # noqa: E402
     assert_near,
     perturb,
@@ -20,7 +22,7 @@ from torch_side import (  # noqa: E402
 )
 
 from tfp_cinn import architectures, data  # noqa: E402
-from tfp_cinn.interop import export_freia, import_freia, write_state_dict  # noqa: E402
+from tfp_cinn.interop import export_freia, import_freia  # noqa: E402
 
 N = 3
 
@@ -143,8 +145,8 @@ def test_a_file_of_ours_is_loaded_by_freia(tmp_path):
     rng = np.random.RandomState(0)
     for weight in model.trainable_weights:
         weight.assign(0.02 * rng.randn(*weight.shape))
-    write_state_dict(tmp_path / "ours.pt", export_freia(model, module.state_dict()))
-    module.load_state_dict(torch.load(tmp_path / "ours.pt", weights_only=True), strict=True)
+    safetensors.numpy.save_file(export_freia(model, module.state_dict()), tmp_path / "ours")
+    module.load_state_dict(safetensors.torch.load_file(tmp_path / "ours"), strict=True)
     x = random(N, *model.event_shape, seed=1)
     with torch.no_grad():
         expected, _ = module(to_torch(x), to_torch(gray))

@@ -7,12 +7,14 @@ import re
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
+import torch
 
 import tfp_cinn
 from tfp_cinn import UsageError, architectures, tasks
 from tfp_cinn.data import load_nothing
 from tfp_cinn.export import export_run
-from tfp_cinn.interop import export_freia, read_state_dict, write_state_dict
+from tfp_cinn.interop import export_freia, read_checkpoint
 from tfp_cinn.training import (
     color_digits_config,
     colorization_config,
@@ -32,13 +34,17 @@ def config():
     return config.to_dict(preserve_field_references=False)
 
 
+def save(tensors, path):
+    torch.save({name: torch.tensor(each) for name, each in tensors.items()}, path)
+
+
 @pytest.fixture
 def weights(config, tmp_path):
     """A file of it."""
     keras.utils.set_random_seed(1)
     config = config["model"] | {"init_std": 0.1, "zero_last": False}
     model = architectures.build(data=load_nothing("digits"), **config)
-    write_state_dict(tmp_path / "theirs.pt", export_freia(model))
+    save(export_freia(model), tmp_path / "theirs.pt")
     return tmp_path / "theirs.pt"
 
 
@@ -53,13 +59,14 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
 
     picture = tasks.sample(run, cond=["3", "7"], num_samples=2, output=tmp_path / "x.npz")
     assert np.load(picture)["x"].shape == (2, 2, 8, 8, 1)
-    export_run_to_freia(run, tmp_path / "back.pt")
-    theirs, back = read_state_dict(weights), read_state_dict(tmp_path / "back.pt")
-    assert list(theirs) == list(back)
+    export_run_to_freia(run, tmp_path / "back.safetensors")
+    theirs, back = read_checkpoint(weights), read_checkpoint(tmp_path / "back.safetensors")
+    assert theirs.keys() == back.keys()
     for name, tensor in theirs.items():
         np.testing.assert_array_equal(tensor, back[name])
-    export_run_to_freia(run, tmp_path / "newer.pt", "pypi")
-    assert "cinn.module_list.1.perm" in read_state_dict(tmp_path / "newer.pt")
+    export_run_to_freia(run, tmp_path / "newer.safetensors", "pypi")
+    newer = safetensors.numpy.load_file(tmp_path / "newer.safetensors")
+    assert "cinn.module_list.1.perm" in newer
 
 
 @pytest.mark.slow
@@ -79,8 +86,8 @@ def test_the_python_of_the_docs_works_when_pasted(config, weights, tmp_path, mon
     text = (pathlib.Path(__file__).parents[2] / "docs/freia.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
     exec(block, {})
-    theirs, back = read_state_dict("checkpoint.pt"), read_state_dict("mnist.pt")
-    assert list(back) == list(theirs)
+    back = safetensors.numpy.load_file("mnist.safetensors")
+    assert back.keys() == read_checkpoint("checkpoint.pt").keys()
 
 
 def damaged(weights):
@@ -88,9 +95,9 @@ def damaged(weights):
 
 
 def of_another_network(weights):
-    tensors = dict(read_state_dict(weights))
+    tensors = dict(read_checkpoint(weights))
     del tensors["cinn.module_list.3.s1.0.bias"]
-    write_state_dict(weights, tensors)
+    save(tensors, weights)
 
 
 def with_code(weights):

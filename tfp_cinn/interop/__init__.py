@@ -2,12 +2,10 @@
 
 from tfp_cinn.interop.freia import export_freia, import_freia
 from tfp_cinn.interop.state_dict import read_checkpoint, read_state_dict
-from tfp_cinn.interop.state_dict_writer import write_state_dict
 
 __all__ = [
     "export_freia",
     "import_freia",
     "read_checkpoint",
     "read_state_dict",
-    "write_state_dict",
 ]

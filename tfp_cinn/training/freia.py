@@ -7,9 +7,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from tfp_cinn import architectures, tasks
+import numpy as np
+import safetensors.numpy
+
+from tfp_cinn import architectures, files, tasks
 from tfp_cinn.errors import UsageError
-from tfp_cinn.interop import export_freia, import_freia, read_checkpoint, write_state_dict
+from tfp_cinn.interop import export_freia, import_freia, read_checkpoint
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
@@ -58,11 +61,11 @@ def import_run_from_freia(
 def export_run_to_freia(
     workdir: str | os.PathLike, output: str | os.PathLike, names: str = "paper"
 ) -> pathlib.Path:
-    """Writes the weights of a training run's model as a PyTorch state dict.
+    """Writes the weights of a training run's model as a state dict for PyTorch.
 
     Args:
         workdir: the training run.
-        output: the file to write; see `tfp_cinn.interop.write_state_dict`.
+        output: the `.safetensors` file to write, for `safetensors.torch.load_file`.
         names: see `tfp_cinn.interop.export_freia`.
 
     Returns:
@@ -72,6 +75,12 @@ def export_run_to_freia(
         UsageError: if the workdir, its model or an argument don't serve.
     """
     output = pathlib.Path(output)
-    write_state_dict(output, export_freia(Workdir(workdir).load_model(), names))
+    if output.suffix != ".safetensors":
+        raise UsageError(f"output: expected a file name that ends in .safetensors, got {output}")
+    tensors = export_freia(Workdir(workdir).load_model(), names)
+    with files.writing(output) as scratch:
+        safetensors.numpy.save_file(
+            {name: np.ascontiguousarray(each) for name, each in tensors.items()}, scratch
+        )
     print(output)
     return output
