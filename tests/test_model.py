@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import zipfile
@@ -48,6 +49,10 @@ def data():
     labels = rng.randint(0, 4, 512).astype("int32")
     x = 3 + labels[:, None, None, None] + 0.3 * rng.randn(512, *SHAPE)
     return x.astype("float32"), labels
+
+
+def widths(width):
+    return keras.Sequential([keras.Input((width,)), keras.layers.Dense(2)])
 
 
 def dataset(data, batch_size=64):
@@ -300,26 +305,54 @@ def test_variables_that_keras_cannot_see_are_refused():
         CINN(Chain([shift, GlowCoupling(MLP([4]))]), (4,))
 
 
+X, LABELS = np.zeros((4, *SHAPE), "float32"), np.zeros(4, "int32")
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_wrong_training_data_are_answered_in_one_line(run_eagerly):
+    model = CINN(Chain([Flatten(), GlowCoupling(MLP([4]))]), SHAPE, OneHot(4), ())
+    model.compile(run_eagerly=run_eagerly)
+    shape = "expected x of shape (None, 2, 3, 1), the batch first, got "
+    wrong = [
+        (shape, (X[:, :, :2], LABELS)),
+        (shape, (LABELS, X)),
+        (shape, (X[:, 0, 0, 0], LABELS)),
+        ("expected x of a float dtype, got int32", (X.astype("int32"), LABELS)),
+        ("expected integer labels, got dtype float32", (X, X[:, 0, 0, 0])),
+        ("expected cond with one batch dimension", (X, LABELS[:, None])),
+        ("got strings; number classes from 0 first", (X, np.array(list("abab")))),
+        ("expected pairs (x, cond), got 1 part; to draw x use distribution.sample", (X,)),
+    ]
+    for _ in range(2):  # a fresh model, and a trained one
+        for message, data in wrong:
+            for arguments in (data, [tf.data.Dataset.from_tensors(data)]):
+                with pytest.raises(UsageError, match=re.escape(message)) as caught:
+                    model.fit(*arguments, verbose=0)
+                assert "\n" not in str(caught.value)
+        model.fit(X, LABELS, verbose=0)
+
+
 @pytest.mark.parametrize(
-    ("batch", "message"),
-    [
-        ((np.zeros((4, 2, 2, 1), "float32"), np.zeros(4, "int32")), r"2, 3, 1\], got"),
-        ((np.zeros((4, *SHAPE), "int32"), np.zeros(4, "int32")), "expected a float dtype"),
-        ((np.zeros((4, *SHAPE), "float32"), np.zeros(4, "float32")), "expected integer labels"),
-        (
-            (np.zeros((4, *SHAPE), "float32"), np.zeros((4, 2), "int32")),
-            "cond with one batch dimension",
-        ),
-        ((np.zeros((4, *SHAPE), "float32"), np.zeros((4, 1), "int32")), "one batch dimension"),
-        ((np.zeros((4, *SHAPE), "float32"),), r"expected pairs \(x, cond\)"),
-    ],
+    ("method", "name"), [("save", "m.keras"), ("save_weights", "m.weights.h5")]
 )
-def test_wrong_training_data_are_answered_in_one_line(batch, message):
+def test_a_save_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch, method, name):
     model = make_model()
-    model.compile()
-    with pytest.raises(UsageError, match=message) as caught:
-        model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
-    assert "\n" not in str(caught.value)
+    save = getattr(model, method)
+    save(tmp_path / name)
+    good = (tmp_path / name).read_bytes()
+    with pytest.raises(UsageError, match="is there already"):
+        save(tmp_path / name, overwrite=False)
+    with pytest.raises(UsageError, match=f"expected a file name that ends in {name[1:]}"):
+        save(tmp_path / "m.h5")
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("h5py.Group.create_dataset", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        save(str(tmp_path / name))
+    assert (tmp_path / name).read_bytes() == good
+    assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 def test_pairs_for_a_model_without_condition_are_refused():
@@ -333,7 +366,15 @@ def test_pairs_for_a_model_without_condition_are_refused():
     ("make", "message"),
     [
         (lambda: CINN(GlowCoupling(MLP([4])), (4,), OneHot(4)), "cond_shape: expected the shape"),
-        (lambda: CINN(GlowCoupling(MLP([4])), (4,), cond_shape=3), r"a shape such as \(\), \(3,\)"),
+        (
+            lambda: CINN(GlowCoupling(MLP([4])), (4,), cond_shape=(None, 2)),
+            r"without batch dimension, such as \(\), \(3,\) or a dict of shapes, got \(None, 2\)",
+        ),
+        (lambda: CINN([GlowCoupling(MLP([4]))], (4,)), r"expected .*, such as Chain\(\[...\]\)"),
+        (
+            lambda: CINN(GlowCoupling(MLP([4])), (4,), widths(5), (3,)),
+            r"can't take a condition of cond_shape=\(3,\) .*axis -1 of input shape",
+        ),
         (lambda: CINN(GlowCoupling(MLP([4])), (4,), weight_prior=-1.0), "weight_prior"),
         (lambda: make_model().compile(loss="mse"), "loss can't be given"),
     ],

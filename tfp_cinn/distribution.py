@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from keras.src.backend.common import global_state  # Keras tells nowhere else what it is calling
 
 from tfp_cinn.bijectors import ConditionalBijector
 from tfp_cinn.bijectors.shapes import (
@@ -19,12 +21,17 @@ from tfp_cinn.bijectors.shapes import (
     fold_batch,
     unfold_batch,
 )
-from tfp_cinn.conditions import as_tensors, features_shape, stateless_seed
+from tfp_cinn.conditions import as_tensors, build_flow, stateless_seed
 from tfp_cinn.errors import UsageError
 
 __all__ = ["ConditionalTransformedDistribution", "standard_normal"]
 
 tfd = tfp.distributions
+
+_GIVEN = (
+    "dist.given(cond), or dist.given() without a condition, is an ordinary distribution for "
+    "sample(5), indexing and TFP's other distributions"
+)
 
 
 def standard_normal(event_shape: Shape) -> tfd.Distribution:
@@ -72,8 +79,14 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         parameters = dict(locals())
         self._conditioner = conditioner
         self._cond_shape = cond_shape
+        if distribution.variables:
+            raise UsageError(
+                "distribution: expected a base distribution without variables, which Keras would "
+                "neither train nor save; an ActNorm at the latent end of the flow learns location "
+                "and scale"
+            )
         if event_shape is not None:
-            bijector.build(event_shape, features_shape(conditioner, cond_shape))
+            build_flow(bijector, event_shape, conditioner, cond_shape)
         elif not bijector.built:
             raise UsageError("event_shape: expected the shape of x, or a bijector that is built")
         super().__init__(distribution, bijector, parameters=parameters, name=name)
@@ -91,6 +104,30 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
     def cond_shape(self) -> Any:
         """Shape of a condition without batch dimensions, a dict for several parts, or None."""
         return self._cond_shape
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The Keras layers that hold all weights: the conditioner, then those of the bijector.
+
+        A `keras.Model` of yours that calls the distribution has to hold them to train and save it:
+
+            self.distribution = distribution
+            self.flow_layers = distribution.layers
+        """
+        conditioner = [] if self._conditioner is None else [self._conditioner]
+        return [*conditioner, *self.bijector.layers]
+
+    @property
+    def reparameterization_type(self) -> tfd.ReparameterizationType:
+        """What TFP's distributions ask of one that is put into them: refused.
+
+        Raises:
+            UsageError: always; `given` returns what can be put into them.
+        """
+        raise UsageError(_GIVEN)
+
+    def __getitem__(self, slices):
+        raise UsageError(_GIVEN)
 
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
@@ -118,7 +155,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
     def sample(
         self,
         cond: Any = None,
-        sample_shape: Any = (),
+        sample_shape: Any = None,
         seed: Any = None,
         temperature: Any = 1.0,
         name: str = "sample",
@@ -127,7 +164,9 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
         Args:
             cond: the condition, `[*batch, *cond_shape]`.
-            sample_shape: how many samples of each condition, an integer or a shape.
+            sample_shape: how many samples of each condition, an integer or a shape; one if not
+                given. TFP's `sample(5)` means five samples: a label that is a Python integer needs
+                a sample_shape beside it.
             seed: an integer or a stateless seed of two integers: the same seed gives the same
                 sample. None draws anew at each call.
             temperature: factor on z, not negative; a number or a tensor that broadcasts against
@@ -145,7 +184,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             return self._forward(z, features)[0]
 
     def sample_and_log_prob(
-        self, cond: Any = None, sample_shape: Any = (), seed: Any = None
+        self, cond: Any = None, sample_shape: Any = None, seed: Any = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws x as `sample` does at temperature 1, and log p(x | cond) in the same pass.
 
@@ -203,7 +242,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """
         tensors, batch = self._condition(cond)
         bound = _Bound(self.bijector, self._features(tensors, batch), batch)
-        return tfd.TransformedDistribution(self.distribution, bound)
+        return _Given(self.distribution, bound)
 
     def _forward(self, z, features):
         z = self._as_float(z)
@@ -222,9 +261,26 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
     def _condition(self, cond: Any) -> tuple[dict[str, tf.Tensor], Batch]:
         """Checks the condition; returns its parts, of one batch shape, and that shape."""
+        self._check_that_keras_sees_it()
+        if (cond is None) != (self._cond_shape is None):
+            expected = "no condition" if cond is not None else "a condition cond"
+            raise UsageError(f"{self.name}: expected {expected}; {_GIVEN}")
         cond = as_tensors(cond, self._cond_shape)
         parts = condition_parts("condition", cond, self._cond_shape)
         return broadcast_batch("condition", parts)
+
+    def _check_that_keras_sees_it(self):
+        """Refuses to compute in a Keras model that doesn't hold the weights."""
+        call = global_state.get_global_attribute("current_call_ctx")
+        model = getattr(call, "entry_layer", None)
+        if model is None:
+            return
+        held = {id(w.value) for w in model.weights}
+        if not held.issuperset(map(id, self.trainable_variables)):
+            raise UsageError(
+                f"{model.name}: calls {self.name} without holding its layers, so that Keras would "
+                "neither train nor save it; add self.flow_layers = distribution.layers"
+            )
 
     def _features(self, tensors: dict[str, tf.Tensor], batch: Batch) -> Any:
         if self._conditioner is None:
@@ -236,6 +292,12 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return keras.tree.map_structure(lambda f: unfold_batch(f, batch), features)
 
     def _draw(self, cond, sample_shape, seed, temperature):
+        if sample_shape is None and self._cond_shape == () and isinstance(cond, numbers.Integral):
+            raise UsageError(
+                f"sample({cond}): one sample of class {cond}, or {cond} samples? Write "
+                f"sample({cond}, sample_shape=()) or sample(labels, sample_shape={cond})"
+            )
+        sample_shape = () if sample_shape is None else sample_shape
         tensors, batch = self._condition(cond)
         sample_shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
         shape = tf.concat([sample_shape, tf.convert_to_tensor(batch.value, tf.int32)], axis=0)
@@ -347,6 +409,21 @@ class _DistributionSpec(tf.TypeSpec):
 ConditionalTransformedDistribution._type_spec = property(_DistributionSpec)
 
 
+class _Given(tfd.TransformedDistribution):
+    """p(. | cond): TFP's distribution, whose batch can be indexed."""
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return {}  # nor has TFP a way to index a bijector's parameters
+
+    def __getitem__(self, slices):
+        slices = slices if isinstance(slices, tuple) else (slices,)
+        return _Given(self.distribution, self.bijector.at(slices))
+
+
+_Given._type_spec = property(_DistributionSpec)
+
+
 class _Bound(ConditionalBijector):
     """A bijector with its condition bound: f(z) = f(z; features), of the condition's batch."""
 
@@ -357,6 +434,26 @@ class _Bound(ConditionalBijector):
         self._bijector = bijector
         self._features = self._no_dependency(features)
         self._cond_batch = self._no_dependency(batch)
+
+    def at(self, slices: tuple[Any, ...]) -> _Bound:
+        """The bijector of a part of the condition's batch."""
+        rank = sum(s is not tf.newaxis and s is not Ellipsis for s in slices)
+        if rank > self._cond_batch.static.rank:
+            raise UsageError(
+                f"given: expected indices of batch shape {self._cond_batch.static}, got {rank}"
+            )
+        whole = any(s is Ellipsis for s in slices)
+        parts = condition_parts("given", self._features, self._bijector.cond_shape)
+
+        def cut(t, ndims):
+            rest = [slice(None)] * (t.shape.rank - ndims) if whole else [Ellipsis]
+            return t[(*slices, *rest)]
+
+        cut_parts = {name: cut(*part) for name, part in parts.items()}
+        features = condition_from_parts(cut_parts, self._bijector.cond_shape)
+        parts = condition_parts("given", features, self._bijector.cond_shape)
+        _, batch = broadcast_batch("given", parts)
+        return _Bound(self._bijector, features, batch)
 
     def _latent_shape(self, event_shape):
         return self._bijector._latent_shape(event_shape)

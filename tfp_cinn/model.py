@@ -6,6 +6,7 @@ import inspect
 import math
 import numbers
 import os
+import pathlib
 import zipfile
 from typing import Any
 
@@ -23,10 +24,11 @@ from tfp_cinn.bijectors.recompute import (
 )
 from tfp_cinn.bijectors.serialization import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
-from tfp_cinn.conditions import features_shape
+from tfp_cinn.conditions import as_tensors, build_flow, refuse_strings
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteStepError, UsageError
+from tfp_cinn.files import writing
 from tfp_cinn.model_files import check_model_file
 from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
@@ -95,7 +97,7 @@ class CINN(keras.Model):
         self.conditioner = conditioner
         self.bijector = bijector
         self._cond_shape = map_shape(tuple, cond_shape)
-        bijector.build(self.event_shape, features_shape(conditioner, self._cond_shape))
+        build_flow(bijector, self.event_shape, conditioner, self._cond_shape)
         self._distribution = ConditionalTransformedDistribution(
             standard_normal(bijector.latent_shape),
             bijector,
@@ -211,6 +213,7 @@ class CINN(keras.Model):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default
+        refuse_strings(arguments.get("x"), arguments.get("y"))
         where = _Position()
         arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
         self._failure = None
@@ -274,22 +277,42 @@ class CINN(keras.Model):
         if len(parts) != expected:
             raise UsageError(
                 f"{self.name}: expected {'x alone' if expected == 1 else 'pairs (x, cond)'}, got "
-                f"{len(parts)} part{'s' * (len(parts) != 1)}"
+                f"{len(parts)} part{'s' * (len(parts) != 1)}; to draw x use distribution.sample"
             )
         x, cond = parts if expected == 2 else (*parts, None)
-        # Batches that merely broadcast, such as labels [N, 1] with x [N], would train on all pairs.
-        ranks = {"x": (x.shape.rank or 0) - len(self.event_shape)}
-        ranks |= {
-            part: ndims
-            for part, (_, ndims) in condition_parts(self.name, cond, self._cond_shape).items()
-        }
-        for part, ndims in ranks.items():
+        x = tf.convert_to_tensor(x)
+        if not x.shape[1:].is_compatible_with(self.event_shape) or x.shape.rank is None:
+            raise UsageError(
+                f"{self.name}: expected x of shape {(None, *self.event_shape)}, the batch first, "
+                f"got {tuple(x.shape) if x.shape.rank is not None else 'one of unknown rank'}"
+                + "; x comes first, then cond"
+                * (cond is not None)
+            )
+        if not x.dtype.is_floating:
+            raise UsageError(f"{self.name}: expected x of a float dtype, got {x.dtype.name}")
+        cond = as_tensors(cond, self._cond_shape)
+        # Labels [N, 1] with x [N] would broadcast, and train on all pairs.
+        named = condition_parts(self.name, cond, self._cond_shape)
+        for part, (_, ndims) in named.items():
             if ndims != 1:
                 raise UsageError(
                     f"{self.name}: expected {part} with one batch dimension before the shape of "
                     f"one example, got {ndims}; reshape it"
                 )
         return x, cond
+
+    def _check_batches(self, spec):
+        """Refuses data that don't fit before a graph of them is made."""
+
+        def placeholder(part):
+            known = isinstance(part, tf.TensorSpec)
+            return tf.compat.v1.placeholder(part.dtype, part.shape) if known else None
+
+        with tf.Graph().as_default():
+            data = tf.nest.map_structure(placeholder, spec)
+            if isinstance(data, tuple) and len(data) == 3:  # the last are weights
+                data = data[: 1 if self._cond_shape is None else 2]
+            self._unpack(data)
 
     def _other_losses(self):
         """Weight prior, and what layers of the conditioner or the subnets add by themselves."""
@@ -307,6 +330,9 @@ class CINN(keras.Model):
         return keras_fit_mend.reported({m.name: m.result() for m in reported})
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Here Keras knows the data, and hasn't traced a step yet.
+        if iterator is not None and self._distribute_strategy is None:
+            self._check_batches(iterator._distributed_dataset.element_spec)
         keras_fit_mend.build_optimizer(self)
 
     def _stop_if_bad(self, totals: Totals, data, gradients, error):
@@ -357,6 +383,38 @@ class CINN(keras.Model):
                 f"{self.name}: the variable {lost[0]} belongs to a TFP bijector, where Keras can't "
                 "train or save it; use this package's own bijectors instead"
             )
+
+    def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
+        """Saves architecture, weights and optimizer as one `.keras` file, whole or not at all.
+
+        Args:
+            filepath: the file; its name ends in `.keras`.
+            overwrite: whether to replace a file that is there.
+            **kwargs: of `keras.Model.save`.
+
+        Raises:
+            UsageError: if the file can't be written, or `load_model` couldn't rebuild the model;
+                the file that was there is unharmed.
+        """
+        with self._replacing(filepath, ".keras", overwrite) as scratch:
+            super().save(scratch, **kwargs)
+
+    def save_weights(
+        self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any
+    ) -> None:
+        """Saves the weights as one `.weights.h5` file, whole or not at all; see `save`."""
+        if kwargs.get("max_shard_size"):  # several files
+            return super().save_weights(filepath, overwrite, **kwargs)
+        with self._replacing(filepath, ".weights.h5", overwrite) as scratch:
+            super().save_weights(scratch, **kwargs)
+
+    def _replacing(self, filepath, ending, overwrite):
+        path = pathlib.Path(filepath)
+        if not path.name.endswith(ending):
+            raise UsageError(f"{path}: expected a file name that ends in {ending}")
+        if not overwrite and path.exists():
+            raise UsageError(f"{path}: is there already; set overwrite=True to replace it")
+        return writing(path)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
