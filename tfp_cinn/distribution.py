@@ -410,11 +410,7 @@ ConditionalTransformedDistribution._type_spec = property(_DistributionSpec)
 
 
 class _Given(tfd.TransformedDistribution):
-    """p(. | cond): TFP's distribution, whose batch can be indexed."""
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        return {}  # nor has TFP a way to index a bijector's parameters
+    """p(. | cond) as TFP has it, and its batch can be indexed, which TFP can't do for a bijector."""
 
     def __getitem__(self, slices):
         slices = slices if isinstance(slices, tuple) else (slices,)

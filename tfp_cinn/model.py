@@ -7,7 +7,8 @@ import math
 import numbers
 import os
 import pathlib
-import zipfile
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -22,14 +23,13 @@ from tfp_cinn.bijectors.recompute import (
     reconstruction_errors,
     too_large,
 )
-from tfp_cinn.bijectors.serialization import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import as_tensors, build_flow, refuse_strings
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteStepError, UsageError
 from tfp_cinn.files import writing
-from tfp_cinn.model_files import check_model_file
+from tfp_cinn.model_files import load_file, serialize_shared, sharing, why_not_savable
 from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
 __all__ = ["CINN", "load_model"]
@@ -214,6 +214,9 @@ class CINN(keras.Model):
         if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default
         refuse_strings(arguments.get("x"), arguments.get("y"))
+        problem = why_not_savable(self)
+        if problem:
+            warnings.warn(f"{self.name} can't be saved: {problem}", stacklevel=2)
         where = _Position()
         arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
         self._failure = None
@@ -396,6 +399,9 @@ class CINN(keras.Model):
             UsageError: if the file can't be written, or `load_model` couldn't rebuild the model;
                 the file that was there is unharmed.
         """
+        problem = why_not_savable(self)
+        if problem:
+            raise UsageError(f"{self.name}: can't be saved: {problem}")
         with self._replacing(filepath, ".keras", overwrite) as scratch:
             super().save(scratch, **kwargs)
 
@@ -418,27 +424,37 @@ class CINN(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        for part in (self.bijector, self.conditioner):
-            if part is not None and not is_registered(part):
-                raise UsageError(
-                    f"{self.name}: can't save {type(part).__name__}; register its class with "
-                    "keras.saving.register_keras_serializable"
-                )
+        bijector, conditioner = serialize_shared(self.bijector, self.conditioner)
         return super().get_config() | {
-            "bijector": keras.saving.serialize_keras_object(self.bijector),
+            "bijector": bijector,
             "event_shape": list(self.event_shape),
-            "conditioner": keras.saving.serialize_keras_object(self.conditioner),
+            "conditioner": conditioner,
             "cond_shape": map_shape(list, self._cond_shape),
             "weight_prior": self.weight_prior,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CINN:
-        """Rebuilds the model of a `get_config`, with new weights."""
+        """Rebuilds the model of a `get_config`, with new weights.
+
+        Raises:
+            UsageError: if this process computes in another precision than the model.
+        """
         config = dict(config)
-        for key in ("bijector", "conditioner"):
-            config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
-        return cls(**config)
+        made = keras.dtype_policies.get(config.pop("dtype")).variable_dtype
+        if made != keras.config.floatx():
+            raise UsageError(
+                f"made with keras.config.set_floatx({made!r}), loaded with "
+                f"{keras.config.floatx()!r}; set the same before loading"
+            )
+        trainable = config.pop("trainable", True)
+        with sharing():
+            for key in ("bijector", "conditioner"):
+                config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
+            model = cls(**config)
+        if not trainable:
+            model.trainable = False
+        return model
 
 
 class _Position(keras.callbacks.Callback):
@@ -464,14 +480,15 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
     return [*keras.tree.flatten(callbacks or []), callback]
 
 
-def load_model(path: str | os.PathLike) -> CINN:
+def load_model(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> CINN:
     """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
-    Nothing in the file is executed, and classes are used only if they are layers and the like of
-    Keras or registered in this process (`tfp_cinn.model_files`; Keras's safe mode comes on top).
+    Keras's safe mode holds: nothing in the file is executed, and classes are used only if they are
+    Keras's own or registered in this process.
 
     Args:
         path: the file.
+        custom_objects: classes and functions that aren't registered, by name.
 
     Returns:
         The model, compiled if it was when saved.
@@ -481,18 +498,7 @@ def load_model(path: str | os.PathLike) -> CINN:
             than a model.
     """
     path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise UsageError(f"{path}: no such model file")
-    try:
-        check_model_file(path)
-        model = keras.saving.load_model(path, safe_mode=True)
-    except UsageError:
-        raise
-    except zipfile.BadZipFile:
-        raise UsageError(f"{path}: not a .keras file, or cut short") from None
-    except Exception as error:  # whatever Keras finds wrong with a stranger's archive
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(f"{path}: can't be loaded as a model: {reason}") from error
+    model = load_file(path, custom_objects)
     if not isinstance(model, CINN):
         raise UsageError(f"{path}: expected a tfp_cinn.CINN, got a {type(model).__name__}")
     return model
