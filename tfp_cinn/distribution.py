@@ -410,7 +410,7 @@ ConditionalTransformedDistribution._type_spec = property(_DistributionSpec)
 
 
 class _Given(tfd.TransformedDistribution):
-    """p(. | cond) as TFP has it, and its batch can be indexed, which TFP can't do for a bijector."""
+    """p(. | cond) as TFP has it; its batch can be indexed, as TFP can't for a bijector's."""
 
     def __getitem__(self, slices):
         slices = slices if isinstance(slices, tuple) else (slices,)
