@@ -74,7 +74,7 @@ class SubnetMaker:
     def _initializers(self):
         if self.init_std is None:
             return {"kernel_initializer": "he_normal"}
-        # Not the object, which repeats its numbers at each use: Keras makes one of each description.
+        # An initializer object repeats its numbers; of a description each layer makes its own.
         normal = keras.initializers.serialize(keras.initializers.RandomNormal(0.0, self.init_std))
         return {"kernel_initializer": normal, "bias_initializer": normal}
 
