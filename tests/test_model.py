@@ -447,7 +447,11 @@ def dense(*layers):
 
 def same_subnet():
     subnet = dense()
-    maker = keras.saving.register_keras_serializable("test_model")(lambda n: subnet)
+
+    @keras.saving.register_keras_serializable("test_model")
+    def maker(channels_out):
+        return subnet
+
     return CINN(Chain([AdditiveCoupling(maker), AdditiveCoupling(maker)]), (4,))
 
 
@@ -456,7 +460,7 @@ UNSAVABLE = {
         flow(), (4,), dense(keras.layers.Lambda(lambda x: x)), (2,)
     ),
     "Unregistered isn't registered": lambda: CINN(flow(), (4,), dense(Unregistered()), (2,)),
-    "isn't registered; use": lambda: CINN(flow(Embed(Unregistered(), flow())), (4,), None, (2,)),
+    "can't save the network": lambda: CINN(flow(Embed(Unregistered(), flow())), (4,), None, (2,)),
     "unregistered isn't registered": lambda: CINN(
         flow(), (4,), keras.layers.Dense(2, activation=unregistered), (2,)
     ),

@@ -275,8 +275,8 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         model = getattr(call, "entry_layer", None)
         if model is None:
             return
-        held = {id(w.value) for w in model.weights}
-        if not held.issuperset(map(id, self.trainable_variables)):
+        held = set(map(id, model.weights))
+        if not all(id(w) in held for layer in self.layers for w in layer.trainable_weights):
             raise UsageError(
                 f"{model.name}: calls {self.name} without holding its layers, so that Keras would "
                 "neither train nor save it; add self.flow_layers = distribution.layers"
