@@ -561,7 +561,7 @@ def test_what_is_frozen_stays_frozen_and_the_optimizer_goes_on(name, tmp_path):
             np.testing.assert_array_equal(a, b)
     for other in [*copies, keras.models.clone_model(model)]:
         assert len(other.trainable_weights) == count
-        assert not FROZEN[name](other).trainable
+        assert not FROZEN[name](other).trainable_weights
 
 
 def test_a_wholly_frozen_model_is_loaded_as_one(tmp_path):
