@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+import tf_keras
 
 from tfp_cinn import ConditionalTransformedDistribution, UsageError
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, RandomPermutation, Select, Standardize
@@ -102,12 +103,12 @@ def test_same_seed_same_sample_and_other_seed_other_sample(dist):
     np.testing.assert_allclose(draw(), draw(), atol=0)
     assert np.abs(first - dist.sample([1, 2], 3, seed=12)).max() > 0.1
     assert np.abs(first - dist.sample([1, 2], 3, seed=11 + 2**32)).max() > 0.1
-    assert np.abs(dist.sample(1) - dist.sample(1)).max() > 1e-3
+    assert np.abs(dist.sample([1]) - dist.sample([1])).max() > 1e-3
 
 
 @pytest.mark.parametrize("seed", [np.int32(5), 5, tf.constant(5), tf.constant([0, 5])])
 def test_seeds_of_every_kind_name_the_same_sample(dist, seed):
-    np.testing.assert_array_equal(dist.sample(1, seed=seed), dist.sample(1, seed=5))
+    np.testing.assert_array_equal(dist.sample([1], seed=seed), dist.sample([1], seed=5))
 
 
 def test_a_negative_temperature_in_a_graph_gives_nan_in_its_own_row(dist):
@@ -283,26 +284,133 @@ def test_trainable_variables_are_seen_by_a_module_that_holds_the_distribution(di
 X = tf.zeros([3, *SHAPE])
 
 
+def test_given_can_be_indexed_and_put_into_other_distributions(dist):
+    labels = tf.constant([[0, 1, 2], [3, 2, 1]])
+    given = dist.given(labels)
+    for index in (0, (slice(None), 1), (..., 2), (tf.newaxis, 1, slice(0, 2)), (1, 2)):
+        part = given[index]
+        assert part.batch_shape == labels[index].shape
+        np.testing.assert_allclose(
+            part.log_prob(X[0]), dist.log_prob(X[0], labels[index]), rtol=1e-5
+        )
+    parts = dist.log_prob(X[:, None], labels[0]).numpy()
+    mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.2, 0.3, 0.5]), given[0])
+    expected = np.log(np.exp(parts) @ [0.2, 0.3, 0.5])
+    np.testing.assert_allclose(mixture.log_prob(X), expected, rtol=1e-5)
+    assert mixture.sample(4).shape == (4, *SHAPE)
+    three = tfd.Sample(dist.given(1), 3)
+    np.testing.assert_allclose(three.log_prob(X), np.sum(dist.log_prob(X, 1)), rtol=1e-5)
+    joint = tfd.JointDistributionSequential(
+        [tfd.Categorical(probs=[0.25] * 4), lambda k: dist.given(k)]
+    )
+    np.testing.assert_allclose(
+        joint.log_prob([2, X[0]]), np.log(0.25) + dist.log_prob(X[0], 2), rtol=1e-5
+    )
+    assert joint.sample(seed=1)[1].shape == SHAPE
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_keras_model_that_calls_the_distribution_has_to_hold_its_layers(dist, hold):
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dist = dist
+            if hold:
+                self.flow_layers = dist.layers
+
+        def call(self, inputs):
+            return self.dist.log_prob(*inputs)
+
+    model, inputs = Model(), (X, tf.constant([0, 1, 2]))
+    if hold:
+        np.testing.assert_array_equal(model(inputs), dist.log_prob(*inputs))
+        assert len(model.trainable_weights) == len(dist.trainable_variables) == 16
+        return
+    for call in (model, tf.function(model)):
+        with pytest.raises(UsageError, match=r"add self.flow_layers = distribution.layers"):
+            call(inputs)
+    for layer in dist.layers:
+        layer.trainable = False
+    model(inputs)  # as it is, it needs no training
+
+
+def diag(**kwargs):
+    return tfd.MultivariateNormalDiag(**{"loc": tf.zeros(6), "scale_diag": tf.ones(6)} | kwargs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"distribution": diag(loc=tf.Variable(tf.zeros(6)))}, "without variables.*ActNorm"),
+        (
+            {
+                "distribution": diag(
+                    scale_diag=tfp.util.TransformedVariable(tf.ones(6), tfp.bijectors.Exp())
+                )
+            },
+            "without variables",
+        ),
+        (
+            {"conditioner": tf_keras.Sequential([tf_keras.layers.Dense(2)])},
+            r"conditioner: expected a Keras 3 layer or model.*got a tf_keras.*\.Sequential; write",
+        ),
+        ({"conditioner": lambda c: 2 * c}, "conditioner: expected a Keras 3 layer.*function"),
+        ({"conditioner": tf.Module()}, "conditioner: expected a Keras 3 layer.*Module"),
+        (
+            {"conditioner": keras.models.Model(V := keras.Input((3,)), [V, V])},
+            r"a tensor or a dict of tensors, got .*name the parts in a dict",
+        ),
+        ({"bijector": [GlowCoupling(MLP([4]))]}, r"such as Chain\(\[...\]\), got a list"),
+        ({"cond_shape": (4,)}, r"can't take a condition of cond_shape=\(4,\) \(.*axis -1"),
+    ],
+)
+def test_parts_that_could_not_be_trained_or_do_not_fit_are_refused(change, message):
+    parts = {
+        "distribution": standard_normal((6,)),
+        "bijector": make_chain(),
+        "conditioner": keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]),
+        "cond_shape": (3,),
+    }
+    with pytest.raises(UsageError, match=message) as caught:
+        ConditionalTransformedDistribution(**parts | change, event_shape=SHAPE)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda d: d.sample(3),
+            r"one sample of class 3, or 3 samples\? Write sample\(3, sample_shape",
+        ),
+        (lambda d: d[0], r"dist.given\(cond\)"),
+        (lambda d: tfd.Sample(d, 3), r"dist.given\(cond\)"),
+        (lambda d: tfd.JointDistributionSequential([d]).sample(), r"dist.given\(cond\)"),
+        (lambda d: d.given([0, 1])[0, 1], "expected indices of batch shape"),
+        (lambda d: d.log_prob(X, list("abc")), "expected numbers, got strings"),
         (lambda d: d.log_prob(tf.zeros([3, 2, 2, 1]), [0, 1, 2]), r"\[..., 2, 3, 1\], got \(3, 2"),
         (lambda d: d.log_prob(tf.cast(X, tf.int32), [0, 1, 2]), "int32, expected a float"),
         (lambda d: d.log_prob(X, [0, 1]), r"x \(3,\) and cond \(2,\) don't broadcast"),
         (lambda d: d.log_prob(X, [0, 1, 4]), "label 4 is out of range: expected 0 to 3"),
         (lambda d: d.log_prob(X, [0, -1, 3]), "label -1 is out of range"),
         (lambda d: d.log_prob(X, [0.0, 1.0, 2.0]), "expected integer labels, got dtype float32"),
-        (lambda d: d.sample(), "got none"),
-        (lambda d: d.sample(7), "label 7 is out of range"),
+        (lambda d: d.sample(), "expected a condition"),
+        (lambda d: d.sample([7]), "label 7 is out of range"),
         (
-            lambda d: d.sample(1, temperature=-0.5),
+            lambda d: d.sample([1], temperature=-0.5),
             "temperature: expected a finite number, 0 or more, got -0.5",
         ),
-        (lambda d: d.sample(1, temperature=float("nan")), "temperature: expected a finite number"),
-        (lambda d: d.sample(1, temperature=float("inf")), "temperature: expected a finite number"),
-        (lambda d: d.sample(1, seed=-1), "seed: expected"),
-        (lambda d: d.sample(1, seed=1.5), "seed: expected an integer"),
-        (lambda d: d.sample(1, seed=(1, 2, 3)), "seed: expected an integer or two"),
+        (
+            lambda d: d.sample([1], temperature=float("nan")),
+            "temperature: expected a finite number",
+        ),
+        (
+            lambda d: d.sample([1], temperature=float("inf")),
+            "temperature: expected a finite number",
+        ),
+        (lambda d: d.sample([1], seed=-1), "seed: expected"),
+        (lambda d: d.sample([1], seed=1.5), "seed: expected an integer"),
+        (lambda d: d.sample([1], seed=(1, 2, 3)), "seed: expected an integer or two"),
         (lambda d: d.decode(tf.zeros([5]), 1), r"expected z of shape \[..., 6\], got \(5,\)"),
     ],
 )

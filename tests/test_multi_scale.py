@@ -44,7 +44,7 @@ def conv_blocks(key, kernel_sizes, clamp):
     """Glow couplings with feature maps, each followed by a permutation as in the paper."""
     blocks = []
     for k, kernel_size in enumerate(kernel_sizes):
-        subnet = ConvNet([6], kernel_size, activation="tanh")
+        subnet = ConvNet([6], kernel_size=kernel_size, activation="tanh")
         coupling = GlowCoupling(subnet, clamp=clamp, event_ndims=3)
         blocks += [Select(key, coupling), SoftPermutation(k)]
     return blocks

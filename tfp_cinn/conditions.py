@@ -1,4 +1,4 @@
-"""What the distribution is given: conditions, and seeds."""
+"""Conditions and seeds: what a user hands to the distribution."""
 
 from __future__ import annotations
 
@@ -10,16 +10,47 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.bijectors.shapes import map_shape
-from tfp_cinn.errors import UsageError
+from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.shapes import Shape, map_shape
+from tfp_cinn.errors import UsageError, reason
 
-__all__ = ["as_tensors", "features_shape", "stateless_seed"]
+__all__ = ["as_tensors", "build_flow", "features_shape", "refuse_strings", "stateless_seed"]
+
+
+def build_flow(
+    bijector: ConditionalBijector,
+    event_shape: Shape,
+    conditioner: keras.layers.Layer | None,
+    cond_shape: Any,
+) -> None:
+    """Create the weights of a bijector and of the conditioner before it.
+
+    Raises:
+        UsageError: if they don't fit the shapes or each other, or one is of another kind.
+    """
+    if not isinstance(bijector, ConditionalBijector):
+        raise UsageError(
+            "bijector: expected one of this package, such as Chain([...]), got a "
+            f"{type(bijector).__name__}"
+        )
+    bijector.build(event_shape, features_shape(conditioner, cond_shape))
 
 
 def features_shape(conditioner: keras.layers.Layer | None, cond_shape: Any) -> Any:
-    """Shape, without batch dimension, of the features that a conditioner makes; builds it."""
+    """Return the shape, without batch dimension, of a conditioner's features; build it.
+
+    Raises:
+        UsageError: if it is no Keras layer, takes another condition, or returns something else
+            than a tensor or a dict of tensors.
+    """
     if conditioner is None:
         return cond_shape
+    if not isinstance(conditioner, keras.layers.Layer):
+        kind = type(conditioner)
+        raise UsageError(
+            "conditioner: expected a Keras 3 layer or model, whose weights are trained and saved, "
+            f"got a {kind.__module__}.{kind.__qualname__}; write a keras.layers.Layer around it"
+        )
     if cond_shape is None:
         raise UsageError(
             "cond_shape: expected the shape of the condition, since there is a conditioner; () for "
@@ -29,14 +60,28 @@ def features_shape(conditioner: keras.layers.Layer | None, cond_shape: Any) -> A
         dummy = map_shape(
             lambda s: tf.zeros((1, *s), keras.config.floatx() if s else tf.int32), cond_shape
         )
-        features = conditioner(dummy)
-    if isinstance(features, Mapping):
-        return {key: tuple(f.shape[1:]) for key, f in features.items()}
-    return tuple(features.shape[1:])
+        try:
+            features = conditioner(dummy)
+        except UsageError:
+            raise
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            raise UsageError(
+                f"conditioner: {conditioner.name} can't take a condition of cond_shape="
+                f"{cond_shape} ({reason(error)}); correct one of the two"
+            ) from error
+    parts = features if isinstance(features, Mapping) else {"": features}
+    if not all(tf.is_tensor(part) for part in parts.values()):
+        raise UsageError(
+            f"conditioner: expected {conditioner.name} to return a tensor or a dict of tensors, "
+            f"got {keras.tree.map_structure(lambda f: tuple(f.shape), features)}; name the parts "
+            "in a dict, and pick one for each bijector with Select"
+        )
+    shapes = {key: tuple(part.shape[1:]) for key, part in parts.items()}
+    return shapes if isinstance(features, Mapping) else shapes[""]
 
 
 def as_tensors(cond: Any, cond_shape: Any) -> Any:
-    """Converts a condition to tensors: integers where its shape is (), floats elsewhere."""
+    """Convert a condition to tensors: integers where its shape is (), floats elsewhere."""
     if cond is None or isinstance(cond, Mapping) != isinstance(cond_shape, Mapping):
         return cond
     if isinstance(cond, Mapping):
@@ -44,11 +89,19 @@ def as_tensors(cond: Any, cond_shape: Any) -> Any:
     cond = tf.convert_to_tensor(cond)
     if cond.shape.rank is None:
         raise UsageError("condition: expected a tensor of known rank; use tf.ensure_shape")
+    refuse_strings(cond)
     if cond_shape == () and not cond.dtype.is_integer:
         raise UsageError(f"condition: expected integer labels, got dtype {cond.dtype.name}")
     if cond_shape and not cond.dtype.is_floating:
         cond = tf.cast(cond, keras.config.floatx())
     return cond
+
+
+def refuse_strings(*data: Any) -> None:
+    """Raise a UsageError if arrays or tensors hold strings."""
+    kinds = (tf.as_dtype(d.dtype) for d in keras.tree.flatten(data) if hasattr(d, "dtype"))
+    if tf.string in kinds:
+        raise UsageError("expected numbers, got strings; number classes from 0 first")
 
 
 def stateless_seed(seed: Any) -> tf.Tensor | None:

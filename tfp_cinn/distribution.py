@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import numbers
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from keras.src.backend.common import global_state  # Keras tells nowhere else what it is calling
 
 from tfp_cinn.bijectors import ConditionalBijector
 from tfp_cinn.bijectors.shapes import (
@@ -21,12 +23,17 @@ from tfp_cinn.bijectors.shapes import (
     unfold_batch,
 )
 from tfp_cinn.bijectors.weights import Spec, trainable_variables, variables
-from tfp_cinn.conditions import as_tensors, features_shape, stateless_seed
+from tfp_cinn.conditions import as_tensors, build_flow, stateless_seed
 from tfp_cinn.errors import UsageError
 
 __all__ = ["ConditionalTransformedDistribution", "standard_normal"]
 
 tfd = tfp.distributions
+
+_GIVEN = (
+    "dist.given(cond), or dist.given() without a condition, is an ordinary distribution for "
+    "sample(5), indexing and TFP's other distributions"
+)
 
 
 def standard_normal(event_shape: Shape) -> tfd.Distribution:
@@ -74,8 +81,14 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         parameters = dict(locals())
         self._conditioner = conditioner
         self._cond_shape = cond_shape
+        if distribution.variables:
+            raise UsageError(
+                "distribution: expected a base distribution without variables, which Keras would "
+                "neither train nor save; an ActNorm at the latent end of the flow learns location "
+                "and scale"
+            )
         if event_shape is not None:
-            bijector.build(event_shape, features_shape(conditioner, cond_shape))
+            build_flow(bijector, event_shape, conditioner, cond_shape)
         elif not bijector.built:
             raise UsageError("event_shape: expected the shape of x, or a bijector that is built")
         super().__init__(distribution, bijector, parameters=parameters, name=name)
@@ -99,19 +112,39 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """Shape of a condition without batch dimensions, a dict for several parts, or None."""
         return self._cond_shape
 
-    def _layers(self) -> list[keras.layers.Layer]:
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The Keras layers that hold all weights: the conditioner, then those of the bijector.
+
+        A `keras.Model` of yours that calls the distribution has to hold them to train and save it:
+
+            self.distribution = distribution
+            self.flow_layers = distribution.layers
+        """
         conditioner = [] if self._conditioner is None else [self._conditioner]
         return [*conditioner, *self.bijector.layers]
 
     @property
+    def reparameterization_type(self) -> tfd.ReparameterizationType:
+        """What TFP's distributions ask of one that is put into them: refused.
+
+        Raises:
+            UsageError: always; `given` returns what can be put into them.
+        """
+        raise UsageError(_GIVEN)
+
+    def __getitem__(self, slices):
+        raise UsageError(_GIVEN)
+
+    @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
         """The weights of conditioner and bijector that Keras trains now."""
-        return trainable_variables(self._layers())
+        return trainable_variables(self.layers)
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
         """All weights of the conditioner and of the bijector."""
-        return variables(self._layers())
+        return variables(self.layers)
 
     def features(self, cond: Any) -> Any:
         """Returns h(cond), what the bijectors are given.
@@ -127,7 +160,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
     def sample(
         self,
         cond: Any = None,
-        sample_shape: Any = (),
+        sample_shape: Any = None,
         seed: Any = None,
         temperature: Any = 1.0,
         name: str = "sample",
@@ -136,7 +169,9 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
         Args:
             cond: the condition, `[*batch, *cond_shape]`.
-            sample_shape: how many samples of each condition, an integer or a shape.
+            sample_shape: how many samples of each condition, an integer or a shape; one if not
+                given. TFP's `sample(5)` means five samples: a label that is a Python integer needs
+                a sample_shape beside it.
             seed: an integer or a stateless seed of two integers: the same seed gives the same
                 sample. None draws anew at each call.
             temperature: factor on z, not negative; a number or a tensor that broadcasts against
@@ -154,7 +189,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             return self._forward(z, features)[0]
 
     def sample_and_log_prob(
-        self, cond: Any = None, sample_shape: Any = (), seed: Any = None
+        self, cond: Any = None, sample_shape: Any = None, seed: Any = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws x as `sample` does at temperature 1, and log p(x | cond) in the same pass.
 
@@ -212,7 +247,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """
         tensors, batch = self._condition(cond)
         bound = _Bound(self.bijector, self._features(tensors, batch), batch)
-        return tfd.TransformedDistribution(self.distribution, bound)
+        return _Given(self.distribution, bound)
 
     def _forward(self, z, features):
         z = self._as_float(z)
@@ -231,9 +266,26 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
     def _condition(self, cond: Any) -> tuple[dict[str, tf.Tensor], Batch]:
         """Checks the condition; returns its parts, of one batch shape, and that shape."""
+        self._check_that_keras_sees_it()
+        if (cond is None) != (self._cond_shape is None):
+            expected = "no condition" if cond is not None else "a condition cond"
+            raise UsageError(f"{self.name}: expected {expected}; {_GIVEN}")
         cond = as_tensors(cond, self._cond_shape)
         parts = condition_parts("condition", cond, self._cond_shape)
         return broadcast_batch("condition", parts)
+
+    def _check_that_keras_sees_it(self):
+        """Refuses to compute in a Keras model that doesn't hold the weights."""
+        call = global_state.get_global_attribute("current_call_ctx")
+        model = getattr(call, "entry_layer", None)
+        if model is None:
+            return
+        held = set(map(id, model.weights))
+        if not all(id(w) in held for layer in self.layers for w in layer.trainable_weights):
+            raise UsageError(
+                f"{model.name}: calls {self.name} without holding its layers, so that Keras would "
+                "neither train nor save it; add self.flow_layers = distribution.layers"
+            )
 
     def _features(self, tensors: dict[str, tf.Tensor], batch: Batch) -> Any:
         if self._conditioner is None:
@@ -245,6 +297,12 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return keras.tree.map_structure(lambda f: unfold_batch(f, batch), features)
 
     def _draw(self, cond, sample_shape, seed, temperature):
+        if sample_shape is None and self._cond_shape == () and isinstance(cond, numbers.Integral):
+            raise UsageError(
+                f"sample({cond}): one sample of class {cond}, or {cond} samples? Write "
+                f"sample({cond}, sample_shape=()) or sample(labels, sample_shape={cond})"
+            )
+        sample_shape = () if sample_shape is None else sample_shape
         tensors, batch = self._condition(cond)
         sample_shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
         shape = tf.concat([sample_shape, tf.convert_to_tensor(batch.value, tf.int32)], axis=0)
@@ -317,7 +375,20 @@ def _nan_rows(bijector, result, argument, event_ndims, features):
 # Every subclass of `tfd.TransformedDistribution` is a composite tensor. With TFP's own spec, which
 # its metaclass puts in place of one in the class body, a `tf.Module` that holds one would find no
 # variables in it.
-ConditionalTransformedDistribution._type_spec = property(lambda dist: Spec(dist, dist._layers))
+ConditionalTransformedDistribution._type_spec = property(
+    lambda dist: Spec(dist, lambda: dist.layers)
+)
+
+
+class _Given(tfd.TransformedDistribution):
+    """p(. | cond) as TFP has it; its batch can be indexed, as TFP can't for a bijector's."""
+
+    def __getitem__(self, slices):
+        slices = slices if isinstance(slices, tuple) else (slices,)
+        return _Given(self.distribution, self.bijector.at(slices))
+
+
+_Given._type_spec = property(lambda dist: Spec(dist, lambda: dist.bijector.layers))
 
 
 class _Bound(ConditionalBijector):
@@ -330,6 +401,26 @@ class _Bound(ConditionalBijector):
         self._bijector = bijector
         self._features = self._no_dependency(features)
         self._cond_batch = self._no_dependency(batch)
+
+    def at(self, slices: tuple[Any, ...]) -> _Bound:
+        """The bijector of a part of the condition's batch."""
+        rank = sum(s is not tf.newaxis and s is not Ellipsis for s in slices)
+        if rank > self._cond_batch.static.rank:
+            raise UsageError(
+                f"given: expected indices of batch shape {self._cond_batch.static}, got {rank}"
+            )
+        whole = any(s is Ellipsis for s in slices)
+        parts = condition_parts("given", self._features, self._bijector.cond_shape)
+
+        def cut(t, ndims):
+            rest = [slice(None)] * (t.shape.rank - ndims) if whole else [Ellipsis]
+            return t[(*slices, *rest)]
+
+        cut_parts = {name: cut(*part) for name, part in parts.items()}
+        features = condition_from_parts(cut_parts, self._bijector.cond_shape)
+        parts = condition_parts("given", features, self._bijector.cond_shape)
+        _, batch = broadcast_batch("given", parts)
+        return _Bound(self._bijector, features, batch)
 
     def _latent_shape(self, event_shape):
         return self._bijector._latent_shape(event_shape)

@@ -1,6 +1,8 @@
 """Errors that a user can put right."""
 
-__all__ = ["NonFiniteError", "NonFiniteStepError", "UsageError", "WriteError"]
+import re
+
+__all__ = ["NonFiniteError", "NonFiniteStepError", "UsageError", "WriteError", "reason"]
 
 
 class UsageError(ValueError):
@@ -27,4 +29,23 @@ class NonFiniteStepError(NonFiniteError):
 
 
 class WriteError(UsageError):
-    """A file can't be written; what was in its place is there still."""
+    """A file can't be written; the one that was there is unharmed."""
+
+
+# What Keras writes around its reason when a layer or a config is at fault.
+_AROUND = (
+    r"\x1b\[\d*m",
+    r"Exception encountered when calling .*",
+    r"Arguments received by [\s\S]*",
+    r"[\s\S]*\nException encountered: ",
+    r"A total of \d+ objects could not be loaded[\s\S]*>:\n",
+    r"\.? *Full object config: [\s\S]*",
+)
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of what went wrong, without what Keras writes around it."""
+    text = str(error)
+    for pattern in _AROUND:
+        text = re.sub(pattern, "", text)
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)

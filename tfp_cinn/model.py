@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import os
-import zipfile
+import pathlib
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -15,13 +17,13 @@ import tensorflow_probability as tfp
 from tfp_cinn import keras_fit_mend
 from tfp_cinn.bijectors import ConditionalBijector, computing
 from tfp_cinn.bijectors.recompute import BOUND, reconstruction_errors, too_large
-from tfp_cinn.bijectors.serialization import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
-from tfp_cinn.conditions import features_shape
+from tfp_cinn.conditions import as_tensors, build_flow, refuse_strings
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteStepError, UsageError
-from tfp_cinn.model_files import check_model_file
+from tfp_cinn.files import writing
+from tfp_cinn.model_files import load_file, serialize_shared, sharing, why_not_savable
 from tfp_cinn.replicas import Ballot, Totals, over_replicas
 
 __all__ = ["CINN", "load_model"]
@@ -89,7 +91,7 @@ class CINN(keras.Model):
         self.conditioner = conditioner
         self.bijector = bijector
         self._cond_shape = map_shape(tuple, cond_shape)
-        bijector.build(self.event_shape, features_shape(conditioner, self._cond_shape))
+        build_flow(bijector, self.event_shape, conditioner, self._cond_shape)
         self._distribution = ConditionalTransformedDistribution(
             standard_normal(bijector.latent_shape),
             bijector,
@@ -208,6 +210,10 @@ class CINN(keras.Model):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(arguments.get("x"), (tf.data.Dataset, tf.distribute.DistributedDataset)):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default
+        refuse_strings(arguments.get("x"), arguments.get("y"))
+        problem = why_not_savable(self)
+        if problem:
+            warnings.warn(f"{self.name} can't be saved: {problem}", stacklevel=2)
         where = _Position()
         arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
         self._failure = None
@@ -271,22 +277,42 @@ class CINN(keras.Model):
         if len(parts) != expected:
             raise UsageError(
                 f"{self.name}: expected {'x alone' if expected == 1 else 'pairs (x, cond)'}, got "
-                f"{len(parts)} part{'s' * (len(parts) != 1)}"
+                f"{len(parts)} part{'s' * (len(parts) != 1)}; to draw x use distribution.sample"
             )
         x, cond = parts if expected == 2 else (*parts, None)
-        # Batches that merely broadcast, such as labels [N, 1] with x [N], would train on all pairs.
-        ranks = {"x": (x.shape.rank or 0) - len(self.event_shape)}
-        ranks |= {
-            part: ndims
-            for part, (_, ndims) in condition_parts(self.name, cond, self._cond_shape).items()
-        }
-        for part, ndims in ranks.items():
+        x = tf.convert_to_tensor(x)
+        if not x.shape[1:].is_compatible_with(self.event_shape) or x.shape.rank is None:
+            raise UsageError(
+                f"{self.name}: expected x of shape {(None, *self.event_shape)}, the batch first, "
+                f"got {tuple(x.shape) if x.shape.rank is not None else 'one of unknown rank'}"
+                + "; x comes first, then cond"
+                * (cond is not None)
+            )
+        if not x.dtype.is_floating:
+            raise UsageError(f"{self.name}: expected x of a float dtype, got {x.dtype.name}")
+        cond = as_tensors(cond, self._cond_shape)
+        # Labels [N, 1] with x [N] would broadcast, and train on all pairs.
+        named = condition_parts(self.name, cond, self._cond_shape)
+        for part, (_, ndims) in named.items():
             if ndims != 1:
                 raise UsageError(
                     f"{self.name}: expected {part} with one batch dimension before the shape of "
                     f"one example, got {ndims}; reshape it"
                 )
         return x, cond
+
+    def _check_batches(self, spec):
+        """Refuses data that don't fit before a graph of them is made."""
+
+        def placeholder(part):
+            known = isinstance(part, tf.TensorSpec)
+            return tf.compat.v1.placeholder(part.dtype, part.shape) if known else None
+
+        with tf.Graph().as_default():
+            data = tf.nest.map_structure(placeholder, spec)
+            if isinstance(data, tuple) and len(data) == 3:  # the last are weights
+                data = data[: 1 if self._cond_shape is None else 2]
+            self._unpack(data)
 
     def _other_losses(self):
         """Weight prior, and what layers of the conditioner or the subnets add by themselves."""
@@ -304,6 +330,9 @@ class CINN(keras.Model):
         return keras_fit_mend.reported({m.name: m.result() for m in reported})
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Here Keras knows the data, and hasn't traced a step yet.
+        if iterator is not None and self._distribute_strategy is None:
+            self._check_batches(iterator._distributed_dataset.element_spec)
         keras_fit_mend.build_optimizer(self)
 
     def _stop_if_bad(self, totals: Totals, data, gradients, error):
@@ -346,29 +375,74 @@ class CINN(keras.Model):
         except UsageError as error:  # such as a label out of range, found only in eager mode
             return str(error)
 
+    def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
+        """Saves architecture, weights and optimizer as one `.keras` file, whole or not at all.
+
+        Args:
+            filepath: the file; its name ends in `.keras`.
+            overwrite: whether to replace a file that is there.
+            **kwargs: of `keras.Model.save`.
+
+        Raises:
+            UsageError: if the file can't be written, or `load_model` couldn't rebuild the model;
+                the file that was there is unharmed.
+        """
+        problem = why_not_savable(self)
+        if problem:
+            raise UsageError(f"{self.name}: can't be saved: {problem}")
+        with self._replacing(filepath, ".keras", overwrite) as scratch:
+            super().save(scratch, **kwargs)
+
+    def save_weights(
+        self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any
+    ) -> None:
+        """Saves the weights as one `.weights.h5` file, whole or not at all; see `save`."""
+        if kwargs.get("max_shard_size"):  # several files
+            return super().save_weights(filepath, overwrite, **kwargs)
+        with self._replacing(filepath, ".weights.h5", overwrite) as scratch:
+            super().save_weights(scratch, **kwargs)
+
+    def _replacing(self, filepath, ending, overwrite):
+        path = pathlib.Path(filepath)
+        if not path.name.endswith(ending):
+            raise UsageError(f"{path}: expected a file name that ends in {ending}")
+        if not overwrite and path.exists():
+            raise UsageError(f"{path}: is there already; set overwrite=True to replace it")
+        return writing(path)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        for part in (self.bijector, self.conditioner):
-            if part is not None and not is_registered(part):
-                raise UsageError(
-                    f"{self.name}: can't save {type(part).__name__}; register its class with "
-                    "keras.saving.register_keras_serializable"
-                )
+        bijector, conditioner = serialize_shared(self.bijector, self.conditioner)
         return super().get_config() | {
-            "bijector": keras.saving.serialize_keras_object(self.bijector),
+            "bijector": bijector,
             "event_shape": list(self.event_shape),
-            "conditioner": keras.saving.serialize_keras_object(self.conditioner),
+            "conditioner": conditioner,
             "cond_shape": map_shape(list, self._cond_shape),
             "weight_prior": self.weight_prior,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CINN:
-        """Rebuilds the model of a `get_config`, with new weights."""
+        """Rebuilds the model of a `get_config`, with new weights.
+
+        Raises:
+            UsageError: if this process computes in another precision than the model.
+        """
         config = dict(config)
-        for key in ("bijector", "conditioner"):
-            config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
-        return cls(**config)
+        made = keras.dtype_policies.get(config.pop("dtype")).variable_dtype
+        if made != keras.config.floatx():
+            raise UsageError(
+                f"made with keras.config.set_floatx({made!r}), loaded with "
+                f"{keras.config.floatx()!r}; set the same before loading"
+            )
+        trainable = config.pop("trainable", True)
+        with sharing():
+            for key in ("bijector", "conditioner"):
+                config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
+            model = cls(**config)
+        if not trainable:
+            model.trainable = False
+        return model
 
 
 class _Position(keras.callbacks.Callback):
@@ -394,14 +468,15 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
     return [*keras.tree.flatten(callbacks or []), callback]
 
 
-def load_model(path: str | os.PathLike) -> CINN:
+def load_model(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> CINN:
     """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
-    Nothing in the file is executed, and classes are used only if they are layers and the like of
-    Keras or registered in this process (`tfp_cinn.model_files`; Keras's safe mode comes on top).
+    Keras's safe mode holds: nothing in the file is executed, and classes are used only if they are
+    Keras's own or registered in this process.
 
     Args:
         path: the file.
+        custom_objects: classes and functions that aren't registered, by name.
 
     Returns:
         The model, compiled if it was when saved.
@@ -411,20 +486,7 @@ def load_model(path: str | os.PathLike) -> CINN:
             than a model.
     """
     path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise UsageError(f"{path}: no such model file")
-    try:
-        check_model_file(path)
-        model = keras.saving.load_model(path, safe_mode=True)
-    except UsageError:
-        raise
-    except zipfile.BadZipFile:
-        raise UsageError(f"{path}: not a .keras file, or cut short") from None
-    except Exception as error:  # whatever Keras finds wrong with a stranger's archive
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if "could not be loaded" in reason:  # weights under other names
-            reason = "its weights aren't those of this version's layers; train it again"
-        raise UsageError(f"{path}: can't be loaded as a model: {reason}") from error
+    model = load_file(path, custom_objects)
     if not isinstance(model, CINN):
         raise UsageError(f"{path}: expected a tfp_cinn.CINN, got a {type(model).__name__}")
     return model

@@ -1,179 +1,156 @@
-"""Model files of strangers: what is in them is looked at before any of it is used."""
+"""Model files: what can be rebuilt from one is known before it is written."""
 
 from __future__ import annotations
 
-import io
-import json
+import collections
+import contextlib
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
-import h5py
 import keras
+from keras.src.backend.common import global_state
 
-from tfp_cinn.errors import UsageError
+from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.errors import UsageError, reason
 
-__all__ = ["check_model_file"]
+__all__ = ["load_file", "serialize_shared", "sharing", "why_not_savable"]
 
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_MEMBERS = {_CONFIG, _WEIGHTS, "metadata.json"}
-_MOST_CONFIG = 1 << 26  # bytes; that of the largest published flow here has 1.5 MB
-
-# What a flow can be made of. All other modules of Keras hold things that read files or the network.
-_MODULES = {
-    "keras": {"DTypePolicy", "Functional", "Sequential", "Model", "Variable"},
-    "keras.src.models.functional": {"Functional"},
-    "keras.models": {"Functional", "Sequential", "Model"},
-    "keras.activations": None,
-    "keras.constraints": None,
-    "keras.initializers": None,
-    "keras.layers": None,
-    "keras.optimizers": None,
-    "keras.optimizers.schedules": None,
-    "keras.regularizers": None,
-}
-# Layers that call what a config names, or open files.
-_REFUSED = {
-    "FlaxLayer",
-    "IntegerLookup",
-    "JaxLayer",
-    "Lambda",
-    "StringLookup",
-    "TFSMLayer",
-    "TextVectorization",
-    "TorchModuleWrapper",
-}
-_OPERATIONS = "keras.src.ops."
-_VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
+_SHARED = "shared_object_id"  # Keras's name in a config
+_FUNCTIONS = (keras.activations, keras.constraints, keras.initializers, keras.regularizers)
 
 
-def check_model_file(path: str) -> None:
-    """Refuses a `.keras` file that is damaged, or could do more than be a model.
-
-    The archive must hold what Keras writes and nothing else, uncompressed, so that nothing in it
-    is larger than the file. Its config may name the layers, initializers, optimizers and the like
-    of Keras, without those that call functions or open files, and classes and functions that are
-    registered with `keras.saving.register_keras_serializable` in this process. Its weights may be
-    arrays, stored in the file as they are: no links, no external or virtual ones, none that
-    declares more than it holds.
-
-    Args:
-        path: the file.
+def load_file(path: str, custom_objects: Mapping[str, Any] | None = None) -> keras.Model:
+    """Load a `.keras` file in Keras's safe mode, which executes nothing in it.
 
     Raises:
-        UsageError: says what was found.
-        zipfile.BadZipFile: the file is no archive, or cut short.
+        UsageError: if there is no such file, it is damaged, or names what isn't known here.
     """
-    size = os.path.getsize(path)
-    with zipfile.ZipFile(path) as archive:
-        names = [info.filename for info in archive.infolist()]
-        if sorted(names) != sorted(_MEMBERS):
-            unknown = next((name for name in names if name not in _MEMBERS), None)
-            what = (
-                f"also holds {unknown!r}" if unknown else f"holds {', '.join(names) or 'nothing'}"
-            )
-            raise UsageError(
-                f"{path}: expected the parts {', '.join(sorted(_MEMBERS))}, once each; it {what}"
-            )
-        for info in archive.infolist():
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
-                raise UsageError(
-                    f"{path}: its part {info.filename} is compressed or declares more bytes than "
-                    "the file has, which no model file of Keras does; refused"
+    if not os.path.isfile(path):
+        raise UsageError(f"{path}: no such model file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Keras writes none and takes them: four megabytes could ask for four gigabytes.
+            packed = [i.filename for i in archive.infolist() if i.compress_type]
+        if packed:
+            raise UsageError(f"{path}: its part {packed[0]} is compressed, as in no model file")
+        return keras.saving.load_model(path, custom_objects=custom_objects, safe_mode=True)
+    except UsageError:
+        raise
+    except zipfile.BadZipFile:
+        raise UsageError(f"{path}: damaged, cut short, or no .keras file") from None
+    except Exception as error:  # whatever Keras finds wrong with a stranger's archive
+        raise UsageError(f"{path}: can't be loaded as a model: {reason(error)}") from error
+
+
+def why_not_savable(model: keras.Model) -> str | None:
+    """Say in one line what `load_file` couldn't rebuild in another process; None if it could."""
+    try:
+        config = keras.saving.serialize_keras_object(model)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        return reason(error)
+    unknown = filter(None, map(_unknown, _descriptions(config)))
+    return next(unknown, None) or _shared_subnet(model.bijector)
+
+
+def serialize_shared(bijector: ConditionalBijector, conditioner: Any) -> list[dict[str, Any]]:
+    """Serialize a flow's parts so that layers and bijectors that they share stay shared.
+
+    Keras keeps what is shared side by side in one config, and loses what lies deeper. Here each
+    layer or bijector that comes twice is numbered where Keras's loader looks for it.
+    """
+    bijectors = _all(bijector)
+    layers = [layer for b in bijectors for layer in b.layers]
+    if conditioner is not None:
+        layers.append(conditioner)
+    inner = [part for layer in layers for part in layer._flatten_layers()]
+    known = set(map(id, [*bijectors, *inner]))
+    with _keras_state("id_to_config_map", _EveryObject()):
+        configs = keras.saving.serialize_keras_object([bijector, conditioner])
+    found = [d for d in _descriptions(configs) if _SHARED in d]
+    times = collections.Counter(d[_SHARED] for d in found)
+    numbers = {key: k for k, key in enumerate(times) if key in known and times[key] > 1}
+    for described in found:
+        key = described.pop(_SHARED)
+        if key in numbers:
+            described[_SHARED] = numbers[key]
+    return configs
+
+
+def sharing() -> contextlib.AbstractContextManager[None]:
+    """Context in which an object that `serialize_shared` numbered is made once."""
+    return _keras_state("id_to_obj_map", {})
+
+
+class _EveryObject(dict):
+    """Has Keras write every object's id, as it does for those that it has met before."""
+
+    def __contains__(self, key):
+        return True
+
+    def __missing__(self, key):
+        return {}
+
+
+@contextlib.contextmanager
+def _keras_state(name, value):
+    name = f"shared_objects/{name}"
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, value)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
+
+
+def _all(bijector: ConditionalBijector) -> list[ConditionalBijector]:
+    everything = (bijector, *bijector.submodules)
+    return [b for b in everything if isinstance(b, ConditionalBijector)]
+
+
+def _shared_subnet(bijector: ConditionalBijector) -> str | None:
+    """Name a layer in the subnets of two couplings, which their makers would make twice."""
+    owners: dict[int, str] = {}
+    for b in _all(bijector):
+        if len(_all(b)) > 1:
+            continue
+        for layer in (part for subnet in b.layers for part in subnet._flatten_layers()):
+            if id(layer) in owners:
+                return (
+                    f"the subnets of {owners[id(layer)]} and {b.name} share the layer "
+                    f"{layer.name}; have their maker make a new one at each call"
                 )
-        damaged = archive.testzip()
-        if damaged:
-            raise UsageError(f"{path}: the model file is damaged, in its part {damaged}")
-        if archive.getinfo(_CONFIG).file_size > _MOST_CONFIG:
-            raise UsageError(f"{path}: its {_CONFIG} is too long for a model's; refused")
-        try:
-            config = json.loads(archive.read(_CONFIG))
-        except (ValueError, RecursionError):
-            raise UsageError(f"{path}: its {_CONFIG} is no JSON; the file is damaged") from None
-        for described in _descriptions(config):
-            reason = _unknown(described)
-            if reason:
-                raise UsageError(f"{path}: its config names {reason}")
-        # In memory, as Keras does: seeking backwards in an archive reads it anew each time.
-        _check_weights(io.BytesIO(archive.read(_WEIGHTS)), path)
+            owners[id(layer)] = b.name
+    return None
 
 
-def _descriptions(config: Any) -> Iterator[Mapping[str, Any]]:
-    """All parts of a config that Keras would make an object of."""
+def _descriptions(config: Any) -> Iterator[dict[str, Any]]:
+    """All parts of a config that Keras would make an object of, in order."""
     left = [config]
     while left:
         item = left.pop()
         if isinstance(item, dict):
             if "class_name" in item:
                 yield item
-            left += item.values()
-        elif isinstance(item, list):
-            left += item
+            left += reversed(item.values())
+        elif isinstance(item, (list, tuple)):
+            left += reversed(item)
 
 
 def _unknown(described: Mapping[str, Any]) -> str | None:
-    """What is wrong with a class or a function that a config names; None if nothing is."""
+    """Say why a class or a function of a config can't be rebuilt; None if it can."""
     name, module = described["class_name"], described.get("module")
-    registered = described.get("registered_name") or name
-    if name == "function":
-        name = registered = described.get("config")
-    if not isinstance(name, str) or not isinstance(registered, str):
-        return f"a class in an unknown way ({str(name)[:60]!r}); refused"
-    shown = f"{module}.{name}"[:100] if module else name[:100]
-    if name in _REFUSED or name == "__lambda__":
-        return f"{shown}, which can run code or open files; refused"
-    if keras.saving.get_registered_object(registered) is not None:
+    if name in ("Lambda", "__lambda__"):
+        return "a Lambda can run code, so that load_model refuses it; write a registered layer"
+    is_function = name == "function"
+    if is_function:
+        name = described["config"]
+    registered = name if is_function else described.get("registered_name") or name
+    if keras.saving.get_registered_object(registered) is not None or name.startswith("__"):
         return None
-    if module is None:
-        known = name in _VALUES
-    elif module == "builtins":
-        known = described["class_name"] == "function"  # which Keras looks up among its own
-    else:
-        allowed = _MODULES.get(module, ()) if isinstance(module, str) else ()
-        known = allowed is None or name in allowed or str(module).startswith(_OPERATIONS)
-    if known:
+    if is_function and any(hasattr(m, name) for m in _FUNCTIONS):
         return None
-    return (
-        f"{shown}, which is neither a layer of Keras nor registered here; import the package that "
-        "registers it first, if you trust it"
-    )
-
-
-def _check_weights(file: BinaryIO, path: str) -> None:
-    try:
-        with h5py.File(file) as weights:
-            groups, seen = [weights], set()
-            while groups:
-                group = groups.pop()
-                where = h5py.h5o.get_info(group.id).addr
-                if where in seen:
-                    continue
-                seen.add(where)
-                for name in group:
-                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                        raise UsageError(f"{path}: its weights hold the link {name!r}; refused")
-                    item = group[name]
-                    if isinstance(item, h5py.Group):
-                        groups.append(item)
-                    elif not _is_plain(item):
-                        raise UsageError(
-                            f"{path}: its weights hold {name!r}, which is no array stored as it "
-                            "is; refused"
-                        )
-    except UsageError:
-        raise
-    except Exception as error:  # h5py raises almost anything on damage
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path}: its weights can't be read ({reason})") from None
-
-
-def _is_plain(item: Any) -> bool:
-    return (
-        isinstance(item, h5py.Dataset)
-        and item.chunks is None
-        and not item.external
-        and not item.is_virtual
-        and item.dtype.kind in "biuf"
-        and item.nbytes == item.id.get_storage_size()
-    )
+    if module and module.split(".")[0] == "keras":
+        return None
+    return f"{name} isn't registered; use keras.saving.register_keras_serializable"

@@ -14,7 +14,7 @@ COUPLINGS = [GlowCoupling, AffineCoupling, AdditiveCoupling]
 
 def make(kind, shape, cond_shape, perturb, kernel_size=3):
     keras.utils.set_random_seed(3)
-    subnet = ConvNet([6], kernel_size, activation="tanh", init_std=0.3, zero_last=False)
+    subnet = ConvNet([6], kernel_size=kernel_size, activation="tanh", init_std=0.3, zero_last=False)
     bijector = kind(subnet, event_ndims=3)
     bijector.build(shape, cond_shape)
     perturb(bijector.layers)

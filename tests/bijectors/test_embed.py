@@ -14,7 +14,7 @@ SHAPE, COND_SHAPE = (4, 4, 2), (8, 8, 1)
 def flow():
     """Each part with a network of its own, batch-normalized, and one that sees nothing."""
     conv = GlowCoupling(ConvNet([6], activation="tanh"), event_ndims=3)
-    blind = GlowCoupling(ConvNet([4], 1), event_ndims=3)
+    blind = GlowCoupling(ConvNet([4], kernel_size=1), event_ndims=3)
     dense = Chain([GlowCoupling(MLP([8], "tanh")), ActNorm()])
     return Chain(
         [

@@ -53,7 +53,9 @@ CASES = {
         (2,),
     ),
     "GlowCoupling-densely-connected": (
-        lambda: b.GlowCoupling(DenseConvNet([3, 2], 3, negative_slope=0.1), event_ndims=3),
+        lambda: b.GlowCoupling(
+            DenseConvNet([3, 2], kernel_size=3, negative_slope=0.1), event_ndims=3
+        ),
         (3, 2, 3),
         (3, 2, 2),
     ),

@@ -34,11 +34,11 @@ def test_init_std_draws_all_weights_and_biases_anew():
 @pytest.mark.parametrize(
     "maker",
     [
-        MLP([3], "tanh", 0.2, 0.1),
+        MLP([3], "tanh", dropout=0.2, init_std=0.1),
         MLP([3], negative_slope=0.1),
-        ConvNet([3], 5, "elu"),
-        ConvNet([3], 5, negative_slope=0.05),
-        DenseConvNet([3, 2], 5, "elu", 0.1, False, 0.0),
+        ConvNet([3], "elu", kernel_size=5),
+        ConvNet([3], kernel_size=5, negative_slope=0.05),
+        DenseConvNet([3, 2], "elu", kernel_size=5, init_std=0.1, negative_slope=0.0),
     ],
 )
 def test_makers_are_rebuilt_from_their_config(maker):

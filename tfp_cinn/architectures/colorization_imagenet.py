@@ -175,13 +175,13 @@ def colorization_imagenet(
             return [Flatten(channels_first=True), given_vector(Chain(members))]
         members = []
         for _ in range(blocks[k]):
-            subnet = ConvNet([widths[k]] * 2, 3, negative_slope=0.05, **start)
+            subnet = ConvNet([widths[k]] * 2, kernel_size=3, negative_slope=0.05, **start)
             coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
             members += [given_map(k, coupling), SoftPermutation(next(seeds))]
         last = k == sections - 1
         members.append(HaarDownsampling(0.5, order_by_wavelet=True) if last else Squeeze())
         for _ in range(2):
-            subnet = ConvNet([mixing_widths[k]] * 2, 1, negative_slope=0.01, **start)
+            subnet = ConvNet([mixing_widths[k]] * 2, kernel_size=1, negative_slope=0.01, **start)
             coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
             members += [SoftPermutation(next(seeds)), Select(None, coupling)]
         rest = from_section(k + 1)

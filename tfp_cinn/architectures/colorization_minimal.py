@@ -139,7 +139,7 @@ def colorization_minimal(
                 coupling = GlowCoupling(subnet, clamp=clamps[k], clamp_type=clamp_type)
             else:
                 kernel_size = 1 if permuted and n % 2 == 0 else 3
-                subnet = ConvNet([widths[k]], kernel_size, **start)
+                subnet = ConvNet([widths[k]], kernel_size=kernel_size, **start)
                 coupling = GlowCoupling(
                     subnet, clamp=clamps[k], clamp_type=clamp_type, event_ndims=3
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,6 +57,13 @@ class Coupling(ConditionalBijector):
                 "subnet: expected a callable from the number of output channels to a Keras layer, "
                 f"such as tfp_cinn.networks.MLP(), got {subnet!r}"
             )
+        try:
+            inspect.signature(subnet).bind(1)
+        except TypeError:
+            raise UsageError(
+                "subnet: expected a callable of one argument, the number of output channels (Keras "
+                f"finds those of the input), got {subnet!r}; write lambda channels_out: ..."
+            ) from None
         super().__init__(event_ndims, name=name)
         self._subnet = subnet
         self._elementwise = elementwise
@@ -82,6 +90,12 @@ class Coupling(ConditionalBijector):
         for active in self._order:
             expected = self._elementwise.params_per_channel * sizes[active]
             layer = self._subnet(expected)
+            if not isinstance(layer, keras.layers.Layer):
+                kind = type(layer)
+                raise UsageError(
+                    f"{self.name}: expected the subnet's maker to return a Keras 3 layer, got a "
+                    f"{kind.__module__}.{kind.__qualname__}"
+                )
             shape = (*spatial, sizes[1 - active] + cond_channels)
             got = tuple(layer(tf.zeros((1, *shape))).shape[1:])  # builds it as well
             if got != (*spatial, expected):

@@ -49,7 +49,8 @@ def map_shape(function: Callable[[Shape], Any], shape: Any) -> Any:
         return function(tuple(operator.index(n) for n in shape))
     except TypeError:
         raise UsageError(
-            f"expected a shape such as (), (3,) or a dict of shapes, got {shape!r}"
+            "expected a shape of whole numbers without batch dimension, such as (), (3,) or a dict "
+            f"of shapes, got {shape!r}"
         ) from None
 
 

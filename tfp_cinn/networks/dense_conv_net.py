@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from tfp_cinn.networks.initialization import (
-    activation_of,
-    check_widths,
-    initializers,
-    policy_name,
-)
+from tfp_cinn.networks.subnet_maker import SubnetMaker
 
 __all__ = ["DenseConvNet"]
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
-class DenseConvNet:
+@dataclasses.dataclass(eq=False)
+class DenseConvNet(SubnetMaker):
     """Maker of densely connected convolutional subnets.
 
     Each hidden layer is given the input and the outputs of all before it, and so is the last one,
@@ -33,61 +30,25 @@ class DenseConvNet:
     Source: Huang et al., "Densely Connected Convolutional Networks", arXiv 1608.06993.
 
     Args:
-        hidden: channels of the hidden layers.
+        hidden, activation, init_std, zero_last, negative_slope, dtype: of `SubnetMaker`.
         kernel_size: side of the kernels of the hidden layers.
-        activation: name of a Keras activation.
-        init_std: standard deviation of the normal from which weights and biases are drawn; None for
-            He-normal kernels and zero biases.
-        zero_last: whether the output layer starts at zero, by which a coupling starts as the
-            identity.
-        negative_slope: slope of the "relu" below zero, by which it is a leaky one.
-        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16", products in bfloat16 with
-            weights in float32; None for Keras's global one, as it is now.
 
     Raises:
-        UsageError: if a width, slope or standard deviation is out of range, or the policy
-            doesn't serve.
+        UsageError: if an argument is out of range, or the policy computes in float16.
     """
 
-    def __init__(
-        self,
-        hidden: Sequence[int] = (64, 64),
-        kernel_size: int = 1,
-        activation: str = "relu",
-        init_std: float | None = None,
-        zero_last: bool = True,
-        negative_slope: float = 0.01,
-        dtype: str | None = None,
-    ):
-        check_widths(hidden)
-        activation_of(activation, negative_slope)
-        self.hidden = list(hidden)
-        self.kernel_size = kernel_size
-        self.activation = activation
-        self.init_std = init_std
-        self.zero_last = zero_last
-        self.negative_slope = negative_slope
-        self.dtype = policy_name(dtype)
+    hidden: Sequence[int] = (64, 64)
+    _: dataclasses.KW_ONLY
+    negative_slope: float = 0.01
+    kernel_size: int = 1
 
     def __call__(self, channels_out: int) -> keras.layers.Layer:
-        """Returns a new subnet with `channels_out` output channels."""
-        inner, last = initializers(self.init_std, self.zero_last)
-        inner["activation"] = activation_of(self.activation, self.negative_slope, self.dtype)
-        hidden = [
-            keras.layers.Conv2D(n, self.kernel_size, padding="same", dtype=self.dtype, **inner)
-            for n in self.hidden
-        ]
-        last = keras.layers.Conv2D(channels_out, 1, dtype=self.dtype, **last)
-        return DenselyConnected(hidden, last, dtype=self.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> DenseConvNet:
-        """Rebuilds the maker of a `get_config`."""
-        return cls(**config)
+        """Return a new subnet with `channels_out` output channels."""
+        hidden, last = self.layer_arguments()
+        size = {"kernel_size": self.kernel_size, "padding": "same"}
+        layers = [keras.layers.Conv2D(n, **size, **hidden) for n in self.hidden]
+        last = keras.layers.Conv2D(channels_out, 1, **last)
+        return DenselyConnected(layers, last, dtype=self.dtype)
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")

@@ -1,0 +1,110 @@
+"""What makers of subnets have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from tfp_cinn.errors import UsageError
+
+__all__ = ["SubnetMaker", "check_widths"]
+
+
+@dataclasses.dataclass(eq=False)
+class SubnetMaker:
+    """Callable from a number of output channels to a new subnet.
+
+    Args:
+        hidden: widths of the hidden layers.
+        activation: a Keras activation or its name.
+        init_std: standard deviation of the normal from which weights and biases are drawn; None for
+            He-normal kernels and zero biases.
+        zero_last: whether the output layer starts at zero, so that a coupling starts as the
+            identity.
+        negative_slope: slope of the "relu" below zero.
+        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16", products in bfloat16 with
+            weights in float32; None for Keras's global one, as it is now.
+
+    Raises:
+        UsageError: if an argument is out of range, or the policy computes in float16.
+    """
+
+    hidden: Sequence[int]
+    activation: str | Callable[..., Any] = "relu"
+    _: dataclasses.KW_ONLY
+    init_std: float | None = None
+    zero_last: bool = True
+    negative_slope: float = 0.0
+    dtype: str | None = None
+
+    def __post_init__(self):
+        check_widths(self.hidden)
+        self.hidden = list(self.hidden)
+        self.dtype = _policy_name(self.dtype)
+        if self.init_std is not None and not self.init_std >= 0:
+            raise UsageError(f"init_std: expected 0 or more, or None, got {self.init_std}")
+        try:
+            keras.activations.get(self.activation)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"activation: expected one of Keras or its name, got {self.activation!r}"
+            ) from None
+        if self.negative_slope and not (self.activation == "relu" and 0 < self.negative_slope < 1):
+            raise UsageError(
+                "negative_slope: expected 0 to below 1, and 0 with an activation other than relu, "
+                f"got {self.negative_slope} with {self.activation!r}"
+            )
+
+    def __call__(self, channels_out: int) -> keras.layers.Layer:
+        """Return a new subnet with `channels_out` output channels."""
+        raise NotImplementedError
+
+    def layer_arguments(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return Keras's arguments for a hidden layer and for the last one."""
+        hidden = self._initializers() | {"activation": self.activation, "dtype": self.dtype}
+        if self.negative_slope:
+            leaky = keras.layers.LeakyReLU(self.negative_slope, dtype=self.dtype)
+            hidden["activation"] = leaky
+        last = {"kernel_initializer": "zeros"} if self.zero_last else self._initializers()
+        return hidden, last | {"dtype": self.dtype}
+
+    def _initializers(self):
+        if self.init_std is None:
+            return {"kernel_initializer": "he_normal"}
+        # An initializer object repeats its numbers; of a description each layer makes its own.
+        normal = keras.initializers.serialize(keras.initializers.RandomNormal(0.0, self.init_std))
+        return {"kernel_initializer": normal, "bias_initializer": normal}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SubnetMaker:
+        """Rebuild the maker of a `get_config`."""
+        return cls(**config)
+
+
+def check_widths(hidden: Sequence[int]) -> None:
+    """Raise a UsageError unless all hidden layers have at least one unit."""
+    if not all(n >= 1 for n in hidden):
+        raise UsageError(f"hidden: expected widths of at least 1, got {tuple(hidden)}")
+
+
+def _policy_name(dtype: str | keras.DTypePolicy | None) -> str:
+    try:
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+        name, compute = policy.name, policy.compute_dtype
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError(
+            f'dtype: expected a Keras dtype policy such as "mixed_bfloat16", got {dtype!r}'
+        ) from None
+    if compute == "float16":
+        raise UsageError(
+            f"dtype: {name} needs its loss scaled, or small gradients vanish; use "
+            '"mixed_bfloat16", which has the range of float32'
+        )
+    return name
