@@ -12,7 +12,7 @@ from tfp_cinn.bijectors import Chain, FactorOut, Select
 from tfp_cinn.bijectors.condition_adapter import ConditionAdapter
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 
-__all__ = ["first_non_finite"]
+__all__ = ["first_non_finite", "off_scale"]
 
 
 def first_non_finite(
@@ -50,6 +50,48 @@ def first_non_finite(
     if tf.reduce_all(tf.math.is_finite(distribution.log_prob(x, cond))) and bad_gradients:
         return _first_non_finite_gradient(distribution.bijector, bad_gradients)
     return "the squared latents overflow; lower the learning rate"
+
+
+def off_scale(bijector: Any, x: tf.Tensor, features: Any, most: float) -> str | None:
+    """Says in one line that data are far from mean 0 and standard deviation 1, or returns None.
+
+    x is looked at as the first member sees it that depends on the condition, thus after a leading
+    `Standardize` or `ActNorm`.
+
+    Args:
+        bijector: the flow, in eager mode.
+        x: data, `[N, *event]`.
+        features: what the bijectors are given as their condition.
+        most: largest root mean square that is passed over.
+    """
+    x = _taken_up(bijector, x)
+    if (size := _root_mean_square(x)) > most:
+        return (
+            f"x has a root mean square of {size:.3g} where the flow takes it up, and should have "
+            "about 1; standardize it (bijectors.Standardize(mean, std) first in the chain, after "
+            "a logarithm if it has heavy tails)"
+        )
+    for part in tf.nest.flatten(features):
+        floats = part is not None and part.dtype.is_floating
+        if floats and (size := _root_mean_square(part)) > most:
+            return (
+                f"the condition has a root mean square of {size:.3g} where the flow takes it up, "
+                "and should have about 1; standardize it"
+            )
+    return None
+
+
+def _taken_up(bijector: Any, x: tf.Tensor) -> tf.Tensor:
+    """What the first member that depends on the condition gets of x."""
+    for member in getattr(bijector, "bijectors", ()):
+        if getattr(member, "conditional", True):
+            return _taken_up(member, x)
+        x = member.inverse(x)
+    return x
+
+
+def _root_mean_square(t: tf.Tensor) -> float:
+    return float(tf.sqrt(tf.reduce_mean(tf.square(tf.cast(t, tf.float64)))))
 
 
 def _first_non_finite_gradient(bijector: Any, bad: Sequence[keras.Variable]) -> str:

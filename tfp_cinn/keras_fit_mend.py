@@ -31,9 +31,9 @@ __all__ = ["GlobalMean", "apply_gradients", "build_optimizer", "mean", "reported
 
 def build_optimizer(model: keras.Model) -> None:
     """Makes the optimizer's variables where `fit` would build model and optimizer."""
-    strategy = model._distribute_strategy
-    if strategy is not None and model.optimizer is not None:
-        with strategy.scope():
+    # Not in the step's graph: one that fails to trace would leave it without.
+    if model.optimizer is not None and not model.optimizer.built:
+        with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
 
 
