@@ -16,9 +16,7 @@ ROWS = 24
 
 def make_model(optimizer=None, conditioner=None, cond_shape=(), seed=0, **kwargs):
     keras.utils.set_random_seed(seed)
-    flow = []
-    for k in range(2):
-        flow += [SoftPermutation(k), GlowCoupling(MLP([8], init_std=0.1, zero_last=False))]
+    flow = [SoftPermutation(0), GlowCoupling(MLP([8], init_std=0.1, zero_last=False))]
     if cond_shape == () and conditioner is None:
         conditioner = OneHot(3)
     model = CINN(Chain(flow), (4,), conditioner, cond_shape, weight_prior=0.1)
@@ -62,10 +60,11 @@ def test_a_scaled_loss_trains_as_an_unscaled_one(optimizer, clip):
 
 
 def test_a_loss_scale_that_overflows_shrinks_and_training_goes_on():
-    inner = keras.optimizers.SGD(0.1)
+    inner = keras.optimizers.SGD(0.01)
     model = make_model(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**127))
     before = weights(model)
-    model.fit(batches(*data()[:2]), epochs=20, verbose=0)
+    x, label, _ = data()
+    model.fit(batches(10 * x, label), epochs=8, verbose=0)
     assert float(model.optimizer.dynamic_scale) < 2.0**127
     assert np.abs(weights(model) - before).max() > 0.01
 
@@ -261,16 +260,12 @@ def test_data_that_a_first_member_standardizes_are_not_warned_of():
     model = CINN(Chain([Chain([Standardize(5e3, 1e3)]), GlowCoupling(MLP([4]))]), (4,))
     model.compile("adam")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", ".*root mean square")
         model.fit(5e3 + 1e3 * data()[0], verbose=0)
 
 
 def test_raw_heavy_tails_that_diverge_are_told_to_standardize():
-    rng = np.random.RandomState(0)
-    x = np.exp(3 * rng.randn(2048, 4)).astype("float32")
-    keras.utils.set_random_seed(0)
-    flow = [m for k in range(16) for m in (SoftPermutation(k), GlowCoupling(MLP([16])))]
-    model = CINN(Chain(flow), (4,))
-    model.compile(keras.optimizers.Adam(1e-2))
+    x = np.exp(15 * data()[0])  # squares overflow
+    model = make_model(cond_shape=None)
     with pytest.raises(NonFiniteError, match=r"; x has .* standardize it \(bijectors.Standardize"):
-        model.fit(x, batch_size=256, epochs=3, verbose=0)
+        model.fit(x, verbose=0)
