@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,7 @@ def off_scale(bijector: Any, x: tf.Tensor, features: Any, most: float) -> str | 
         most: largest root mean square that is passed over.
     """
     x = _taken_up(bijector, x)
-    if (size := _root_mean_square(x)) > most:
+    if most < (size := _root_mean_square(x)) < math.inf:
         return (
             f"x has a root mean square of {size:.3g} where the flow takes it up, and should have "
             "about 1; standardize it (bijectors.Standardize(mean, std) first in the chain, after "
@@ -73,7 +74,7 @@ def off_scale(bijector: Any, x: tf.Tensor, features: Any, most: float) -> str | 
         )
     for part in tf.nest.flatten(features):
         floats = part is not None and part.dtype.is_floating
-        if floats and (size := _root_mean_square(part)) > most:
+        if floats and most < (size := _root_mean_square(part)) < math.inf:
             return (
                 f"the condition has a root mean square of {size:.3g} where the flow takes it up, "
                 "and should have about 1; standardize it"

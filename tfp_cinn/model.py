@@ -411,11 +411,13 @@ class CINN(keras.Model):
         step = tf.identity(_steps_taken(self.optimizer).value)
 
         def look():
-            # TensorFlow would else draw this step's noise before or after, as it happens.
+            # What is read here, TensorFlow doesn't change before or after as it happens: a step
+            # that is stopped isn't counted, and the noise that it drew is.
+            now = tf.identity(_steps_taken(self.optimizer).value)
             noise = [tf.identity(v.value) for v in self.non_trainable_variables]
             finite = [g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
             finite = tf.stack(finite) if finite else tf.zeros([0], bool)
-            figures = [step, totals.stops, totals.bad, own, error, finite]
+            figures = [now, totals.stops, totals.bad, own, error, finite]
             with tf.control_dependencies(noise):
                 tf.py_function(stop_or_warn, [*figures, *tf.nest.flatten(batch)], [])
             return tf.constant(False)
