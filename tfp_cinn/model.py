@@ -447,7 +447,8 @@ class CINN(keras.Model):
             return
         self._scale_checked = True
         try:
-            features = self._distribution.features(tf.nest.map_structure(lambda c: c[:32], cond))
+            rows = tf.nest.map_structure(lambda c: c if c is None else c[:32], cond)
+            features = self._distribution.features(rows)
         except UsageError:  # in rows that the step makes NaN, and then stops
             return
         if text := off_scale(self._distribution.bijector, x[:32], features, most=100.0):
