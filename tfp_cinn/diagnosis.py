@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors import Chain, ConditionalBijector
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 from tfp_cinn.errors import UsageError
 
-__all__ = ["first_non_finite"]
+__all__ = ["first_non_finite", "off_scale"]
 
 
 def first_non_finite(
@@ -53,6 +54,49 @@ def first_non_finite(
     if tf.reduce_all(tf.math.is_finite(distribution.log_prob(x, cond))) and bad_gradients:
         return _first_non_finite_gradient(distribution.bijector, bad_gradients)
     return "the squared latents overflow; lower the learning rate"
+
+
+def off_scale(
+    bijector: ConditionalBijector, x: tf.Tensor, features: Any, most: float
+) -> str | None:
+    """Says in one line that data are far from mean 0 and standard deviation 1, or returns None.
+
+    x is looked at as the first member sees it that depends on the condition, thus after a leading
+    `Standardize` or `ActNorm`.
+
+    Args:
+        bijector: the flow, in eager mode.
+        x: data, `[N, *event]`.
+        features: what the bijectors are given as their condition.
+        most: largest root mean square that is passed over.
+    """
+    x = _taken_up(bijector, x)
+    if most < (size := _root_mean_square(x)) < math.inf:
+        return (
+            f"x has a root mean square of {size:.3g} where the flow takes it up, and should have "
+            "about 1; standardize it (bijectors.Standardize(mean, std) first in the chain, after "
+            "a logarithm if it has heavy tails)"
+        )
+    for part in tf.nest.flatten(features):
+        floats = part is not None and part.dtype.is_floating
+        if floats and most < (size := _root_mean_square(part)) < math.inf:
+            return (
+                f"the condition has a root mean square of {size:.3g} where the flow takes it up, "
+                "and should have about 1; standardize it"
+            )
+    return None
+
+
+def _taken_up(bijector: ConditionalBijector, x: tf.Tensor) -> tf.Tensor:
+    """What the first member that depends on the condition gets of x."""
+    for member, its_x, _ in bijector.inverse_steps(x, None):
+        if member.conditional:
+            return _taken_up(member, its_x) if isinstance(member, Chain) else its_x
+    return x
+
+
+def _root_mean_square(t: tf.Tensor) -> float:
+    return float(tf.sqrt(tf.reduce_mean(tf.square(tf.cast(t, tf.float64)))))
 
 
 def _first_non_finite_gradient(bijector: ConditionalBijector, bad: Sequence[keras.Variable]) -> str:

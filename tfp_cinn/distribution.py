@@ -388,7 +388,7 @@ class _Given(tfd.TransformedDistribution):
         return _Given(self.distribution, self.bijector.at(slices))
 
 
-_Given._type_spec = property(lambda dist: Spec(dist, lambda: dist.bijector.layers))
+_Given._type_spec = property(lambda d: Spec(d, lambda: d.bijector.layers))
 
 
 class _Bound(ConditionalBijector):

@@ -37,7 +37,7 @@ class FusedAdam(keras.optimizers.Adam):
             super().update_step(gradient, variable, learning_rate)
             return
         index, dtype = self._get_variable_index(variable), variable.dtype
-        step = tf.cast(self.iterations.value + 1, dtype)
+        step = keras.ops.cast(self.iterations + 1, dtype)
         beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

@@ -18,7 +18,6 @@ leaves the path of a Keras that needs none.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,13 +65,16 @@ def apply_gradients(
     weights: Sequence[keras.Variable],
 ) -> None:
     """Clips and applies gradients that are summed over replicas already."""
-    if tf.distribute.get_replica_context().num_replicas_in_sync > 1:
-        _take_sums(optimizer)
-    _summed.already = True
+    pairs = zip(gradients, weights, strict=True)
+    if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
+        optimizer.apply_gradients(pairs)
+        return
+    add_up = _take_sums(getattr(optimizer, "inner_optimizer", optimizer))
+    add_up.callers += 1
     try:
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        optimizer.apply_gradients(pairs)
     finally:
-        _summed.already = False
+        add_up.callers -= 1
 
 
 class GlobalMean(keras.metrics.Mean):
@@ -83,28 +85,22 @@ class GlobalMean(keras.metrics.Mean):
         return super().add_variable(*args, **kwargs, aggregation="only_first_replica")
 
 
-class _Summed(threading.local):
-    """Whether gradients are summed already; replicas of one process are threads."""
+def _take_sums(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Has an optimizer leave gradients alone that `apply_gradients` hands to it.
 
-    already = False
-
-
-_summed = _Summed()
-
-
-def _take_sums(optimizer: keras.optimizers.Optimizer) -> None:
-    """Has an optimizer leave gradients alone that `apply_gradients` hands to it."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    It counts its callers, the replicas of this process, since `LossScaleOptimizer` goes on in
+    threads of its own.
+    """
     add_up = optimizer._all_reduce_sum_gradients
-    if getattr(add_up, "takes_sums", False):
-        return
+    if not hasattr(add_up, "callers"):
 
-    @functools.wraps(add_up)
-    def unless_summed(pairs):
-        return list(pairs) if _summed.already else add_up(pairs)
+        @functools.wraps(add_up)
+        def unless_summed(pairs):
+            return list(pairs) if unless_summed.callers else add_up(pairs)
 
-    unless_summed.takes_sums = True
-    optimizer._all_reduce_sum_gradients = unless_summed
+        unless_summed.callers = 0
+        optimizer._all_reduce_sum_gradients = unless_summed
+    return optimizer._all_reduce_sum_gradients
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -19,12 +20,12 @@ from tfp_cinn.bijectors import ConditionalBijector, computing
 from tfp_cinn.bijectors.recompute import BOUND, reconstruction_errors, too_large
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import as_tensors, build_flow, refuse_strings
-from tfp_cinn.diagnosis import first_non_finite
+from tfp_cinn.diagnosis import first_non_finite, off_scale
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteStepError, UsageError
 from tfp_cinn.files import writing
 from tfp_cinn.model_files import load_file, serialize_shared, sharing, why_not_savable
-from tfp_cinn.replicas import Ballot, Totals, over_replicas
+from tfp_cinn.replicas import Ballot, Totals, over_replicas, share_of_loss
 
 __all__ = ["CINN", "load_model"]
 
@@ -58,7 +59,10 @@ class CINN(keras.Model):
     data, the conditioner or a bijector. (Not with `jit_compile=True`, where a graph can't be left
     that way.)
 
-    The dataset yields `(x, cond)`, or `x` alone if `cond_shape` is None.
+    The dataset yields `(x, cond)` or `(x, cond, sample_weight)`; if `cond_shape` is None, `x` or
+    `(x, None, sample_weight)`. A pair is never x and its weights. With weights w >= 0, `[N]`, given
+    so or as `sample_weight=` or `class_weight=` (which needs `cond_shape=()`), each mean above is
+    sum(w v) / sum(w), over the whole batch in a step and over all examples in what is reported.
 
     Args:
         bijector: f, `forward` generates; built here.
@@ -108,6 +112,7 @@ class CINN(keras.Model):
         self._computing = {"shards": 1, "memory": "store"}
         self.ballot: Ballot | None = None
         self._failure: tuple[int, UsageError] | None = None
+        self._scale_checked = False
         self.built = True
 
     @property
@@ -214,9 +219,24 @@ class CINN(keras.Model):
         problem = why_not_savable(self)
         if problem:
             warnings.warn(f"{self.name} can't be saved: {problem}", stacklevel=2)
+        if arguments.get("class_weight") is not None and self._cond_shape != ():
+            raise UsageError(
+                "class_weight: expected a model with class labels as its condition, cond_shape=(); "
+                "use sample_weight"
+            )
+        arguments |= self._with_condition(**arguments)
+        validation = arguments.get("validation_data")
+        if isinstance(validation, tuple) and len(validation) == 3:
+            named = dict(zip(("x", "y", "sample_weight"), validation, strict=True))
+            arguments["validation_data"] = tuple((named | self._with_condition(**named)).values())
+        callbacks = arguments.get("callbacks")
+        for callback in getattr(callbacks, "callbacks", keras.tree.flatten(callbacks or [])):
+            # Keras infers a direction only for metrics that `compile` was given.
+            if getattr(callback, "mode", None) == "auto" and self._has_metric(callback.monitor):
+                callback.mode = "min"
         where = _Position()
-        arguments["callbacks"] = _with_callback(arguments.get("callbacks"), where)
-        self._failure = None
+        arguments["callbacks"] = _with_callback(callbacks, where)
+        self._failure, self._scale_checked = None, False
         try:
             return super().fit(**arguments)
         except (tf.errors.OpError, UsageError):
@@ -225,31 +245,56 @@ class CINN(keras.Model):
             step, error = self._failure
             raise type(error)(f"{where.of(step)}: {error}") from None
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the metrics over data as `fit` takes them; see `keras.Model.evaluate`."""
+        arguments = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
+        arguments |= arguments.pop("kwargs", {})
+        return super().evaluate(**arguments | self._with_condition(**arguments))
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Returns log p(x | cond) in nats, `[N]`; `predict` takes a dataset, or `(x, cond)`."""
+        if isinstance(data, (tuple, list)) and len(data) == 1:  # as Keras wraps a pair of arrays
+            (data,) = data
+        return self(self._take_weight(data)[0], training=False)
+
+    def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Refuses: a flow has several signatures, which `tfp_cinn.export.export_model` writes.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            f"CINN.export writes no signatures of a flow; call "
+            f"tfp_cinn.export.export_model(model, {os.fspath(filepath)!r})"
+        )
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of maximum likelihood training.
 
         On several replicas, `data` is the part of the batch that this one has; all parts are of one
         size. The gradient is that of the whole batch, clipped as such.
         """
+        weights = self.trainable_weights
         with tf.GradientTape() as tape:
             loss, nats, count = self._batch_losses(data, training=True)
-            share = loss / tf.distribute.get_strategy().num_replicas_in_sync
+            share = self.optimizer.scale_loss(share_of_loss(loss, nats, count))
         with reconstruction_errors() as errors:
-            gradients = tape.gradient(share, [w.value for w in self.trainable_weights])
+            gradients = tape.gradient(share, [w.value for w in weights])
         error = tf.reduce_max(errors) if errors else tf.zeros_like(loss)
         # A loss that isn't finite is said as such: from its z nothing can be rebuilt.
         error = tf.where(tf.math.is_finite(loss), error, tf.zeros_like(error))
-        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        finite = tf.math.is_finite(loss) & self._finite(gradients)
         totals = over_replicas(loss, nats, count, finite & (error <= BOUND), self.ballot)
-        guard = [] if self.jit_compile else [self._stop_if_bad(totals, data, gradients, error)]
+        guard = [] if self.jit_compile else [self._look_at(totals, data, gradients, error)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
-            # Nor shall the metrics know of the step.
+            # The metrics don't count a step that is stopped either.
             totals = tf.nest.map_structure(tf.identity, totals)
             error = keras_fit_mend.mean(error) if errors else error
-        gradients = keras_fit_mend.sum_gradients(gradients)
-        keras_fit_mend.apply_gradients(self.optimizer, gradients, self.trainable_weights)
+        if weights:
+            gradients = keras_fit_mend.sum_gradients(gradients)
+            keras_fit_mend.apply_gradients(self.optimizer, gradients, weights)
         if not errors:
             return self._report(totals)
         self._reconstruction_metric.update_state(error)
@@ -260,13 +305,59 @@ class CINN(keras.Model):
         return self._report(over_replicas(*self._batch_losses(data, training=False)))
 
     def _batch_losses(self, data, training):
-        """Loss, nats/dim and number of examples of one batch, or of a replica's part of it."""
-        log_prob = self(data, training=training)
+        """Loss, nats/dim and number of examples, or sum of their weights, of a replica's batch."""
+        inputs, weight = self._take_weight(data)
+        log_prob = self(inputs, training=training)
         count = tf.shape(log_prob)[0]
+        if weight is not None:
+            weight = tf.cast(weight, log_prob.dtype)
+            # Negative weights would reward unlikely data without bound: NaN, which stops training.
+            weight = tf.where(weight >= 0, weight, np.nan)
+            log_prob, count = weight * log_prob, tf.reduce_sum(weight)
         # Not reduce_mean: a part can be empty.
         total = tf.reduce_sum(log_prob)
         nats = -tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) / self.dimensions
         return nats + self._other_losses(), nats, count
+
+    def _with_condition(self, x=None, y=None, sample_weight=None, **_):
+        """Arguments x and y for Keras, which drops the weights of x without y."""
+        if y is None and isinstance(x, tuple) and len(x) == 2:
+            x, y = x
+        if y is None and sample_weight is not None and hasattr(x, "shape"):
+            if self._cond_shape is not None:
+                raise UsageError(f"{self.name}: sample_weight needs x and cond; got x alone")
+            y = np.zeros((len(x), 0), "float32")
+        return {"x": x, "y": y}
+
+    def _take_weight(self, data):
+        """Splits what a dataset yields into `(x, cond)`, or x, and the weights or None."""
+        if not isinstance(data, (tuple, list)) or len(data) != 3:
+            return data, None
+        x, cond, weight = data
+        if self._cond_shape is None:
+            if cond is not None and cond.shape[1:] != (0,):
+                raise UsageError(
+                    f"{self.name}: expected x alone, or (x, None, sample_weight), got 3 parts"
+                )
+            cond = None
+        if weight is not None and weight.shape.rank != 1:
+            raise UsageError(
+                f"{self.name}: expected sample_weight of shape [N], one for each x, got "
+                f"{weight.shape}"
+            )
+        return (x, cond), weight
+
+    def _finite(self, gradients):
+        """Whether the optimizer can work with the gradients of this replica."""
+        norm = tf.linalg.global_norm(gradients) if gradients else tf.zeros([])
+        finite = tf.math.is_finite(norm)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            # It leaves such a step out and halves its scale: the scale is at fault while above 1.
+            finite |= self.optimizer.scale_loss(1.0) > 1
+        return finite
+
+    def _has_metric(self, monitor):
+        return monitor.removeprefix("val_") in {m.name for m in self.metrics}
 
     def _unpack(self, inputs):
         """Takes `(x, cond)` apart; Keras may add None for sample weights."""
@@ -310,9 +401,7 @@ class CINN(keras.Model):
 
         with tf.Graph().as_default():
             data = tf.nest.map_structure(placeholder, spec)
-            if isinstance(data, tuple) and len(data) == 3:  # the last are weights
-                data = data[: 1 if self._cond_shape is None else 2]
-            self._unpack(data)
+            self._unpack(self._take_weight(data)[0])
 
     def _other_losses(self):
         """Weight prior, and what layers of the conditioner or the subnets add by themselves."""
@@ -335,24 +424,32 @@ class CINN(keras.Model):
             self._check_batches(iterator._distributed_dataset.element_spec)
         keras_fit_mend.build_optimizer(self)
 
-    def _stop_if_bad(self, totals: Totals, data, gradients, error):
-        """Ends the training with the reason, if this replica has to stop the step."""
+    def _look_at(self, totals: Totals, data, gradients, error):
+        """Ends training with the reason if this replica has to stop; warns at the first step."""
         own = tf.distribute.get_replica_context().replica_id_in_sync_group
-        x, cond = self._unpack(data)
-        parts = tf.nest.flatten(cond, expand_composites=False) if cond is not None else []
+        inputs, weight = self._take_weight(data)
+        x, cond = self._unpack(inputs)
+        batch = {"x": x, "cond": cond, "weight": weight}
+        batch = {name: part for name, part in batch.items() if part is not None}
+        step = tf.identity(_steps_taken(self.optimizer).value)
 
-        def stop():
-            # What is read here, TensorFlow doesn't change before or after as it happens: this step
-            # isn't counted, and the noise that it drew is.
-            step = tf.identity(self.optimizer.iterations.value)
+        def look():
+            # What is read here, TensorFlow doesn't change before or after as it happens: a step
+            # that is stopped isn't counted, and the noise that it drew is.
+            now = tf.identity(_steps_taken(self.optimizer).value)
             noise = [tf.identity(v.value) for v in self.non_trainable_variables]
-            finite = tf.stack([g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+            finite = [g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
+            finite = tf.stack(finite) if finite else tf.zeros([0], bool)
+            figures = [now, totals.stops, totals.bad, own, error, finite]
             with tf.control_dependencies(noise):
-                tf.py_function(fail, [step, totals.bad, own, error, finite, x, *parts], [])
+                tf.py_function(stop_or_warn, [*figures, *tf.nest.flatten(batch)], [])
             return tf.constant(False)
 
-        def fail(step, bad, own, error, finite, x, *parts):
-            cond_eager = None if cond is None else tf.nest.pack_sequence_as(cond, parts)
+        def stop_or_warn(step, stops, bad, own, error, finite, *parts):
+            given = tf.nest.pack_sequence_as(batch, parts)
+            if not stops:
+                self._warn_of_scale(given["x"], given.get("cond"))
+                return
             if bad != own:
                 failure = NonFiniteStepError(
                     f"the loss or gradient of replica {int(bad)} is NaN or infinite; its worker "
@@ -361,19 +458,37 @@ class CINN(keras.Model):
             elif not error <= BOUND:  # NaN included
                 failure = UsageError(too_large(error))
             else:
-                failure = NonFiniteStepError(self._why_not_finite(x, cond_eager, finite.numpy()))
+                failure = NonFiniteStepError(self._why_not_finite(finite.numpy(), **given))
             self._failure = int(step), failure
             raise failure
 
-        return tf.cond(totals.stops, stop, lambda: tf.constant(True))
+        return tf.cond(totals.stops | (step == 0), look, lambda: tf.constant(True))
 
-    def _why_not_finite(self, x, cond, finite):
+    def _warn_of_scale(self, x, cond):
+        """Warns if x or the condition is of a scale at which training won't get anywhere."""
+        if self._scale_checked:
+            return
+        self._scale_checked = True
+        try:
+            rows = tf.nest.map_structure(lambda c: c if c is None else c[:32], cond)
+            features = self._distribution.features(rows)
+        except UsageError:  # in rows that the step makes NaN, and then stops
+            return
+        if text := off_scale(self._distribution.bijector, x[:32], features, most=100.0):
+            warnings.warn(text, stacklevel=2)
+
+    def _why_not_finite(self, finite, x, cond=None, weight=None):
         """What went wrong, in eager mode; `finite` says which gradients are."""
+        if weight is not None and not np.all(weight >= 0) & np.all(np.isfinite(weight)):
+            return "sample_weight has values that are negative, NaN or infinite"
         bad = [w for w, good in zip(self.trainable_weights, finite, strict=True) if not good]
         try:
-            return first_non_finite(self._distribution, x, cond, bad)
+            reason = first_non_finite(self._distribution, x, cond, bad)
         except UsageError as error:  # such as a label out of range, found only in eager mode
             return str(error)
+        raw = cond if self.conditioner is None else None
+        scale = off_scale(self._distribution.bijector, x, raw, most=20.0)
+        return f"{reason}; {scale}" if scale else reason
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         """Saves architecture, weights and optimizer as one `.keras` file, whole or not at all.
@@ -450,15 +565,26 @@ class _Position(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self._epoch = self._steps_before = 0
+        self._epoch = self._batch = 0
+        self._steps = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
-        self._steps_before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._batch = batch
+        if self.model.steps_per_execution > 1:  # a graph then takes several batches at a time
+            self._steps = int(_steps_taken(self.model.optimizer).numpy())
 
     def of(self, step: int) -> str:
-        """Epoch and batch, counted from 1, of a step counted from 0 over the whole training."""
-        return f"epoch {self._epoch + 1}, batch {step - self._steps_before + 1}"
+        """Epoch and batch, counted from 1, where the optimizer has taken `step` steps."""
+        since = 0 if self._steps is None else step - self._steps
+        return f"epoch {self._epoch + 1}, batch {self._batch + since + 1}"
+
+
+def _steps_taken(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Batches that an optimizer has seen, where `iterations` counts updates of the weights."""
+    return getattr(optimizer, "inner_optimizer", optimizer)._iterations
 
 
 def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-__all__ = ["Ballot", "Totals", "over_replicas"]
+__all__ = ["Ballot", "Totals", "over_replicas", "share_of_loss"]
 
 
 class Ballot:
@@ -29,7 +29,7 @@ class Totals(NamedTuple):
     Attributes:
         loss: mean over its examples.
         nats: nats/dim, mean over its examples.
-        count: how many examples.
+        count: how many examples, or the sum of their weights.
         bad: number of the first replica that isn't good, -1 if there is none.
         stops: whether this replica has to stop the step: the bad one, and those of other processes.
     """
@@ -55,7 +55,7 @@ def over_replicas(
     Args:
         loss: loss_r, the mean over this replica's part of the batch.
         nats: nats_r.
-        count: n_r, examples in that part; it may be empty.
+        count: n_r, examples in that part, which may be empty, or the sum of their weights.
         good: whether this replica can go on with them.
         ballot: to count as well.
     """
@@ -76,4 +76,22 @@ def over_replicas(
     is_any, first = tf.reduce_any(figures[4:] > 0), tf.argmax(figures[4:], output_type=tf.int32)
     own, here = replica.replica_id_in_sync_group, len(replica.strategy.extended.worker_devices)
     stops = is_any & ((first == own) | (first // here != own // here))
-    return Totals(loss / weight, nats / weight, weight, tf.where(is_any, first, -1), stops)
+    # A batch whose weights are all 0 has no mean, and counts for nothing.
+    loss, nats = tf.math.divide_no_nan(loss, weight), tf.math.divide_no_nan(nats, weight)
+    return Totals(loss, nats, weight, tf.where(is_any, first, -1), stops)
+
+
+def share_of_loss(loss: tf.Tensor, nats: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """This replica's share of the loss of a batch; the shares of all replicas add up to it.
+
+    Args:
+        loss: of its part of the batch: `nats` plus what doesn't depend on the data.
+        nats: nats/dim, mean over that part.
+        count: examples in that part, as many on each replica, or the sum of their weights, a float.
+    """
+    replica = tf.distribute.get_replica_context()
+    replicas = replica.num_replicas_in_sync
+    if replicas == 1 or count.dtype.is_integer:
+        return loss / replicas
+    part = tf.math.divide_no_nan(count, replica.all_reduce("SUM", count))
+    return part * nats + (loss - nats) / replicas

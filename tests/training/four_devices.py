@@ -22,7 +22,11 @@ from tfp_cinn.training.strategy import Replicas  # noqa: E402
 CLIP = 0.05
 
 
-def make_model(replicas, dropout=0.0, weight_prior=0.1):
+def clipped_sgd(**options):
+    return keras.optimizers.SGD(1.0, global_clipnorm=CLIP, **options)
+
+
+def make_model(replicas, dropout=0.0, weight_prior=0.1, optimizer=None):
     """A small flow, the same each time, with the optimizer in which clipping shows most."""
     keras.utils.set_random_seed(0)
     with replicas.scope():
@@ -31,7 +35,7 @@ def make_model(replicas, dropout=0.0, weight_prior=0.1):
             subnets = MLP([8], dropout=dropout, init_std=0.1, zero_last=False)
             chain += [SoftPermutation(k), GlowCoupling(subnets)]
         model = CINN(Chain(chain), (2, 2, 1), OneHot(3), (), weight_prior=weight_prior)
-        model.compile(keras.optimizers.SGD(1.0, global_clipnorm=CLIP))
+        model.compile((optimizer or clipped_sgd)())
         model.optimizer.build(model.trainable_variables)
     replicas.same_start(model)
     return model
@@ -43,12 +47,25 @@ def batch(rows=24):
     return x, rng.randint(0, 3, rows).astype("int32")
 
 
-def step(replicas, model, x, label):
+def step(replicas, model, *arrays):
     """Trains on one batch; returns by how much that moved the weights."""
     before = np.concatenate([w.numpy().ravel() for w in model.trainable_weights])
-    batches = tf.data.Dataset.from_tensors((x, label)).repeat()
+    batches = tf.data.Dataset.from_tensors(arrays).repeat()
     model.fit(replicas.split(batches), steps_per_epoch=1, verbose=0)
     return np.concatenate([w.numpy().ravel() for w in model.trainable_weights]) - before
+
+
+def options_apart(alone, four):
+    """By how much steps on one and on four devices differ, and how long they are."""
+    x, label = batch()
+    weight = np.linspace(0, 2, len(x)).astype("float32")
+    scaled = lambda: keras.optimizers.LossScaleOptimizer(clipped_sgd())  # noqa: E731
+    cases = {"weighted": (clipped_sgd, x, label, weight), "scaled": (scaled, x, label)}
+    apart = {}
+    for name, (optimizer, *arrays) in cases.items():
+        one, other = (step(r, make_model(r, optimizer=optimizer), *arrays) for r in (alone, four))
+        apart[name] = [float(np.abs(one - other).max()), float(np.abs(one).max())]
+    return apart
 
 
 def keras_alone(replicas, x, label):
@@ -107,6 +124,7 @@ def main(folder):
             "four": step(four, model, x, label).tolist(),
             "keras": keras_alone(four, x, label).tolist(),
         },
+        "options": options_apart(alone, four),
         "noise": noise_of_replicas(four),
         "bad_row": bad_row(four),
         "uneven": {"alone": uneven(alone), "four": uneven(four)},

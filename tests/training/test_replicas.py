@@ -57,6 +57,13 @@ def test_the_gradient_of_the_whole_batch_is_clipped(found):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("option", ["weighted", "scaled"])
+def test_a_step_with_weights_or_a_scaled_loss_is_that_of_one_device(found, option):
+    apart, length = found["options"][option]
+    assert length > 0.01 and apart < 1e-6  # some float32 roundings of 0.05
+
+
+@pytest.mark.slow
 def test_replicas_have_dropout_of_their_own(found):
     assert len(set(found["noise"])) == 4
 
