@@ -65,12 +65,12 @@ def off_scale(
     `Standardize` or `ActNorm`.
 
     Args:
-        flow: the bijector, in eager mode.
+        bijector: the flow, in eager mode.
         x: data, `[N, *event]`.
         features: what the bijectors are given as their condition.
         most: largest root mean square that is passed over.
     """
-    x = _taken_up(flow, x)
+    x = _taken_up(bijector, x)
     if most < (size := _root_mean_square(x)) < math.inf:
         return (
             f"x has a root mean square of {size:.3g} where the flow takes it up, and should have "
