@@ -10,10 +10,11 @@ from PIL import Image
 from tfp_cinn import UsageError, tasks
 from tfp_cinn.color import LAB_SCALES, split_lab
 from tfp_cinn.data import evaluation_crops
+from tfp_cinn.data.image_files import read_image
 from tfp_cinn.metrics import feature_network
 from tfp_cinn.metrics.feature_network import FeatureNetwork
 from tfp_cinn.tasks import Colorization
-from tfp_cinn.tasks.colorization.photographs import color, read_image
+from tfp_cinn.tasks.colorization.photographs import color
 
 
 def test_batches_are_noisy_color_given_lightness(experiment):
@@ -167,10 +168,10 @@ def test_photographs_of_any_size_are_colored_at_their_own(workdir, tmp_path, fol
     model = workdir.load_model()
     rgb = read_image(folder / "3.png")
     large = np.repeat(np.repeat(rgb, 3, axis=0), 2, axis=1)
-    x = color(model, large, 2, 0.5, seed=0)
+    x = np.stack([*color(model, large, 2, 0.5, seed=0)])
     assert x.shape == (2, 240, 192, 3) and 0 <= x.min() <= x.max() <= 1
     assert np.abs(x[0] - x[1]).max() > 0.02
-    np.testing.assert_array_equal(x, color(model, large, 2, 0.5, seed=0))
+    np.testing.assert_array_equal(x, [*color(model, large, 2, 0.5, seed=0)])
     with pytest.raises(UsageError, match="at least 16 x 16 pixels for this model, got 96 x 15"):
         color(model, rgb[:15], 2, 0.5, seed=0)
 
@@ -193,7 +194,7 @@ def test_sample_writes_a_sheet_and_full_resolution_arrays(workdir, tmp_path, fol
     [
         (None, "cond: expected image files, such as --cond=photo.jpg, got none"),
         (["/nowhere.jpg"], "/nowhere.jpg: can't be read as an image .No such file"),
-        ([__file__], "can't be read as an image .damaged, or no JPEG"),
+        ([__file__], "can't be read as an image .not JPEG"),
     ],
 )
 def test_wrong_images_are_answered_in_one_line(workdir, tmp_path, cond, message):
