@@ -162,9 +162,9 @@ def draw_colorings(
 
     - A folder, or a name without a suffix: each coloring at full resolution, `NAME_1.jpg`, ... for a
       JPEG file and `NAME_1.png`, ... for others, and the contact sheet, `sheet.png`.
-    - `.png`, `.jpg`, `.jpeg`, `.webp`: of one photograph and one sample the coloring itself, at full
-      resolution; of more a contact sheet: a row for each photograph, it in gray, its colorings, and
-      itself if it had color.
+    - `.png`, `.jpg`, `.jpeg`, `.webp`: of one photograph and one sample the coloring itself, at
+      full resolution; of more a contact sheet: a row for each photograph, it in gray, its
+      colorings, and itself if it had color.
     - `.npz`: `rgb_0`, `rgb_1`, ..., the colorings of each photograph at full resolution, uint8
       `[num_samples, H, W, 3]`, and `temperature` and `seed`.
 
