@@ -160,8 +160,8 @@ def draw_colorings(
 
     The name of `output` decides; capitals don't matter.
 
-    - A folder, or a name without a suffix: each coloring at full resolution, `NAME_1.jpg`, ... for a
-      JPEG file and `NAME_1.png`, ... for others, and the contact sheet, `sheet.png`.
+    - A folder, or a name without a suffix: each coloring at full resolution, `NAME_1.jpg` for a
+      JPEG file and `NAME_1.png` for others, and so on, and the contact sheet, `sheet.png`.
     - `.png`, `.jpg`, `.jpeg`, `.webp`: of one photograph and one sample the coloring itself, at
       full resolution; of more a contact sheet: a row for each photograph, it in gray, its
       colorings, and itself if it had color.
