@@ -18,8 +18,8 @@ from synthetic_photos import encode, pixels
 
 from tfp_cinn import CINN, UsageError, data, load_model
 from tfp_cinn.bijectors import Chain, GlowCoupling
+from tfp_cinn.data.image_files import MAX_PIXELS, read_image
 from tfp_cinn.networks import MLP
-from tfp_cinn.tasks.colorization.photographs import MAX_PIXELS, read_image
 from tfp_cinn.training import checkpoints, default_config
 from tfp_cinn.training.checkpoints import Moment
 from tfp_cinn.training.checks import check as check_section
@@ -336,7 +336,7 @@ def test_an_image_that_declares_a_giant_size_is_refused_undecoded(tmp_path, kind
     path = tmp_path / f"bomb.{kind}"
     path.write_bytes(content)
     tracemalloc.start()
-    with pytest.raises(UsageError, match="too large an image") as caught:
+    with pytest.raises(UsageError, match="too large") as caught:
         read_image(path)
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
@@ -364,4 +364,4 @@ def test_mutated_images_are_read_or_refused(tmp_path_factory, draw):
     works_or_is_refused(lambda: read_image(path), np.ndarray)
     options = {"size": 8, "downscale": 1, "validation_fraction": 0, "test_fraction": 0}
     said = works_or_is_refused(lambda: data.load_photos(folder, **options), data.Photos)
-    assert said is None or "no photo that can be used" in said or "no JPEG, PNG or WebP" in said
+    assert said is None or "no photo that can be used" in said or "no image in it" in said

@@ -133,12 +133,14 @@ def test_skipped(tmp_path):
     write_folder(tmp_path / "deep" / "er", 40)
     good = encode(pixels(40, 48, 0))
     bad = {
-        "text.jpg": (b"no image", "not JPEG, PNG or WebP"),
+        "text.jpg": (b"no image", "not JPEG, PNG, WebP, TIFF, BMP or GIF"),
         "cut.jpg": (encode(pixels(40, 48), "JPEG")[:-99], "damaged"),
         "print.jpeg": (encode(Image.fromarray(pixels(40, 48)).convert("CMYK"), "JPEG"), "CMYK"),
         "nothing.webp": (b"", "empty"),
         "gray.PNG": (encode(pixels(40, 48)[..., 0]), "gray"),
         "short.png": (encode(pixels(15, 48)), "too small"),
+        "short.tiff": (encode(pixels(15, 48), "TIFF"), "too small"),
+        "phone.HEIC": (b"\0\0\0\x18ftypheic", "HEIC, AVIF or camera raw (convert it to JPEG)"),
         "twice.png": (good, "duplicate"),
     }
     for name, (contents, _) in bad.items():
@@ -151,10 +153,11 @@ def test_skipped(tmp_path):
     assert sum(counts) == 40
     assert photos.summary.startswith(
         f"{tmp_path}: {counts[0]} train, {counts[1]} validation, {counts[2]} test photos, "
-        "0.0 megapixels downscaled by 2; skipped 7 files ("
+        "0.0 megapixels downscaled by 2; skipped 9 files ("
     )
-    for _, why in bad.values():
-        assert f"1 {why}" in photos.summary
+    assert "2 too small: 'short.png', 'short.tiff'" in photos.summary
+    for name, (_, why) in bad.items():
+        assert why in photos.summary and repr(name) in photos.summary
 
 
 def test_large_photos_and_damaged_exif_do_not_warn(tmp_path, monkeypatch, recwarn):
@@ -170,15 +173,24 @@ def test_missing_and_empty_folders(tmp_path):
     check_error([str(tmp_path / "absent"), "not a folder"], tmp_path / "absent")
     (tmp_path / "file").write_text("x")
     check_error([str(tmp_path / "file"), "not a folder"], tmp_path / "file")
-    check_error([str(tmp_path), "no JPEG, PNG or WebP"], tmp_path)
+    check_error([str(tmp_path), "no image in it"], tmp_path)
 
 
 def test_nothing_usable(tmp_path):
     for k in range(3):
         (tmp_path / f"gray{k}.png").write_bytes(encode(pixels(40, 48, k)[..., 0]))
-    check_error(["no photo that can be used", "3 files (3 gray)", "16 x 16"], tmp_path)
+    check_error(
+        [
+            "no photo that can be used",
+            "3 files (3 gray: 'gray0.png', 'gray1.png', 'gray2.png')",
+            "16 x 16",
+        ],
+        tmp_path,
+    )
     (tmp_path / "text.jpg").write_text("no image")
-    check_error(["4 files (3 gray, 1 not JPEG, PNG or WebP)"], tmp_path)
+    check_error(
+        ["4 files (3 gray: ", "; 1 not JPEG, PNG, WebP, TIFF, BMP or GIF: 'text.jpg')"], tmp_path
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,4 +218,4 @@ def test_an_unreadable_folder_is_reported(tmp_path, monkeypatch):
     photos = data.load_photos(tmp_path, **SMALL, validation_fraction=0, test_fraction=0)
     assert photos.skipped == {str(closed[0]): "unreadable"}
     monkeypatch.setattr(photo_files, "find", lambda root: ([], closed))
-    check_error(["no JPEG", "1 folders can't be read"], tmp_path)
+    check_error(["no image", "1 folders can't be read"], tmp_path)

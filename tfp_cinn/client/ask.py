@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -188,9 +188,9 @@ def _fill(x: np.ndarray, client: Client, labels: np.ndarray, temperature: float,
 
 def _color(
     client: Client, num_samples: int, temperature: float, seed: int, rgb: np.ndarray
-) -> np.ndarray:
-    """Colorings `[num_samples, H, W, 3]` of an image `[H, W, 3]`; prints the latency."""
-    colored, seconds = np.empty((num_samples, *rgb.shape), np.float32), []
+) -> Iterator[np.ndarray]:
+    """Yield colorings `[H, W, 3]` of an image `[H, W, 3]`; print the latency."""
+    seconds = []
     gray = gray_of(rgb)[np.newaxis, ..., :1].clip(0, 1)
     # One by one, as each goes with its image: eight of twelve megapixels are no message.
     for number in tqdm.trange(num_samples, desc="ask", leave=False, disable=None):
@@ -200,10 +200,10 @@ def _color(
             "temperature": np.full(1, temperature),
         }
         begin = time.perf_counter()
-        colored[number] = client.predict("colorize", inputs)["rgb"][0]
+        colored = client.predict("colorize", inputs)["rgb"][0]
         seconds.append(time.perf_counter() - begin)
+        yield colored
     _print_latency(seconds, num_samples)
-    return colored
 
 
 def _print_latency(seconds: Sequence[float], rows: int) -> None:

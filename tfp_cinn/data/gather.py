@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from tfp_cinn.data import photo_files
+from tfp_cinn.data.image_files import Unusable, format_of
 from tfp_cinn.data.licenses import find_license, license_table
-from tfp_cinn.data.photo_files import Unusable
 from tfp_cinn.data.qt_resources import read_resources
 from tfp_cinn.errors import UsageError
 
@@ -211,7 +211,7 @@ def _files(root: pathlib.Path, left_out: collections.Counter) -> Iterator[tuple[
 
 def _wanted(name: str, head: bytes) -> bool:
     is_readme = name.rpartition("/")[2].startswith("README") and len(head) < _README_BYTES
-    return is_readme or photo_files.format_of(head) is not None
+    return is_readme or format_of(head) is not None
 
 
 def _copy_photo(

@@ -4,16 +4,18 @@ import collections
 import concurrent.futures
 import os
 import pathlib
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.photo_files import PhotoFile, Unusable
+from tfp_cinn.data.image_files import Unusable, quiet
+from tfp_cinn.data.photo_files import PhotoFile
 from tfp_cinn.data.photo_split import Photos, PhotoSplit, check_crops
 from tfp_cinn.errors import UsageError
+
+_NAMED = 3  # files of a reason that the summary names
 
 
 def load_photos(
@@ -25,7 +27,7 @@ def load_photos(
     test_fraction: float = 0.1,
     cache_bytes: int = 1 << 30,
 ) -> Photos:
-    """Read the photographs in a folder: JPEG, PNG and WebP at any depth.
+    """Read the photographs in a folder: JPEG, PNG, WebP, TIFF, BMP and GIF, any depth.
 
     Each photo is turned as its EXIF data say and averaged over squares of `downscale` pixels: JPEG
     and WebP store color at half the resolution of brightness, so that a factor of 2 leaves one
@@ -73,9 +75,9 @@ def load_photos(
     paths, closed = photo_files.find(root)
     if not paths:
         raise UsageError(
-            f"{root} has no JPEG, PNG or WebP file in it or below"
+            f"{root} has no image in it or below"
             + (f" ({len(closed)} folders can't be read)" if closed else "")
-            + ": name a folder with photographs, or convert other formats first"
+            + ": name a folder with JPEG, PNG, WebP, TIFF, BMP or GIF files"
         )
     photos, cache, skipped = _read_all(paths, size, downscale, cache_bytes)
     skipped |= {str(path): "unreadable" for path in closed}
@@ -120,9 +122,7 @@ def _read_all(
     photos, cache, skipped, room = {}, {}, {}, cache_bytes
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large images and of damaged EXIF data.
-            warnings.filterwarnings("ignore", module="PIL")
+        with quiet():
             for path, result in zip(paths, pool.map(read, paths), strict=True):
                 if isinstance(result, str):
                     skipped[str(path)] = result
@@ -190,19 +190,16 @@ def _on_disk(files: list[PhotoFile], downscale: int) -> Callable[[tf.Tensor], tf
     """Return what reads photo i."""
     with tf.device("CPU:0"):
         paths = tf.constant([os.fsencode(file.path) for file in files], tf.string)
-        kinds = tf.constant([file.kind for file in files], tf.int32)
-        orientations = tf.constant([file.orientation for file in files], tf.int32)
-
-    def photo(i: tf.Tensor) -> tf.Tensor:
-        contents = tf.io.read_file(tf.gather(paths, i))
-        kind, orientation = tf.gather(kinds, i), tf.gather(orientations, i)
-        return photo_files.decode(contents, kind, orientation, downscale)
-
-    return photo
+    return lambda i: photo_files.decode(tf.gather(paths, i), downscale)
 
 
 def _by_reason(skipped: dict[str, str]) -> str:
-    counts = collections.Counter(skipped.values()).most_common()
-    return f"{len(skipped)} files" + (
-        f" ({', '.join(f'{count} {reason}' for reason, count in counts)})" if counts else ""
-    )
+    """Count the files skipped for each reason, and name a few of each."""
+    paths = collections.defaultdict(list)
+    for path, reason in skipped.items():
+        paths[reason].append(repr(os.path.basename(path)))
+    parts = [
+        f"{len(names)} {reason}: {', '.join(names[:_NAMED])}{', ...' * (len(names) > _NAMED)}"
+        for reason, names in sorted(paths.items(), key=lambda item: -len(item[1]))
+    ]
+    return f"{len(skipped)} files" + (f" ({'; '.join(parts)})" if parts else "")

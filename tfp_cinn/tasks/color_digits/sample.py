@@ -8,16 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfp_cinn.data.image_files import SUFFIXES, read_image
 from tfp_cinn.errors import UsageError
 from tfp_cinn.tasks.color_digits.task import ColorDigits, draw_colored
-from tfp_cinn.tasks.colorization.photographs import read_image
 from tfp_cinn.tasks.facts import class_names
 from tfp_cinn.tasks.output import check_drawing, check_output, to_labels
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["sample_color_digits"]
-
-_FILES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def sample_color_digits(
@@ -56,7 +54,7 @@ def sample_color_digits(
     check_output(output, len(cond), num_samples + 1)
     model = workdir.load_model()
     grays = np.empty((len(cond), *model.cond_shape), np.float32)
-    is_file = np.array([each.lower().endswith(_FILES) for each in cond], bool)
+    is_file = np.array([each.lower().endswith(SUFFIXES) for each in cond], bool)
     for row in np.flatnonzero(is_file):
         grays[row] = _read_gray(cond[row], model.cond_shape[:2])
     if not is_file.all():

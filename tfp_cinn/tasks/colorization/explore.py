@@ -11,9 +11,10 @@ import tensorflow as tf
 from PIL import Image
 
 from tfp_cinn.color import split_lab, to_rgb
+from tfp_cinn.data.image_files import read_image
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks.colorization.photographs import check_size, on_white, read_image, reduced
+from tfp_cinn.tasks.colorization.photographs import check_size, on_white, reduced
 from tfp_cinn.tasks.colorization.task import Colorization
 from tfp_cinn.tasks.explore.subject import Examples, Subject
 from tfp_cinn.workdir import Workdir

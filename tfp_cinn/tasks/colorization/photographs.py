@@ -1,18 +1,24 @@
-"""Coloring photographs of any size, as `bin/sample.py` does for a colorization run."""
+"""Coloring photographs of any size, as `sample` does for a colorization run."""
 
 from __future__ import annotations
 
+import collections
 import functools
+import glob
+import os
 import pathlib
-import warnings
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tfp_cinn.color import lab_to_rgb, rgb_to_lab, split_lab, to_rgb
-from tfp_cinn.errors import UsageError
+from tfp_cinn.data import photo_files
+from tfp_cinn.data.image_files import check_image, read_image
+from tfp_cinn.errors import UsageError, WriteError
+from tfp_cinn.files import writing
 from tfp_cinn.model import CINN
 from tfp_cinn.plots.pictures import draw_sheet
 from tfp_cinn.tasks.output import check_drawing, check_output
@@ -22,50 +28,49 @@ __all__ = [
     "check_size",
     "color",
     "draw_colorings",
+    "find_images",
     "gray_of",
     "on_white",
-    "read_image",
     "reduced",
     "sample_colorings",
 ]
 
-MAX_PIXELS = 64_000_000
-"""Pixels of an image to color; its colorings take some 60 bytes a pixel each."""
-
 _SHOWN_SIDE = 256  # pixels of an image in a contact sheet
 _COLORFUL = 4.0  # chroma; below it an image counts as gray
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+# JPEG stores color at half the resolution unless told not to.
+_OPTIONS = dict.fromkeys((".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}) | {
+    ".webp": {"quality": 95}
+}
 
 
-def read_image(path: str | pathlib.Path) -> np.ndarray:
-    """Reads a JPEG, PNG or WebP file, gray or in color, turned as its EXIF data say.
+def find_images(cond: Sequence[str] | None) -> list[str]:
+    """List the image files that `cond` names: files, folders (at any depth) and patterns.
 
-    The size that the header declares is looked at before anything is decoded.
-
-    Returns:
-        sRGB in [0, 1], float32 `[H, W, 3]`.
+    A name with commas that a flag took apart is put together again if there is such a file.
 
     Raises:
-        UsageError: if there is no such file, or it is damaged, of more than `MAX_PIXELS`, or
-            something else.
+        UsageError: a folder or a pattern has no images, or nothing is named.
     """
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own bound is higher than ours, and it warns of damaged EXIF data.
-            warnings.filterwarnings("ignore", module="PIL")
-            with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise Image.DecompressionBombError(f"{width} x {height} pixels")
-                rgb = ImageOps.exif_transpose(image).convert("RGB")
-    except Image.DecompressionBombError as error:
-        raise UsageError(
-            f"{path}: too large an image ({error}); expected at most {MAX_PIXELS / 1e6:.0f} "
-            "megapixels, make it smaller"
-        ) from None
-    except Exception as error:  # Pillow raises almost anything on damage
-        reason = getattr(error, "strerror", None) or "damaged, or no JPEG, PNG or WebP file"
-        raise UsageError(f"{path}: can't be read as an image ({reason})") from None
-    return np.asarray(rgb, np.float32) / 255
+    if not cond:
+        raise UsageError("cond: expected image files, such as --cond=photo.jpg, got none")
+    found, rest = [], [os.path.expanduser(each) for each in cond]
+    while rest:
+        names = (
+            (n, comma.join(rest[:n])) for n in range(len(rest), 1, -1) for comma in (",", ", ")
+        )
+        taken, name = next((pair for pair in names if os.path.isfile(pair[1])), (1, rest[0]))
+        rest = rest[taken:]
+        if os.path.isdir(name):
+            files = [str(path) for path in photo_files.find(pathlib.Path(name))[0]]
+        elif not os.path.exists(name) and glob.has_magic(name):
+            files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
+        else:
+            files = [name]
+        if not files:
+            raise UsageError(f"cond: {name} has no images; name image files, or their folder")
+        found += files
+    return found
 
 
 def check_size(model: CINN, rgb: np.ndarray) -> None:
@@ -80,30 +85,33 @@ def check_size(model: CINN, rgb: np.ndarray) -> None:
 
 def color(
     model: CINN, rgb: np.ndarray, num_samples: int, temperature: float, seed: int
-) -> np.ndarray:
-    """Colorings of a photograph at its own resolution, of which only lightness is used.
+) -> Iterator[np.ndarray]:
+    """Color a photograph at its own resolution, one coloring after the other.
 
     The flow sees lightness of the whole photograph at the size of its condition, whatever the
     photograph's proportions; the color that it draws is upsampled along the edges of lightness.
 
     Args:
         model: a colorization model.
-        rgb: sRGB in [0, 1], `[H, W, 3]`, at least as large as the condition.
+        rgb: sRGB in [0, 1], `[H, W, 3]`, at least as large as the condition. Only its lightness is
+            used.
         num_samples: how many.
         temperature: factor on the latents.
         seed: the same seed gives the same colorings.
 
     Returns:
-        sRGB in [0, 1], float32 `[num_samples, H, W, 3]`.
+        Yields `num_samples` times sRGB in [0, 1], float32 `[H, W, 3]`.
 
     Raises:
-        UsageError: if the photograph is smaller than the condition.
+        UsageError: the photograph is smaller than the condition.
     """
     check_size(model, rgb)
-    parts = split_lab(rgb, model.cond_shape[:2])
-    ab = model.distribution.sample(parts.small_L, num_samples, seed, temperature)
-    # One by one: 12 megapixels take most of a gigabyte.
-    return np.stack([to_rgb(parts.L, each).numpy() for each in ab])
+    L, small_L, _ = split_lab(rgb, model.cond_shape[:2])
+    del rgb
+    ab = model.distribution.sample(small_L, num_samples, seed, temperature)
+    # A graph takes a third of the memory, as it lets go of what it has used.
+    paint = tf.function(to_rgb, reduce_retracing=True)
+    return (paint(L, each).numpy() for each in ab)
 
 
 def sample_colorings(
@@ -114,7 +122,7 @@ def sample_colorings(
     seed: int,
     output: pathlib.Path,
 ) -> None:
-    """Colors photographs with a training run's model; see `draw_colorings`.
+    """Color photographs with a training run's model; see `draw_colorings`.
 
     Args:
         workdir: a colorization run.
@@ -122,12 +130,12 @@ def sample_colorings(
         num_samples: colorings of each.
         temperature: factor on the latents.
         seed: the same seed gives the same colorings.
-        output: the `.png` or `.npz` to write.
+        output: what to write.
 
     Raises:
-        UsageError: if a file or an argument doesn't serve.
+        UsageError: a file or an argument is wrong.
     """
-    load = functools.cache(workdir.load_model)  # only once the photographs are read
+    load = functools.cache(workdir.load_model)  # only once a photograph is read
 
     def paint(rgb):
         return color(load(), rgb, num_samples, temperature, seed)
@@ -141,55 +149,63 @@ def gray_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def draw_colorings(
-    paint: Callable[[np.ndarray], np.ndarray],
+    paint: Callable[[np.ndarray], Iterable[np.ndarray]],
     cond: Sequence[str] | None,
     num_samples: int,
     temperature: float,
     seed: int,
     output: pathlib.Path,
 ) -> None:
-    """Colors photographs into a contact sheet or an array file.
+    """Color photographs into photographs, a contact sheet or an array file.
 
-    A `.png` holds a row for each photograph: it in gray, its colorings, and itself if it had
-    color; rows are of one height. A `.npz` holds `rgb_0`, `rgb_1`, ..., the colorings of each
-    photograph at full resolution, uint8 `[num_samples, H, W, 3]`, and `temperature` and `seed`.
+    The name of `output` decides; capitals don't matter.
+
+    - A folder, or a name without a suffix: each coloring at full resolution, `NAME_1.jpg` for a
+      JPEG file and `NAME_1.png` for others, and so on, and the contact sheet, `sheet.png`.
+    - `.png`, `.jpg`, `.jpeg`, `.webp`: of one photograph and one sample the coloring itself, at
+      full resolution; of more a contact sheet: a row for each photograph, it in gray, its
+      colorings, and itself if it had color.
+    - `.npz`: `rgb_0`, `rgb_1`, ..., the colorings of each photograph at full resolution, uint8
+      `[num_samples, H, W, 3]`, and `temperature` and `seed`.
+
+    Every coloring is written as soon as it is made; one at a time is in memory.
 
     Args:
-        paint: makes colorings `[num_samples, H, W, 3]` of an image `[H, W, 3]`, all sRGB in
-            [0, 1].
-        cond: the photographs' files.
+        paint: makes colorings `[H, W, 3]`, one after the other, of an image `[H, W, 3]`, all sRGB
+            in [0, 1].
+        cond: the photographs: see `find_images`.
         num_samples: colorings of each.
         temperature: factor on the latents, as `paint` uses it.
         seed: of the colorings, as `paint` uses it.
-        output: the `.png` or `.npz` to write.
+        output: what to write.
 
     Raises:
-        UsageError: if a file or an argument doesn't serve, or `paint` says so.
+        UsageError: a file or an argument is wrong, or `paint` says so.
     """
-    if not cond:
-        raise UsageError("cond: expected image files, such as --cond=photo.jpg, got none")
     check_drawing(num_samples, temperature, seed)
-    check_output(output, len(cond), num_samples + 2)
-    images = [read_image(path) for path in cond]
-    full, rows = {}, []
-    for number, (path, rgb) in enumerate(zip(cond, images, strict=True)):
-        try:
-            colored = paint(rgb)
-        except UsageError as error:
-            raise UsageError(f"{path}: {error}") from None
-        if not np.isfinite(colored).all():
-            raise UsageError(f"{path}: a coloring has NaN pixels; lower the temperature")
-        full[f"rgb_{number}"] = np.round(255 * colored).astype(np.uint8)
-        ab = rgb_to_lab(rgb)[..., 1:].numpy()
-        colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
-        last = rgb if colorful else np.ones_like(rgb)
-        rows.append(reduced(np.stack([gray_of(rgb), *colored, last])))
-    with Workdir(output.parent).writing(output.name) as scratch:
-        if output.suffix == ".npz":
-            np.savez(scratch, temperature=temperature, seed=seed, **full)
-        else:
-            labels = ["gray", *map(str, range(1, num_samples + 1)), "original"]
-            draw_sheet(on_white(rows), scratch, labels)
+    paths = find_images(cond)
+    for path in paths:
+        check_image(path)  # before hours of coloring others
+    suffix = output.suffix.lower()
+    if output.is_dir() or not suffix:
+        if not output.parent.is_dir():
+            raise UsageError(f"{output}: expected a folder in one that exists")
+        output.mkdir(exist_ok=True)
+        _into_folder(paint, paths, num_samples, output)
+    elif suffix == ".npz":
+        check_output(output.with_suffix(suffix), len(paths), num_samples)
+        _into_arrays(paint, paths, num_samples, output, temperature=temperature, seed=seed)
+    elif suffix not in _PICTURES:
+        raise UsageError(
+            f"{output}: expected a folder, or the name of a {', '.join(_PICTURES)} or .npz file"
+        )
+    elif len(paths) == num_samples == 1:
+        check_output(output.with_suffix(".png"), 1, 1)
+        _color_one(paint, paths[0], lambda _, rgb: _save(rgb, output))
+    else:
+        check_output(output.with_suffix(".png"), len(paths), num_samples + 2)
+        rows = [_color_one(paint, path, lambda *_: None) for path in paths]
+        _draw_rows(rows, num_samples, output)
     print(output)
 
 
@@ -209,3 +225,80 @@ def on_white(rows: Sequence[np.ndarray]) -> np.ndarray:
         top, left = (height - row.shape[-3]) // 2, (width - row.shape[-2]) // 2
         place[..., top : top + row.shape[-3], left : left + row.shape[-2], :] = row
     return sheet
+
+
+def _color_one(
+    paint: Callable[[np.ndarray], Iterable[np.ndarray]],
+    path: str,
+    save: Callable[[int, np.ndarray], None],
+) -> np.ndarray:
+    """Save the colorings of a photograph, uint8; return its row of a contact sheet."""
+    rgb = read_image(path)
+    original = reduced(rgb[np.newaxis])[0]
+    row = [gray_of(original)]
+    try:
+        for number, colored in enumerate(paint(rgb)):
+            if not np.isfinite(colored).all():
+                raise UsageError("a coloring has NaN pixels; lower the temperature")
+            row.append(reduced(colored[np.newaxis])[0])
+            save(number, _levels(colored))
+    except WriteError:
+        raise
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    ab = rgb_to_lab(original)[..., 1:].numpy()
+    colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
+    return np.stack([*row, original if colorful else np.ones_like(original)])
+
+
+def _into_folder(paint, paths: Sequence[str], num_samples: int, folder: pathlib.Path) -> None:
+    sheet = folder / "sheet.png"
+    check_output(sheet, len(paths), num_samples + 2)
+    rows, stems = [], collections.Counter()
+    for path in map(pathlib.Path, paths):
+        stems[path.stem] += 1
+        again = f"-{stems[path.stem]}" if stems[path.stem] > 1 else ""
+        suffix = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
+
+        def save(number, rgb, start=folder / f"{path.stem}{again}", suffix=suffix):
+            _save(rgb, start.with_name(f"{start.name}_{number + 1}{suffix}"))
+
+        rows.append(_color_one(paint, str(path), save))
+    _draw_rows(rows, num_samples, sheet)
+
+
+def _into_arrays(paint, paths: Sequence[str], num_samples: int, output: pathlib.Path, **facts):
+    """Write the file that `np.savez` writes, a coloring at a time."""
+    with writing(output) as scratch, zipfile.ZipFile(scratch, "w") as archive:
+        for name, value in facts.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, np.asarray(value))
+        for row, path in enumerate(paths):
+            with archive.open(f"rgb_{row}.npy", "w", force_zip64=True) as file:
+
+                def save(number, rgb, file=file):
+                    if number == 0:
+                        shape = (num_samples, *rgb.shape)
+                        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                        np.lib.format.write_array_header_1_0(file, header)
+                    file.write(rgb.tobytes())
+
+                _color_one(paint, path, save)
+
+
+def _levels(rgb: np.ndarray) -> np.ndarray:
+    # In place, as photographs are large; 0.5 more rounds.
+    scaled = rgb * np.float32(255)
+    scaled += 0.5
+    return scaled.astype(np.uint8)
+
+
+def _save(rgb: np.ndarray, path: pathlib.Path) -> None:
+    with writing(path) as scratch:
+        Image.fromarray(rgb).save(scratch, **_OPTIONS.get(path.suffix.lower(), {}))
+
+
+def _draw_rows(rows: Sequence[np.ndarray], num_samples: int, path: pathlib.Path) -> None:
+    labels = ["gray", *map(str, range(1, num_samples + 1)), "original"]
+    with writing(path) as scratch:
+        draw_sheet(on_white(rows), scratch, labels)
