@@ -33,15 +33,15 @@ lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff format --check .
 
 reproduce: $(VENV)/installed-evaluation $(PHOTOS) $(FASHION_MNIST)
-	$(VENV)/bin/python benchmarks/reproduce.py --output=$(REPRODUCTION) --photos=$(PHOTOS) \
+	$(VENV)/bin/python -m reproduction --output=$(REPRODUCTION) --photos=$(PHOTOS) \
 	    --fashion_mnist=$(FASHION_MNIST)
 
 reproduce-fast: $(VENV)/installed-evaluation $(PHOTOS) $(FASHION_MNIST)
-	$(VENV)/bin/python benchmarks/reproduce.py --output=$(REPRODUCTION)-fast --photos=$(PHOTOS) \
+	$(VENV)/bin/python -m reproduction --output=$(REPRODUCTION)-fast --photos=$(PHOTOS) \
 	    --fashion_mnist=$(FASHION_MNIST) --fast
 
 $(PHOTOS): | $(VENV)/installed
-	$(VENV)/bin/python bin/gather_photos.py --output=$@
+	$(VENV)/bin/python tools/gather_photos --output=$@
 
 data/usr/share/datasets/fashion-mnist:
 	mkdir -p data

@@ -1,6 +1,6 @@
 """Photographs colored: the paper's minimal colorization flow, made small for two CPU cores.
 
-Needs photographs: bin/gather_photos.py makes a folder of them; --config.data.folder names another.
+Needs photographs: tools/gather_photos makes a folder of them; --config.data.folder names another.
 """
 
 from tfp_cinn.training import colorization_config

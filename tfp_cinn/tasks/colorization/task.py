@@ -61,7 +61,7 @@ class Colorization(Experiment):
             if not section["folder"]:
                 raise UsageError(
                     "config.data.folder: expected a folder of photographs, got none; "
-                    "bin/gather_photos.py can make one"
+                    "tools/gather_photos can make one"
                 )
             photos = data.load_photos(
                 section["folder"],

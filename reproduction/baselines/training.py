@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from baselines.baseline import Baseline, key_of
+from reproduction.baselines.baseline import Baseline, key_of
 from tfp_cinn.tasks import Experiment
 
 _ENTRIES = 40  # of a history

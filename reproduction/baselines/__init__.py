@@ -9,10 +9,10 @@ README.md beside this file says what they are, what was tried and what was chose
 
 import keras
 
-from baselines.gan import GAN
-from baselines.regression import Regression
-from baselines.training import train
-from baselines.vae import VAE
+from reproduction.baselines.gan import GAN
+from reproduction.baselines.regression import Regression
+from reproduction.baselines.training import train
+from reproduction.baselines.vae import VAE
 from tfp_cinn.errors import UsageError
 from tfp_cinn.tasks import Experiment
 

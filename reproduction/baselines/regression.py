@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from baselines.baseline import Baseline
-from baselines.networks import Seeds, decoder
+from reproduction.baselines.baseline import Baseline
+from reproduction.baselines.networks import Seeds, decoder
 from tfp_cinn.errors import UsageError
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.tasks import Experiment

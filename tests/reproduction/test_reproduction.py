@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+
 from reproduction import figures, pool, report, tables
 from reproduction.jobs import ABLATIONS, STAGES, Job, jobs
-
 from tfp_cinn import UsageError
 
 
@@ -62,7 +62,7 @@ def test_a_result_counts_only_for_the_job_as_it_is_defined_now(tmp_path, job):
     assert pool.load_result(tmp_path, job) is None
 
 
-# Stands in for benchmarks/reproduce.py: writes the result of a job, unless its name says "bad".
+# Stands in for reproduction: writes the result of a job, unless its name says "bad".
 _PROGRAM = """
 import json, pathlib, sys
 name = sys.argv[1].removeprefix("--job=")
@@ -82,7 +82,7 @@ def run(tmp_path, monkeypatch, chosen):
     program.write_text(_PROGRAM)
     definitions = {job.name: pool.definition(job) for job in chosen}
     (tmp_path / "definitions.json").write_text(json.dumps(definitions))
-    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setattr(pool, "COMMAND", [sys.executable, str(program)])
     pool.run(chosen, tmp_path, 2, [f"--output={tmp_path}"])
 
 

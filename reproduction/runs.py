@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from baselines import build
-from baselines import train as train_baseline
-from baselines.baseline import count_weights
 
+from reproduction.baselines import build
+from reproduction.baselines import train as train_baseline
+from reproduction.baselines.baseline import count_weights
 from reproduction.tasks import TASKS
 from tfp_cinn.training import pretrain, train
 

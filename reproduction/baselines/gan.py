@@ -2,8 +2,14 @@
 
 import tensorflow as tf
 
-from baselines.baseline import Baseline
-from baselines.networks import NoiseDropout, Seeds, decoder, encoder, patch_discriminator
+from reproduction.baselines.baseline import Baseline
+from reproduction.baselines.networks import (
+    NoiseDropout,
+    Seeds,
+    decoder,
+    encoder,
+    patch_discriminator,
+)
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.tasks import Experiment
 

@@ -1,12 +1,12 @@
 """Collects photographs out of Debian packages into a folder, with their licenses.
 
-python bin/gather_photos.py --output=photos [--deb_dir=DIR]
+python tools/gather_photos --output=photos [--deb_dir=DIR]
 """
 
+import gather
 from absl import flags
 
 from tfp_cinn.cli import app
-from tfp_cinn.data import gather
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to make.", required=True)
 _PACKAGES = flags.DEFINE_list("packages", list(gather.PACKAGES), "Debian packages to look in.")

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import zlib
 
+import gather
 import numpy as np
 import pytest
+from licenses import License, find_license
+from qt_resources import read_resources
 from synthetic_photos import encode, pixels
 
 from tfp_cinn import data
-from tfp_cinn.data import gather
-from tfp_cinn.data.licenses import License, find_license
-from tfp_cinn.data.qt_resources import read_resources
 from tfp_cinn.errors import UsageError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -378,7 +378,7 @@ def test_download(tmp_path, monkeypatch, capsys):
 @needs_dpkg
 def test_binary(tmp_path):
     build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})
-    command = [sys.executable, "bin/gather_photos.py", f"--output={tmp_path / 'photos'}"]
+    command = [sys.executable, "tools/gather_photos", f"--output={tmp_path / 'photos'}"]
     command += ["--packages=good", f"--deb_dir={tmp_path}"]
     options = {
         "cwd": ROOT,
@@ -392,5 +392,5 @@ def test_binary(tmp_path):
     assert done.stdout.splitlines()[-1].startswith(f"{tmp_path / 'photos'}: 1 photographs")
     done = subprocess.run(command, **options)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("bin/gather_photos.py: ")
+    assert done.stderr.splitlines()[-1].startswith("tools/gather_photos: ")
     assert "exists and isn't overwritten" in done.stderr.splitlines()[-1]

@@ -11,7 +11,7 @@ from reproduction import figures, pool, tables
 from reproduction.jobs import ABLATIONS, STAGES
 from tfp_cinn import files
 
-_TEMPLATE = pathlib.Path(__file__).parents[2] / "docs" / "reproduction.md"
+_TEMPLATE = pathlib.Path(__file__).parents[1] / "docs" / "reproduction.md"
 # Pictures of the latent space that show no photograph.
 _LATENT = {
     "clothes": ("transfer", "interpolation", "temperature", "walks", "likelihood", "foreign"),

@@ -4,13 +4,13 @@ import importlib.util
 import math
 import pathlib
 
-import baselines
 import numpy as np
 import pytest
 import tensorflow as tf
-from baselines import vae as vae_module
-from baselines.baseline import count_weights, key_of
 
+from reproduction import baselines
+from reproduction.baselines import vae as vae_module
+from reproduction.baselines.baseline import count_weights, key_of
 from tfp_cinn import UsageError, tasks
 from tfp_cinn.training import default_config
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from baselines.baseline import Baseline, key_of
-from baselines.networks import Seeds, decoder, encoder
+from reproduction.baselines.baseline import Baseline, key_of
+from reproduction.baselines.networks import Seeds, decoder, encoder
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.tasks import Experiment
 

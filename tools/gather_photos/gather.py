@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from licenses import find_license, license_table
 from PIL import Image
+from qt_resources import read_resources
 
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import Unusable, format_of
-from tfp_cinn.data.licenses import find_license, license_table
-from tfp_cinn.data.qt_resources import read_resources
 from tfp_cinn.errors import UsageError
 
 PACKAGES = ("gcompris-qt-data", "lomiri-wallpapers-16.04")

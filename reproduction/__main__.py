@@ -1,6 +1,6 @@
 """Runs what the paper found with our own means, and writes the report's tables and pictures.
 
-python benchmarks/reproduce.py --output=runs/reproduction
+python -m reproduction --output=runs/reproduction
 
 trains every model of docs/reproduction.md three times, one process a core, measures them, and
 writes a copy of that report with the numbers and pictures of this machine. What is done stays done:
@@ -22,7 +22,7 @@ _OUTPUT = flags.DEFINE_string("output", "runs/reproduction", "Folder for everyth
 _FASHION_MNIST = flags.DEFINE_string(
     "fashion_mnist", "/usr/share/datasets/fashion-mnist", "Folder with its four IDX files."
 )
-_PHOTOS = flags.DEFINE_string("photos", "photos", "Folder of bin/gather_photos.py.")
+_PHOTOS = flags.DEFINE_string("photos", "photos", "Folder of tools/gather_photos.")
 _STAGES = flags.DEFINE_list("stages", None, "Of these alone; see --list.")
 _SCALE = flags.DEFINE_float("scale", 1.0, "Factor on all lengths of training.", lower_bound=0.01)
 _FAST = flags.DEFINE_bool("fast", False, "Each kind of job once, a few steps: for trying.")
@@ -74,7 +74,6 @@ def _run_all(chosen, everything):
 
 def _run(name, everything):
     from reproduction import latent, pool, runs
-
     from tfp_cinn import files
 
     job = next((job for job in everything if job.name == name), None)

@@ -14,6 +14,8 @@ import tqdm
 
 from tfp_cinn.errors import UsageError
 
+COMMAND = [sys.executable, "-m", "reproduction"]
+
 # One thread each, so that seconds of CPU time compare between methods.
 _ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
@@ -132,7 +134,7 @@ class _Speed:
 def _start(job, folder, arguments):
     log = _log(folder, job)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, sys.argv[0], f"--job={job.name}", *arguments]
+    command = [*COMMAND, f"--job={job.name}", *arguments]
     with log.open("w") as file:
         return subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **_ENVIRONMENT}
