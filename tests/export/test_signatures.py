@@ -10,7 +10,8 @@ from exporting import some
 
 from tfp_cinn import CINN
 from tfp_cinn.bijectors import ActNorm, Chain, GlowCoupling, Select, SoftPermutation
-from tfp_cinn.export import SavedModelSession, export_model
+from tfp_cinn.export import export_model
+from tfp_cinn.export.session import SavedModelSession
 from tfp_cinn.export.signatures import noise, signatures
 from tfp_cinn.networks import MLP, ConvNet
 
@@ -25,7 +26,7 @@ def loaded(published):
 
 
 def sample(session, values):
-    return session.run("sample", some(values, session, "sample"))["x"]
+    return session.predict("sample", some(values, session, "sample"))["x"]
 
 
 def test_a_row_depends_on_itself_alone(loaded, rows):
@@ -72,11 +73,11 @@ def test_bad_rows_are_nan_and_harm_no_other(loaded, rows):
         ("log_prob", "cond", [-1, 10, 99]),
     ):
         values = some(rows(9), loaded, signature)
-        (good,) = loaded.run(signature, values).values()
+        (good,) = loaded.predict(signature, values).values()
         values[key] = values[key].copy()
         # One number of a row is enough.
         values[key].reshape(9, -1)[[2, 4, 8], 0] = bad
-        (answer,) = loaded.run(signature, values).values()
+        (answer,) = loaded.predict(signature, values).values()
         ill = np.isnan(answer).reshape(9, -1)
         assert ill[[2, 4, 8]].all(), (signature, key)
         assert not ill[[0, 1, 3, 5, 6, 7]].any()
@@ -145,11 +146,11 @@ def test_conditions_of_several_parts_have_an_input_each(pyramid, tmp_path):
     x = rng.randn(4, 6)
     with SavedModelSession(path) as session:
         inputs = {"x": x, "cond_map": cond["map"], "cond_vector": cond["vector"]}
-        answer = session.run("log_prob", inputs)["log_prob"]
+        answer = session.predict("log_prob", inputs)["log_prob"]
         np.testing.assert_allclose(answer, pyramid.distribution.log_prob(x, cond), rtol=1e-5)
         inputs["cond_vector"] = cond["vector"].copy()
         inputs["cond_vector"][1, 2] = np.nan
-        spoilt = session.run("log_prob", inputs)["log_prob"]
+        spoilt = session.predict("log_prob", inputs)["log_prob"]
     assert np.isnan(spoilt).tolist() == [False, True, False, False]
     np.testing.assert_allclose(spoilt[[0, 2, 3]], answer[[0, 2, 3]], rtol=1e-5)
 
@@ -165,7 +166,7 @@ def test_a_flow_without_condition_has_no_input_for_it(tmp_path):
     }
     path = export_model(model, tmp_path / "plain", batch_sizes=[1])
     with SavedModelSession(path) as session:
-        x = session.run("sample", {"seed": [[1, 2], [1, 3]], "temperature": [1.0, 1.0]})["x"]
+        x = session.predict("sample", {"seed": [[1, 2], [1, 3]], "temperature": [1.0, 1.0]})["x"]
     assert x.shape == (2, 4) and np.abs(x[0] - x[1]).max() > 0.1
 
 
@@ -181,7 +182,7 @@ def test_convolutions_answer_requests_without_rows_and_of_one(tmp_path):
     x, cond = rng.randn(3, 4, 4, 2), rng.rand(3, 4, 4, 1)
     with SavedModelSession(path) as session:
         for rows in (0, 1, 3):
-            answer = session.run("log_prob", {"x": x[:rows], "cond": cond[:rows]})["log_prob"]
+            answer = session.predict("log_prob", {"x": x[:rows], "cond": cond[:rows]})["log_prob"]
             expected = model.distribution.log_prob(x, cond)[:rows]
             np.testing.assert_allclose(answer, expected, rtol=1e-5)
 
@@ -192,8 +193,8 @@ def test_xla_gives_the_same_function(model, published, tmp_path, rows):
     values = rows(5)
     with SavedModelSession(path) as compiled, SavedModelSession(published) as plain:
         for signature in ("log_prob", "decode", "encode"):
-            (a,) = compiled.run(signature, some(values, plain, signature)).values()
-            (b,) = plain.run(signature, some(values, plain, signature)).values()
+            (a,) = compiled.predict(signature, some(values, plain, signature)).values()
+            (b,) = plain.predict(signature, some(values, plain, signature)).values()
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
         x = sample(compiled, values)
     assert np.isfinite(x).all()
