@@ -3,7 +3,9 @@
 import json
 import math
 import os
+import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -63,6 +65,18 @@ def test_the_card_says_what_the_run_knows(workdir, tmp_path, capsys):
     assert "| bits_per_dim | 2.637 | 0.05 |" in page
     for text in ("class, 0 to 9", "v from 0 to 16", "nats", "[N, 8, 8, 1]", "[N, 2]"):
         assert text in page
+
+
+def test_nothing_private_is_published(workdir, tmp_path):
+    """No path, user or host in any file."""
+    path = export_run(workdir, tmp_path / "m" / "digits", batch_sizes=[1])
+    names = {str(tmp_path), str(pathlib.Path.home()), os.getcwd(), sys.prefix, "site-packages"}
+    names |= {str(pathlib.Path(run.__file__).parents[2]), socket.gethostname(), workdir.name + "/"}
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert len(files) >= 8
+    for file in files:
+        content = file.read_bytes()
+        assert not [name for name in names if name.encode() in content], file
 
 
 def test_figures_of_another_model_stay_out_of_the_card(workdir, tmp_path):

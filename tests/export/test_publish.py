@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exporting import FACTS, tree
-from google.protobuf import message
+from google.protobuf.message import EncodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tfp_cinn import CINN, UsageError
@@ -194,7 +194,7 @@ def test_batch_sizes_are_checked(model, tmp_path, sizes):
 
 def test_a_warm_up_record_of_more_than_a_protobuf_is_refused(model, tmp_path, monkeypatch):
     def too_large(record):
-        raise message.EncodeError("Failed to serialize proto")
+        raise EncodeError("Failed to serialize proto")
 
     monkeypatch.setattr(PredictionLog, "SerializeToString", too_large)
     with pytest.raises(UsageError, match="batch_sizes: a request of 1 rows .* is over 2 GiB"):
