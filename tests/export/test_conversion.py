@@ -1,5 +1,7 @@
 """Deterministic signatures run elsewhere: as ONNX, to 1e-5 of the largest value."""
 
+import sys
+
 import keras
 import numpy as np
 import onnxruntime
@@ -19,6 +21,7 @@ from tfp_cinn.bijectors import (
     SoftPermutation,
 )
 from tfp_cinn.export import export as run
+from tfp_cinn.export.session import SavedModelSession
 from tfp_cinn.export.signatures import signatures
 from tfp_cinn.networks import MLP, ConvNet
 
@@ -48,25 +51,22 @@ def saved(images, published, tmp_path_factory):
 
 @pytest.mark.parametrize("which", ["digits", "images"])
 @pytest.mark.parametrize("name", ["decode", "encode", "log_prob"])
-def test_deterministic_signatures_run_in_onnxruntime(saved, which, name):
-    loaded = tf.saved_model.load(saved[which])
-    signature = loaded.signatures[name]
-    specs = list(signature.structured_input_signature[1].values())
-
-    @tf.function(input_signature=specs)
-    def function(*inputs):
-        return signature(**{s.name: t for s, t in zip(specs, inputs, strict=True)})
-
-    proto, _ = tf2onnx.convert.from_function(function, specs, opset=18)
-    session = onnxruntime.InferenceSession(proto.SerializeToString())
+def test_deterministic_signatures_run_in_onnxruntime(saved, tmp_path, monkeypatch, which, name):
+    """Converted by the command of docs/serving.md."""
+    file = str(tmp_path / "model.onnx")
+    command = ["--saved-model", saved[which], "--tag", "serve", "--signature_def", name]
+    monkeypatch.setattr(sys, "argv", ["tf2onnx.convert", *command, "--output", file])
+    tf2onnx.convert.main()
+    converted = onnxruntime.InferenceSession(file)
     rng = np.random.RandomState(0)
-    for rows in (1, 7):
-        inputs = {
-            s.name: rng.randint(0, 10, rows).astype("int32")
-            if s.dtype == tf.int32
-            else rng.standard_normal((rows, *s.shape[1:])).astype("float32")
-            for s in specs
-        }
-        (expected,) = signature(**{key: tf.constant(v) for key, v in inputs.items()}).values()
-        (got,) = session.run(None, inputs)
-        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    with SavedModelSession(saved[which]) as loaded:
+        for rows in (1, 7):
+            inputs = {}
+            for key, info in loaded.signatures[name].inputs.items():
+                row = tf.TensorShape(info.tensor_shape).as_list()[1:]
+                inputs[key] = rng.standard_normal((rows, *row)).astype("float32")
+                if info.dtype == tf.int32:
+                    inputs[key] = rng.randint(0, 10, rows).astype("int32")
+            (expected,) = loaded.predict(name, inputs).values()
+            (got,) = converted.run(None, inputs)
+            np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
