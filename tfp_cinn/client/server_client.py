@@ -76,8 +76,8 @@ class ServerClient(Client):
             )
         if code == "RESOURCE_EXHAUSTED":
             return UsageError(
-                f"{self}: a message is too large, or the server has too little memory {said}; ask "
-                "for fewer rows"
+                f"{self}: a message is too large, or the server has no room {said}; ask for fewer "
+                "rows, or later"
             )
         if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
             return UsageError(
