@@ -5,8 +5,6 @@ VENV ?= .venv
 RUN ?= runs/digits
 CONFIG ?= configs/digits.py
 MODEL ?= models/digits
-# The server's files for the demo's model are in `serving`; those of another lie beside them.
-SERVING ?= $(if $(filter models/digits,$(MODEL)),serving,serving/$(notdir $(MODEL)))
 REPRODUCTION ?= runs/reproduction
 PHOTOS ?= photos
 # As Debian's dataset-fashion-mnist installs it, or out of that package without installing it.
@@ -21,7 +19,7 @@ demo: $(VENV)/installed
 	@echo "drawn, a row for each class:"
 	@$(VENV)/bin/python bin/sample.py --workdir=$(RUN) --temperature=0.8
 	@echo "exported for TensorFlow Serving, and answered by its loader:"
-	@$(VENV)/bin/python bin/export.py --workdir=$(RUN) --output=$(MODEL) --server_config=$(SERVING)
+	@$(VENV)/bin/python bin/export.py --workdir=$(RUN) --output=$(MODEL)
 	@$(VENV)/bin/python bin/client.py --saved_model=$(MODEL) --cond=7 --num_samples=16 \
 	    --temperature=0.8 --output=$(RUN)/answer.png
 

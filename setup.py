@@ -47,10 +47,12 @@ setup(
         # What interop.freia is tested and measured against. One release of torch, so that a CPU
         # build of it (2.13.0+cpu), where an index offers one, is chosen before the one with CUDA.
         "freia": ["torch>=2.13,<2.14", "FrEIA>=0.2,<0.3"],
+        # Exported models in other programs, by ONNX.
+        "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
         # Exporting a model, and asking a server for its answers.
         "serving": ["grpcio>=1.70,<2", "tensorflow-serving-api>=2.21,<3"],
         "test": [
-            "tfp-cinn[evaluation,freia,serving]",
+            "tfp-cinn[evaluation,freia,onnx,serving]",
             # Labeled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",

@@ -1,8 +1,8 @@
 """What an exported flow costs to serve.
 
-The network of the paper's minimal MNIST example, exported, and run through the C++ session loader
-of the TensorFlow package, the code that TensorFlow Serving runs models with; beside the same flow
-called in Python, its matrix products alone, and an export whose noise comes of one seed a batch.
+The network of the paper's minimal MNIST example, exported, and run in a C++ session, as TensorFlow
+Serving runs models; beside the same flow called in Python, its matrix products alone, and an export
+whose noise comes of one seed a batch.
 All alternate in one run.
 
     python benchmarks/serving.py [--batch_sizes=1,16,64,256] [--calls=200]
@@ -31,7 +31,7 @@ from absl import app, flags, logging
 
 import tfp_cinn
 from tfp_cinn import export
-from tfp_cinn.export import session as session_loader
+from tfp_cinn.export import session
 
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "16", "64", "256"], "Rows a request.")
 _CALLS = flags.DEFINE_integer("calls", 200, "Requests of each kind.", lower_bound=10)
@@ -78,10 +78,10 @@ def _by_batch_size(model, loaded, one_seed):
         draw = tf.function(lambda cond, seed: model.distribution.sample(cond, seed=seed))
         one_pass, _ = minimal.products(size)
         calls = {
-            "served": lambda inputs=inputs: loaded.run("sample", inputs),
+            "served": lambda inputs=inputs: loaded.predict("sample", inputs),
             "python": lambda draw=draw, cond=cond: draw(cond, tf.constant([0, 1])).numpy(),
             "products": lambda one_pass=one_pass: one_pass().numpy(),
-            "one seed": lambda inputs=inputs: one_seed.run("sample", inputs),
+            "one seed": lambda inputs=inputs: one_seed.predict("sample", inputs),
         }
         for _ in range(5):
             for call in calls.values():
@@ -125,7 +125,7 @@ def _by_callers(path, loaded):
     results = {}
     print(f"\n{f'{_CALLERS.value} callers of one row':22}{'rows/s':>9}{'p50':>9}{'p99':>9}")
     for name, call in {
-        "each by itself": lambda row: loaded.run("sample", row),
+        "each by itself": lambda row: loaded.predict("sample", row),
         "in batches": lambda row: batched(*(tf.constant(row[n]) for n in _INPUTS)).numpy(),
     }.items():
         rows = [
@@ -181,9 +181,9 @@ def _serve_replica(path):
     inputs = _rows(_REPLICA_ROWS)
     loaded, resident = [], []
     for _ in range(2):  # the second as when a server swaps versions
-        loaded.append(export.SavedModelSession(path))
+        loaded.append(session.SavedModelSession(path))
         for _ in range(3):
-            loaded[-1].run("sample", inputs)
+            loaded[-1].predict("sample", inputs)
         resident.append(measure.memory("VmRSS"))
     loaded.pop().close()
     (loaded,) = loaded
@@ -191,7 +191,7 @@ def _serve_replica(path):
     input()
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < 10:
-        loaded.run("sample", inputs)
+        loaded.predict("sample", inputs)
         count += 1
     rate = _REPLICA_ROWS * count / (time.perf_counter() - start)
     print(json.dumps({"rate": rate, "resident": resident[0], "version": resident[1] - resident[0]}))
@@ -199,13 +199,15 @@ def _serve_replica(path):
 
 def _compare_rows(path):
     """What the size of its batch makes of a row's sample, beside the row's largest pixel."""
-    loaded = export.SavedModelSession(path)
+    loaded = session.SavedModelSession(path)
     count = 256
     inputs = _rows(count)
 
     def draw(size):
         parts = [
-            loaded.run("sample", {name: value[k : k + size] for name, value in inputs.items()})["x"]
+            loaded.predict("sample", {name: value[k : k + size] for name, value in inputs.items()})[
+                "x"
+            ]
             for k in range(0, count, size)
         ]
         return np.concatenate(parts).reshape(count, -1)
@@ -226,13 +228,14 @@ def _compare_rows(path):
 
 def _compare_pair(paths):
     """Times of `sample` of two exports, asked in turn."""
-    first, second = map(export.SavedModelSession, paths)
+    first, second = map(session.SavedModelSession, paths)
     result = {}
     print(f"{'sample, ms: median':22}{'first':>9}{'second':>9}{'second / first':>16}")
     for size in map(int, _BATCH_SIZES.value):
         inputs = _rows(size)
         calls = [
-            lambda each=each, inputs=inputs: each.run("sample", inputs) for each in (first, second)
+            lambda each=each, inputs=inputs: each.predict("sample", inputs)
+            for each in (first, second)
         ]
         for call in calls * 5:
             call()
@@ -263,13 +266,13 @@ def main(_):
         exporting = measure.seconds(lambda: export.export_model(model, folder / "minimal"))
         path = folder / "minimal" / "1"
         _export_one_seed(model, folder / "one_seed")
-        replay = session_loader.replay(path)
+        replay = session.replay(path)
         loading = time.perf_counter()
-        loaded = export.SavedModelSession(path)
+        loaded = session.SavedModelSession(path)
         inputs = _rows(1)
-        first = measure.seconds(lambda: loaded.run("sample", inputs))
+        first = measure.seconds(lambda: loaded.predict("sample", inputs))
         loading = time.perf_counter() - loading
-        one_seed = export.SavedModelSession(folder / "one_seed")
+        one_seed = session.SavedModelSession(folder / "one_seed")
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
         result = {"tfp_cinn": tfp_cinn.__version__, "weights": model.count_params()}

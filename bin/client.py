@@ -27,12 +27,7 @@ _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 16, "Samples of each conditio
 _TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "Factor on the latents, 0 or more.")
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same samples.", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, ".png or .npz to write.", required=True)
-_TIMEOUT = flags.DEFINE_float(
-    "timeout", None, "Seconds a request may take, with all its attempts; 10 if not given."
-)
-_MAX_MESSAGE_MB = flags.DEFINE_integer(
-    "max_message_mb", None, "MiB of the longest message; 64 if not given."
-)
+_TIMEOUT = flags.DEFINE_float("timeout", None, "Seconds a request may take; 10 if not given.")
 _TLS = flags.DEFINE_bool("tls", None, "Speak TLS with the server.")
 
 
@@ -50,7 +45,6 @@ def main(_):
         seed=_SEED.value,
         output=_OUTPUT.value,
         timeout=_TIMEOUT.value,
-        max_message_mb=_MAX_MESSAGE_MB.value,
         tls=_TLS.value,
     )
 

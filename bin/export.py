@@ -7,6 +7,7 @@ from absl import flags
 
 from tfp_cinn import export
 from tfp_cinn.cli import app
+from tfp_cinn.export.export import BAD_ROWS
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -18,14 +19,17 @@ _VERSION = flags.DEFINE_integer(
 _BATCH_SIZES = flags.DEFINE_list(
     "batch_sizes",
     None,
-    f"Rows a server may batch, increasing: at most 100 sizes of at most 65536. Otherwise "
+    f"Rows a server may batch, increasing, at most 100 sizes. Otherwise "
     f"{','.join(map(str, export.BATCH_SIZES))}, and 1 for photographs.",
 )
 _XLA = flags.DEFINE_bool(
     "xla", False, "Compile with XLA; a server needs --xla_cpu_compilation_enabled or its like."
 )
-_SERVER_CONFIG = flags.DEFINE_string(
-    "server_config", None, "Folder to write a compose file and TensorFlow Serving's configs to."
+_BAD_ROWS = flags.DEFINE_enum(
+    "bad_rows",
+    "nan",
+    BAD_ROWS,
+    "How a row that can't be answered comes back: as NaN, or as 0 beside a flag, for JSON.",
 )
 
 
@@ -36,7 +40,7 @@ def main(_):
         version=_VERSION.value,
         batch_sizes=_BATCH_SIZES.value,
         xla=_XLA.value,
-        config_folder=_SERVER_CONFIG.value,
+        bad_rows=_BAD_ROWS.value,
     )
 
 

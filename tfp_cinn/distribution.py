@@ -38,8 +38,9 @@ _GIVEN = (
 
 def standard_normal(event_shape: Shape) -> tfd.Distribution:
     """N(0, I) over latents of `event_shape`."""
-    zero = tf.constant(0.0, keras.config.floatx())
-    return tfd.Sample(tfd.Normal(zero, tf.ones_like(zero)), sample_shape=event_shape)
+    # tfd.Sample broadcasts shapes in the graph, by an operation that ONNX hasn't.
+    zeros = tf.zeros(event_shape, keras.config.floatx())
+    return tfd.Independent(tfd.Normal(zeros, tf.ones([], zeros.dtype)), len(event_shape))
 
 
 class ConditionalTransformedDistribution(tfd.TransformedDistribution):

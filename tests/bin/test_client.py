@@ -2,19 +2,19 @@
 
 import pytest
 from binaries import start
-from stand_in import StandIn
+from small_server import SmallServer
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_same_picture_comes_by_grpc_by_rest_and_without_a_server(exported, tmp_path):
-    with StandIn({"digits": exported.path.parent}) as stand_in:
+    with SmallServer(exported.path) as server:
         draw = ["--cond=7,three", "--num_samples=40", "--temperature=0.8", "--seed=3"]
         ways = {
-            "grpc": [f"--server={stand_in.grpc}", "--model=digits"],
-            "rest": [f"--server={stand_in.rest}", "--model=digits", "--protocol=rest"],
+            "grpc": [f"--server={server.addresses['grpc']}", "--model=digits"],
+            "rest": [f"--server={server.addresses['rest']}", "--model=digits", "--protocol=rest"],
             "local": [f"--saved_model={exported.path.parent}"],
-            "tls": [f"--server={stand_in.grpc}", "--model=digits", "--tls"],
+            "tls": [f"--server={server.addresses['grpc']}", "--model=digits", "--tls"],
         }
         # At once, since most of the time goes into starting.
         processes = {
@@ -26,10 +26,7 @@ def test_the_same_picture_comes_by_grpc_by_rest_and_without_a_server(exported, t
     assert status == 2 and not stdout and "Traceback" not in stderr
     # gRPC writes nothing of its own.
     (line,) = [text for text in stderr.splitlines() if "client.py" in text or "SSL" in text]
-    assert (
-        line
-        == f"bin/client.py: {stand_in.grpc}: no server answers here: it speaks no TLS; ask without"
-    )
+    assert line.startswith("bin/client.py: 127.0.0.1:") and "whether it wants TLS" in line
     for name, (stdout, stderr, status) in done.items():
         assert status == 0, stderr
         asked, latency, path = stdout.splitlines()

@@ -1,26 +1,24 @@
 import pytest
 import tensorflow as tf
-from stand_in import StandIn
+from small_server import SmallServer
 
 from tfp_cinn.client import connect
 
 
 @pytest.fixture(scope="session")
 def foreign(tmp_path_factory):
-    """A model that another program exported."""
-    folder = tmp_path_factory.mktemp("models") / "foreign"
+    """A version of a model that another program exported."""
+    path = tmp_path_factory.mktemp("models") / "foreign" / "1"
     module = tf.Module()
     module.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None], tf.float32)])
-    tf.saved_model.save(module, str(folder / "3"), {"serving_default": module.f})
-    return folder
+    tf.saved_model.save(module, str(path), {"serving_default": module.f})
+    return path
 
 
 @pytest.fixture
-def stand_in(exported, foreign):
-    """A stand-in of this test's own: requests that another test gave up don't reach it."""
-    models = {"digits": exported.path.parent, "foreign": foreign}
-    with StandIn(models, labels={"canary": 1}) as stand_in:
-        yield stand_in
+def server(exported):
+    with SmallServer(exported.path) as server:
+        yield server
 
 
 @pytest.fixture(params=["grpc", "rest"])
@@ -29,15 +27,13 @@ def protocol(request):
 
 
 @pytest.fixture
-def ask(stand_in, protocol):
-    """Makes clients of the stand-in."""
+def ask(server, protocol):
+    """Makes clients of the server."""
     clients = []
 
     def ask(**kwargs):
-        address = {"grpc": stand_in.grpc, "rest": stand_in.rest}[protocol]
-        clients.append(
-            connect(**{"server": address, "model": "digits"} | kwargs, protocol=protocol)
-        )
+        arguments = {"server": server.addresses[protocol], "model": "digits"} | kwargs
+        clients.append(connect(**arguments, protocol=protocol))
         return clients[-1]
 
     yield ask

@@ -23,10 +23,10 @@ def local(exported):
     return {"saved_model": exported.path.parent}
 
 
-def test_the_same_file_comes_by_every_way(exported, stand_in, local, tmp_path):
+def test_the_same_file_comes_by_every_way(exported, server, local, tmp_path):
     ways = {
-        "grpc": {"server": stand_in.grpc, "model": "digits"},
-        "rest": {"server": stand_in.rest, "model": "digits", "protocol": "rest"},
+        "grpc": {"server": server.addresses["grpc"], "model": "digits"},
+        "rest": {"server": server.addresses["rest"], "model": "digits", "protocol": "rest"},
         "local": local,
         "version": {"saved_model": exported.path},
     }
@@ -35,7 +35,7 @@ def test_the_same_file_comes_by_every_way(exported, stand_in, local, tmp_path):
         drawing = {"cond": ["3", "SEVEN"], "num_samples": 40, "temperature": 0.8, "seed": 5}
         arrays[name] = asked(tmp_path / f"{name}.npz", **way, **drawing)
         pictures[name] = ask_for_samples(output=tmp_path / f"{name}.png", **way, **drawing)
-    assert stand_in.rows == [1, 64, 16] * 4
+    assert server.asked == ["card", "sample", "sample"] * 4
     first = arrays["grpc"]
     assert first["x"].shape == (2, 40, 8, 8, 1) and first["x"].dtype == np.float32
     assert first["cond"].tolist() == [3, 7] and first["cond"].dtype == np.int32
@@ -58,12 +58,15 @@ def test_a_sample_depends_on_seed_class_and_number_alone(local, tmp_path):
     assert len(np.unique(both.reshape(80, -1), axis=0)) == 80
 
 
-def test_latency_and_path_are_printed(stand_in, exported, tmp_path, capsys):
+def test_latency_and_path_are_printed(server, exported, tmp_path, capsys):
     path = tmp_path / "x.png"
-    ask_for_samples(stand_in.grpc, model="digits", cond=[0, 1], num_samples=50, output=path)
+    ask_for_samples(
+        server.addresses["grpc"], model="digits", cond=[0, 1], num_samples=50, output=path
+    )
     who, latency, last = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        rf"{stand_in.grpc}, model 'digits': version 1, asked by grpc; card [\d.]+ ms", who
+        rf"{server.addresses['grpc']}, model 'digits': version 1, asked by grpc; card [\d.]+ ms",
+        who,
     )
     number = r"\d+\.\d"
     assert re.fullmatch(
@@ -103,9 +106,8 @@ def test_latencies_are_those_of_the_requests(local, tmp_path, capsys, monkeypatc
         ({"seed": -1}, "seed: expected"),
         ({"label": "canary"}, "--label: for --server alone, --saved_model is answered without"),
         (
-            {"protocol": "grpc", "model": "digits", "timeout": 1.0, "max_message_mb": 1}
-            | {"tls": False},
-            "--protocol, --model, --timeout, --max_message_mb, --tls: for --server alone",
+            {"protocol": "grpc", "model": "digits", "timeout": 1.0, "tls": False},
+            "--protocol, --model, --timeout, --tls: for --server alone",
         ),
         ({"cond": ["ten"]}, "expected class labels 0 to 9 or zero, one, two"),
         ({"cond": [10]}, "label 10 is out of range: expected 0 to 9"),
@@ -128,10 +130,13 @@ def test_wrong_arguments_are_said(local, tmp_path, monkeypatch, arguments, messa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_samples_that_are_not_numbers_are_said_and_not_written(stand_in, tmp_path, protocol):
-    address = {"grpc": stand_in.grpc, "rest": stand_in.rest}[protocol]
-    for bad, message in ((np.nan, "rows of the answer's x are NaN"), (np.inf, "or infinite pixe")):
-        stand_in.change = lambda outputs, bad=bad: (
+def test_samples_that_are_not_numbers_are_said_and_not_written(server, tmp_path, protocol):
+    address = server.addresses[protocol]
+    for bad, message in (
+        (np.nan, "rows of the answer aren't numbers"),
+        (np.inf, "or infinite pixe"),
+    ):
+        server.change = lambda outputs, bad=bad: (
             {"x": outputs["x"] * np.float32(bad)} if "x" in outputs else outputs
         )
         path = tmp_path / "x.png"
@@ -174,21 +179,21 @@ def with_card(change):
         ),
     ],
 )
-def test_a_card_that_lacks_something_is_said(stand_in, tmp_path, protocol, change, message):
-    stand_in.change = with_card(change)
-    address = {"grpc": stand_in.grpc, "rest": stand_in.rest}[protocol]
+def test_a_card_that_lacks_something_is_said(server, tmp_path, protocol, change, message):
+    server.change = with_card(change)
+    address = server.addresses[protocol]
     with pytest.raises(UsageError) as caught:
         ask_for_samples(address, model="digits", protocol=protocol, output=tmp_path / "x.png")
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert "bin/export.py" in str(caught.value)
 
 
-def test_names_are_written_into_pictures_as_they_are(stand_in, tmp_path):
+def test_names_are_written_into_pictures_as_they_are(server, tmp_path):
     """Between dollars matplotlib would read mathematics, and fail at half of it."""
     odd = ["$\\frac{$", "a$b$c", "$", "$$", "\\alpha", "_^{", "%", "é", "", "a\nb"]
-    stand_in.change = with_card(lambda c: c.update(class_names=odd, dataset="$\\frac{$"))
+    server.change = with_card(lambda c: c.update(class_names=odd, dataset="$\\frac{$"))
     for cond in (None, [0]):  # names before the rows, and one in the title
         path = tmp_path / "x.png"
-        ask_for_samples(stand_in.grpc, model="digits", cond=cond, output=path)
+        ask_for_samples(server.addresses["grpc"], model="digits", cond=cond, output=path)
         assert path.stat().st_size > 1000
         path.unlink()

@@ -94,5 +94,5 @@ def test_answers_of_another_size_are_refused(painter, monkeypatch):
     with pytest.raises(UsageError, match=r"expected \[N, H, W, 1\], got"):
         painter.predict("colorize", inputs | {"gray": np.zeros((2, 5, 5, 3))})
     monkeypatch.setattr(painter, "_ask", lambda *_: {"rgb": np.zeros((2, 5, 5, 4), "float32")})
-    with pytest.raises(UsageError, match="expected an answer of rgb"):
+    with pytest.raises(UsageError, match="an answer of 2 rows of rgb"):
         painter.predict("colorize", inputs)

@@ -5,7 +5,7 @@ FACTS = {"dataset": "digits", "class_names": [str(k) for k in range(10)], "level
 
 def some(values, session, signature):
     """Those of the values that a signature takes."""
-    return {key: values[key] for key in session.signatures[signature][0]}
+    return {key: values[key] for key in session.signatures[signature].inputs}
 
 
 def tree(folder):

@@ -8,7 +8,8 @@ import tensorflow as tf
 from tfp_cinn import CINN
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
 from tfp_cinn.color import split_lab, to_rgb
-from tfp_cinn.export import SavedModelSession, export_model
+from tfp_cinn.export import export_model
+from tfp_cinn.export.session import SavedModelSession
 from tfp_cinn.export.signatures import noise
 from tfp_cinn.networks import MLP
 
@@ -48,7 +49,7 @@ def request(rows=3, height=21, width=11):
 @pytest.mark.slow
 def test_it_is_the_flow_at_its_own_resolution_and_color_at_the_images(model, session):
     inputs = request()
-    rgb = session.run("colorize", inputs)["rgb"]
+    rgb = session.predict("colorize", inputs)["rgb"]
     assert rgb.shape == (3, 21, 11, 3)
     parts = split_lab(np.repeat(inputs["gray"], 3, axis=-1), (8, 6))
     z = noise(tf.constant(inputs["seed"]), model.bijector.latent_shape, "float32")
@@ -60,17 +61,17 @@ def test_it_is_the_flow_at_its_own_resolution_and_color_at_the_images(model, ses
     gray = split_lab(tf.constant(rgb), (1, 1)).L.numpy()[..., 0]
     np.testing.assert_allclose(gray[inside], parts.L.numpy()[..., 0][inside], atol=0.05)
     # A row by itself, and images of another size.
-    alone = session.run("colorize", {name: value[1:2] for name, value in inputs.items()})["rgb"]
+    alone = session.predict("colorize", {name: value[1:2] for name, value in inputs.items()})["rgb"]
     np.testing.assert_allclose(alone, rgb[1:2], atol=1e-5)
-    assert session.run("colorize", request(1, 8, 6))["rgb"].shape == (1, 8, 6, 3)
-    assert session.run("colorize", request(0))["rgb"].shape == (0, 21, 11, 3)
+    assert session.predict("colorize", request(1, 8, 6))["rgb"].shape == (1, 8, 6, 3)
+    assert session.predict("colorize", request(0))["rgb"].shape == (0, 21, 11, 3)
 
     # Bad rows harm no other.
     bad = request()
     bad["gray"][0, 3, 4] = 1.5
     bad["temperature"][2] = -1
-    answer = session.run("colorize", bad)["rgb"]
+    answer = session.predict("colorize", bad)["rgb"]
     assert np.isnan(answer[[0, 2]]).all()
     np.testing.assert_allclose(answer[1], rgb[1], atol=1e-5)
     with pytest.raises(Exception, match="at least 6 x 8 pixels"):
-        session.run("colorize", request(1, 7, 6))
+        session.predict("colorize", request(1, 7, 6))

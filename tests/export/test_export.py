@@ -3,7 +3,9 @@
 import json
 import math
 import os
+import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -51,7 +53,7 @@ def evaluation(sha256):
 def test_the_card_says_what_the_run_knows(workdir, tmp_path, capsys):
     sha256 = Workdir(workdir).model_sha256()
     (workdir / "evaluation.json").write_text(json.dumps(evaluation(sha256)))
-    path = export_run(workdir, tmp_path / "m" / "digits", 5, [1], config_folder=tmp_path / "s")
+    path = export_run(workdir, tmp_path / "m" / "digits", 5, [1])
     assert capsys.readouterr().out.splitlines()[-1] == str(path)
     assert path == tmp_path / "m" / "digits" / "5"
     card = json.loads((path / "model_card.json").read_text())
@@ -63,7 +65,18 @@ def test_the_card_says_what_the_run_knows(workdir, tmp_path, capsys):
     assert "| bits_per_dim | 2.637 | 0.05 |" in page
     for text in ("class, 0 to 9", "v from 0 to 16", "nats", "[N, 8, 8, 1]", "[N, 2]"):
         assert text in page
-    assert (tmp_path / "s" / "compose.yaml").exists()
+
+
+def test_nothing_private_is_published(workdir, tmp_path):
+    """No path, user or host in any file."""
+    path = export_run(workdir, tmp_path / "m" / "digits", batch_sizes=[1])
+    names = {str(tmp_path), str(pathlib.Path.home()), os.getcwd(), sys.prefix, "site-packages"}
+    names |= {str(pathlib.Path(run.__file__).parents[2]), socket.gethostname(), workdir.name + "/"}
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert len(files) >= 8
+    for file in files:
+        content = file.read_bytes()
+        assert not [name for name in names if name.encode() in content], file
 
 
 def test_figures_of_another_model_stay_out_of_the_card(workdir, tmp_path):
@@ -71,42 +84,6 @@ def test_figures_of_another_model_stay_out_of_the_card(workdir, tmp_path):
     path = export_run(workdir, tmp_path / "digits", batch_sizes=[1])
     assert "evaluation" not in json.loads((path / "model_card.json").read_text())
     assert "bits_per_dim" not in (path / "MODEL_CARD.md").read_text()
-
-
-def test_server_files_that_cannot_be_written_stop_the_export_before_it_begins(workdir, tmp_path):
-    def refused(folder, message):
-        before = tree(tmp_path)
-        with pytest.raises(UsageError, match=message) as caught:
-            export_run(workdir, tmp_path / "digits", config_folder=folder)
-        assert "\n" not in str(caught.value)
-        assert tree(tmp_path) == before
-
-    folder = tmp_path / "s"
-    folder.mkdir()
-    (folder / "models.config").write_bytes(b"mine\xff\r\n")
-    refused(folder, "models.config: is there with another content and is kept")
-    assert (folder / "models.config").read_bytes() == b"mine\xff\r\n"
-    (folder / "models.config").unlink()
-    (folder / "models.config").mkdir()
-    refused(folder, r"models.config: can't be read \(Is a directory\)")
-    refused(workdir / "config.json", r"config.json: no file can be written .*Not a directory")
-    refused(workdir / "config.json" / "s", "no file can be written there")
-    refused(tmp_path / ("s" * 300), r"no file can be written there \(File name too long\)")
-    refused("/proc/none/s", "no file can be written there")
-    refused("", "server_config: expected a folder, got an empty name")
-
-
-def test_server_files_that_fail_in_the_end_leave_nothing_published(workdir, tmp_path, monkeypatch):
-    models = tmp_path / "m" / "digits"
-
-    def full(*_):
-        assert [p.name[:2] for p in models.iterdir()] == [".1"]  # not published yet
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("tfp_cinn.files.os.replace", full)
-    with pytest.raises(UsageError, match="compose.yaml: .*No space left .*nothing was published"):
-        export_run(workdir, models, batch_sizes=[1], config_folder=tmp_path / "s")
-    assert not (tmp_path / "m").exists()
 
 
 def test_a_damaged_model_is_refused_in_one_line(workdir, tmp_path):

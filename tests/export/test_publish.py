@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exporting import FACTS, tree
+from google.protobuf.message import EncodeError
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling
 from tfp_cinn.export import BATCH_SIZES, export_model, publish, verify
 from tfp_cinn.export import export as run
-from tfp_cinn.export.arguments import MAX_BATCH_SIZES, check_size
 from tfp_cinn.export.publish import choose_version, publishing, versions
-from tfp_cinn.export.session import MAX_RECORDS, WARM_UP
-from tfp_cinn.export.signatures import signatures
+from tfp_cinn.export.session import WARM_UP
 from tfp_cinn.networks import MLP
 
 
@@ -36,57 +36,16 @@ def test_a_whole_model_is_verified(published):
     assert report["largest_difference"] < 1e-5
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "saved_model.pb",
-        "variables/variables.index",
-        "variables/variables.data-00000-of-00001",
-        "fingerprint.pb",
-        "model_card.json",
-        "batching_params.pbtxt",
-        str(WARM_UP),
-    ],
-)
-def test_damaged_files_are_found(copy, name):
-    file = copy / name
-    content = file.read_bytes()
-    for damaged in (
-        content[: len(content) // 2],
-        b"",
-        content[:-5] + bytes([content[-5] ^ 16]) + content[-4:],
-    ):
-        file.write_bytes(damaged)
-        with pytest.raises(UsageError, match=f"{name} is damaged; export the model again"):
-            verify(copy)
-    file.unlink()
-    with pytest.raises(UsageError, match=f"{name} is missing"):
+@pytest.mark.parametrize("name", ["saved_model.pb", "model_card.json", str(WARM_UP)])
+def test_damaged_and_missing_files_are_found(copy, name):
+    flip(copy, name)
+    with pytest.raises(UsageError, match=f"{name} is missing or damaged; export the model again"):
         verify(copy)
-
-
-def test_every_flipped_bit_of_the_graph_is_found(copy):
-    file = copy / "saved_model.pb"
-    content = file.read_bytes()
-    rng = np.random.RandomState(0)
-    for place, bit in zip(rng.randint(0, len(content), 50), rng.randint(0, 8, 50), strict=True):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << bit
-        file.write_bytes(damaged)
-        with pytest.raises(UsageError, match="saved_model.pb is damaged; export the model again"):
-            verify(copy)
-
-
-def test_foreign_files_and_folders_are_found(copy, tmp_path):
-    (copy / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="notes.txt doesn't belong to the model"):
+    (copy / name).unlink()
+    with pytest.raises(UsageError, match=f"{name} is missing or damaged"):
         verify(copy)
     with pytest.raises(UsageError, match="not an exported model"):
-        verify(tmp_path)
-
-
-def cut(path, name):
-    file = path / name
-    file.write_bytes(file.read_bytes()[:-300])
+        verify(copy.parent)
 
 
 def flip(path, name):
@@ -96,24 +55,16 @@ def flip(path, name):
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda p: shutil.rmtree(p / "variables"), "can't be served"),
-        (lambda p: cut(p, "variables/variables.data-00000-of-00001"), "can't be served"),
-        (lambda p: flip(p, "variables/variables.data-00000-of-00001"), "can't be served"),
-        (lambda p: cut(p, "saved_model.pb"), "can't be served"),
-        (lambda p: (p / WARM_UP).write_bytes(b""), "holds no records"),
-        (lambda p: cut(p, WARM_UP), "can't be read"),
-    ],
-)
-def test_what_the_server_could_not_load_is_not_published(
-    model, tmp_path, monkeypatch, damage, message
-):
+def test_what_the_server_could_not_load_is_not_published(model, tmp_path, monkeypatch):
     """Damage before the checksums are made, which only the loader can notice."""
     honest = run.write_checksums
-    monkeypatch.setattr(run, "write_checksums", lambda path: (damage(path), honest(path)))
-    with pytest.raises(UsageError, match=message) as caught:
+
+    def damaged(path):
+        shutil.rmtree(path / "variables")
+        honest(path)
+
+    monkeypatch.setattr(run, "write_checksums", damaged)
+    with pytest.raises(UsageError, match="can't be served: .*variables") as caught:
         export_model(model, tmp_path / "models" / "digits", batch_sizes=[1], facts=FACTS)
     text = str(caught.value)
     assert "\n" not in text
@@ -233,30 +184,22 @@ def test_bad_weights_are_named_before_anything_is_written(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "message"),
-    [
-        *(
-            (sizes, "expected increasing whole numbers from 1")
-            for sizes in ([], [0], [4, 1], [2, 2], ["a"], [1.5], ["1.5"], [None], 4, "14,2")
-        ),
-        (range(1, 102), "expected at most 100 sizes of at most 65536 rows, got 101 up to 101"),
-        ([1, 65537], "expected at most 100 sizes of at most 65536 rows, got 2 up to 65537"),
-    ],
+    "sizes", [[], [0], [4, 1], [2, 2], ["a"], [1.5], [None], 4, "14,2", range(1, 102)]
 )
-def test_batch_sizes_are_checked(model, tmp_path, sizes, message):
-    with pytest.raises(UsageError, match=f"batch_sizes: {message}"):
+def test_batch_sizes_are_checked(model, tmp_path, sizes):
+    with pytest.raises(UsageError, match="batch_sizes: expected up to 100 increasing whole numb"):
         export_model(model, tmp_path / "digits", batch_sizes=sizes)
     assert tree(tmp_path) == []
 
 
-def test_batches_leave_room_for_warm_up_records(model):
-    """A server refuses a model with more than 1000, and no protobuf has more than 2 GiB."""
-    served = signatures(model, "x", "cond")
-    assert MAX_BATCH_SIZES * (len(served) + 2) <= MAX_RECORDS  # the card, and serving_default
-    row = 4 * (64 + 64 + 1)  # x, z, cond
-    check_size(served, 2**31 // (row + 2))
-    with pytest.raises(UsageError, match=f"batch_sizes: a row and its answer are {row} bytes"):
-        check_size(served, 2**31 // row + 1)
+def test_a_warm_up_record_of_more_than_a_protobuf_is_refused(model, tmp_path, monkeypatch):
+    def too_large(record):
+        raise EncodeError("Failed to serialize proto")
+
+    monkeypatch.setattr(PredictionLog, "SerializeToString", too_large)
+    with pytest.raises(UsageError, match="batch_sizes: a request of 1 rows .* is over 2 GiB"):
+        export_model(model, tmp_path / "digits", batch_sizes=[1], facts=FACTS)
+    assert tree(tmp_path) == []
 
 
 def test_what_is_no_cinn_is_refused(tmp_path):

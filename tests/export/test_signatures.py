@@ -1,18 +1,28 @@
 """Rows keep to themselves, in one session and in a server's batches."""
 
 import concurrent.futures
+import json
 
 import keras
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
-from exporting import some
+from exporting import FACTS, some
+from small_server import SmallServer
 
-from tfp_cinn import CINN
+from tfp_cinn import CINN, UsageError, client
 from tfp_cinn.bijectors import ActNorm, Chain, GlowCoupling, Select, SoftPermutation
-from tfp_cinn.export import SavedModelSession, export_model
+from tfp_cinn.export import export_model
+from tfp_cinn.export.session import SavedModelSession
 from tfp_cinn.export.signatures import noise, signatures
 from tfp_cinn.networks import MLP, ConvNet
+
+SIGNATURES = {
+    "sample": ("cond", "seed", "temperature"),
+    "log_prob": ("x", "cond"),
+    "encode": ("x", "cond"),
+}
 
 # Of x's range of 17 gray levels: how a row's sample may depend on its batch, by rounding.
 TOLERANCE = 1e-5 * 17
@@ -25,7 +35,7 @@ def loaded(published):
 
 
 def sample(session, values):
-    return session.run("sample", some(values, session, "sample"))["x"]
+    return session.predict("sample", some(values, session, "sample"))["x"]
 
 
 def test_a_row_depends_on_itself_alone(loaded, rows):
@@ -72,16 +82,41 @@ def test_bad_rows_are_nan_and_harm_no_other(loaded, rows):
         ("log_prob", "cond", [-1, 10, 99]),
     ):
         values = some(rows(9), loaded, signature)
-        (good,) = loaded.run(signature, values).values()
+        (good,) = loaded.predict(signature, values).values()
         values[key] = values[key].copy()
         # One number of a row is enough.
         values[key].reshape(9, -1)[[2, 4, 8], 0] = bad
-        (answer,) = loaded.run(signature, values).values()
+        (answer,) = loaded.predict(signature, values).values()
         ill = np.isnan(answer).reshape(9, -1)
         assert ill[[2, 4, 8]].all(), (signature, key)
         assert not ill[[0, 1, 3, 5, 6, 7]].any()
         fine = [0, 1, 3, 5, 6, 7]
         np.testing.assert_allclose(answer[fine], good[fine], rtol=1e-5, atol=TOLERANCE)
+
+
+def test_bad_rows_can_come_back_as_zero_beside_a_flag(model, tmp_path, rows):
+    """For JSON, which has no NaN."""
+    path = export_model(model, tmp_path / "digits", batch_sizes=[1], facts=FACTS, bad_rows="flag")
+    values = rows(4)
+    values["cond"][1] = 10
+    with SmallServer(path) as server:
+        for signature, key in (("sample", "x"), ("log_prob", "log_prob"), ("encode", "z")):
+            inputs = {name: values[name].tolist() for name in SIGNATURES[signature]}
+            url = f"http://{server.addresses['rest']}/v1/models/digits:predict"
+            answer = requests.post(url, json={"signature_name": signature, "inputs": inputs})
+            outputs = json.loads(answer.text, parse_constant=pytest.fail)["outputs"]
+            assert outputs["valid"] == [True, False, True, True]
+            values[key] = np.float32(outputs[key])
+            assert not values[key][1].any() and values[key][[0, 2, 3]].all(axis=0).any()
+    expected = model.distribution.log_prob(values["x"][[0]], values["cond"][[0]])
+    with client.open_local(path) as local:
+        good = {"x": values["x"][[0]], "cond": values["cond"][[0]]}
+        answer = local.predict("log_prob", good)
+        np.testing.assert_allclose(answer["log_prob"], expected, rtol=1e-5)
+        assert answer["valid"].tolist() == [True]
+        local.card().pop("class_names")  # by which the client itself refuses the class
+        with pytest.raises(UsageError, match=r"1 of 1 rows of the answer aren't numbers"):
+            local.predict("log_prob", good | {"cond": [10]})
 
 
 def test_noise_is_standard_normal_and_rows_are_independent():
@@ -145,11 +180,11 @@ def test_conditions_of_several_parts_have_an_input_each(pyramid, tmp_path):
     x = rng.randn(4, 6)
     with SavedModelSession(path) as session:
         inputs = {"x": x, "cond_map": cond["map"], "cond_vector": cond["vector"]}
-        answer = session.run("log_prob", inputs)["log_prob"]
+        answer = session.predict("log_prob", inputs)["log_prob"]
         np.testing.assert_allclose(answer, pyramid.distribution.log_prob(x, cond), rtol=1e-5)
         inputs["cond_vector"] = cond["vector"].copy()
         inputs["cond_vector"][1, 2] = np.nan
-        spoilt = session.run("log_prob", inputs)["log_prob"]
+        spoilt = session.predict("log_prob", inputs)["log_prob"]
     assert np.isnan(spoilt).tolist() == [False, True, False, False]
     np.testing.assert_allclose(spoilt[[0, 2, 3]], answer[[0, 2, 3]], rtol=1e-5)
 
@@ -165,7 +200,7 @@ def test_a_flow_without_condition_has_no_input_for_it(tmp_path):
     }
     path = export_model(model, tmp_path / "plain", batch_sizes=[1])
     with SavedModelSession(path) as session:
-        x = session.run("sample", {"seed": [[1, 2], [1, 3]], "temperature": [1.0, 1.0]})["x"]
+        x = session.predict("sample", {"seed": [[1, 2], [1, 3]], "temperature": [1.0, 1.0]})["x"]
     assert x.shape == (2, 4) and np.abs(x[0] - x[1]).max() > 0.1
 
 
@@ -181,7 +216,7 @@ def test_convolutions_answer_requests_without_rows_and_of_one(tmp_path):
     x, cond = rng.randn(3, 4, 4, 2), rng.rand(3, 4, 4, 1)
     with SavedModelSession(path) as session:
         for rows in (0, 1, 3):
-            answer = session.run("log_prob", {"x": x[:rows], "cond": cond[:rows]})["log_prob"]
+            answer = session.predict("log_prob", {"x": x[:rows], "cond": cond[:rows]})["log_prob"]
             expected = model.distribution.log_prob(x, cond)[:rows]
             np.testing.assert_allclose(answer, expected, rtol=1e-5)
 
@@ -192,8 +227,8 @@ def test_xla_gives_the_same_function(model, published, tmp_path, rows):
     values = rows(5)
     with SavedModelSession(path) as compiled, SavedModelSession(published) as plain:
         for signature in ("log_prob", "decode", "encode"):
-            (a,) = compiled.run(signature, some(values, plain, signature)).values()
-            (b,) = plain.run(signature, some(values, plain, signature)).values()
+            (a,) = compiled.predict(signature, some(values, plain, signature)).values()
+            (b,) = plain.predict(signature, some(values, plain, signature)).values()
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
         x = sample(compiled, values)
     assert np.isfinite(x).all()

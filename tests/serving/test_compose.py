@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 from google.protobuf import text_format
-from stand_in import StandIn
+from small_server import SmallServer
 from tensorflow_serving.config import model_server_config_pb2
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -54,31 +54,17 @@ def healthy(address, service):
 @pytest.mark.parametrize("kind", SERVICES)
 def test_the_health_check_tells_whether_the_model_is_served(exported, kind):
     assert SERVICES[kind]["healthcheck"]["test"][:2] == ["CMD", "bash"]
-    name = served().name
-    with StandIn({name: exported.path.parent}) as stand_in:
-        assert healthy(stand_in.rest, SERVICES[kind])
-        stand_in.broken = {(name, 1): ("LOADING", "")}
-        assert not healthy(stand_in.rest, SERVICES[kind])
-        stand_in.reset()
-        stand_in.html = True
-        assert not healthy(stand_in.rest, SERVICES[kind])
-    assert not healthy(stand_in.rest, SERVICES[kind])
-    with StandIn({"other": exported.path.parent}) as stand_in:
-        assert not healthy(stand_in.rest, SERVICES[kind])
+    with SmallServer(exported.path, served().name) as server:
+        assert healthy(server.addresses["rest"], SERVICES[kind])
+    assert not healthy(server.addresses["rest"], SERVICES[kind])
+    with SmallServer(exported.path, "other") as server:
+        assert not healthy(server.addresses["rest"], SERVICES[kind])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "folder"),
-    [
-        ([], "serving"),
-        (["MODEL=models/fashion_mnist", "RUN=runs/fashion"], "serving/fashion_mnist"),
-        (["MODEL=/data/digits"], "serving/digits"),
-        (["MODEL=models/mine", "SERVING=elsewhere"], "elsewhere"),
-    ],
-)
-def test_each_model_of_the_demo_has_server_files_of_its_own(arguments, folder):
-    done = subprocess.run(
-        ["make", "--dry-run", "demo", *arguments], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"--server_config={folder}\n" in done.stdout
+def test_one_name_is_all_that_another_model_has_to_change():
+    """As docs/serving.md says."""
+    files = {path.name: path.read_text() for path in (ROOT / "serving").iterdir()}
+    assert {name: text.count("digits") for name, text in files.items() if "digits" in text} == {
+        "compose.yaml": 1,
+        "models.config": 2,
+    }

@@ -40,7 +40,6 @@ def ask_for_samples(
     seed: int = 0,
     output: str | os.PathLike = "samples.png",
     timeout: float | None = None,
-    max_message_mb: int | None = None,
     tls: bool | None = None,
 ) -> pathlib.Path:
     """Asks for samples, writes them into a picture or an array file, and prints the latency.
@@ -53,7 +52,7 @@ def ask_for_samples(
         server: `host:port` of a server, or None.
         saved_model: an exported model, `MODELS/NAME` or the folder of a version, to answer in this
             process without a server, or None.
-        protocol: as in `connect`; this, model, label, timeout, max_message_mb and tls are for
+        protocol: as in `connect`; this, model, label, timeout and tls are for
             servers alone, with the defaults of `connect`.
         model: the name that a server knows the model by.
         version: the version to ask; by default the server's choice, or the newest.
@@ -65,7 +64,6 @@ def ask_for_samples(
         seed: the same seed gives the same samples.
         output: the `.png` or `.npz` to write.
         timeout: as in `connect`.
-        max_message_mb: as in `connect`.
         tls: as in `connect`.
 
     Returns:
@@ -81,7 +79,6 @@ def ask_for_samples(
         "model": model,
         "label": label,
         "timeout": timeout,
-        "max_message_mb": max_message_mb,
         "tls": tls,
     }
     of_server = {name: value for name, value in of_server.items() if value is not None}

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import importlib
-import math
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.client.server_client import Failure, ServerClient, VersionStatus
+from tfp_cinn.client.base import Tensor
+from tfp_cinn.client.server_client import RETRIES, ServerClient
 from tfp_cinn.errors import UsageError
-from tfp_cinn.export.session import Tensor
 
 __all__ = ["GrpcClient"]
+
+_MAX_BYTES = 2**31 - 1  # the most that a protobuf holds; gRPC's own limit is 4 MiB
+
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [{"service": "tensorflow.serving.PredictionService"}],
+            "retryPolicy": {
+                "maxAttempts": 1 + RETRIES,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+_OPTIONS = [
+    ("grpc.max_send_message_length", _MAX_BYTES),
+    ("grpc.max_receive_message_length", _MAX_BYTES),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # Otherwise a request of more than 256 KiB isn't kept for another attempt.
+    ("grpc.per_rpc_retry_buffer_size", _MAX_BYTES),
+    # Attempts fail at once while the channel waits to reconnect.
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
 
 
 class GrpcClient(ServerClient):
@@ -24,35 +50,24 @@ class GrpcClient(ServerClient):
         super().__init__(*args)
         try:
             self._grpc = importlib.import_module("grpc")
-            self._predict_pb2 = _api("predict_pb2")
-            self._status_pb2 = _api("get_model_status_pb2")
-            prediction, model = _api("prediction_service_pb2_grpc"), _api("model_service_pb2_grpc")
+            self._api = importlib.import_module("tensorflow_serving.apis.predict_pb2")
+            service = importlib.import_module("tensorflow_serving.apis.prediction_service_pb2_grpc")
         except ImportError as error:
             raise UsageError(
                 "gRPC needs the package tensorflow-serving-api; pip install 'tfp-cinn[serving]', "
                 f"or use REST ({error})"
             ) from None
-        options = [
-            ("grpc.max_send_message_length", self._max_bytes),
-            ("grpc.max_receive_message_length", self._max_bytes),
-            ("grpc.enable_retries", 0),  # requests are made again by `ServerClient`
-            # An attempt fails at once while the channel waits to reconnect.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1000),
-        ]
         if self._tls:
             credentials = self._grpc.ssl_channel_credentials()
-            self._channel = self._grpc.secure_channel(self._server, credentials, options)
+            self._channel = self._grpc.secure_channel(self._server, credentials, _OPTIONS)
         else:
-            self._channel = self._grpc.insecure_channel(self._server, options)
-        self._prediction = prediction.PredictionServiceStub(self._channel)
-        self._models = model.ModelServiceStub(self._channel)
+            self._channel = self._grpc.insecure_channel(self._server, _OPTIONS)
+        self._service = service.PredictionServiceStub(self._channel)
 
-    def _exchange(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Callable[[float], Any]:
-        size = sum(value.nbytes for value in inputs.values())
-        if size > self._max_bytes:
-            raise Failure("TOO_LARGE", f"the request has {size} bytes")
-        request = self._predict_pb2.PredictRequest()
+    def _ask(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
+    ) -> dict[str, np.ndarray]:
+        request = self._api.PredictRequest()
         request.model_spec.name = self._model
         request.model_spec.signature_name = signature
         if self._version is not None:
@@ -61,47 +76,12 @@ class GrpcClient(ServerClient):
             request.model_spec.version_label = self._label
         for key, value in inputs.items():
             request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-        return lambda seconds: self._call(self._prediction.Predict, request, seconds)
-
-    def _read(self, answer: Any, outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-        return {key: self._array(proto) for key, proto in answer.outputs.items()}
-
-    def _array(self, proto: Any) -> np.ndarray:
-        # One number can stand for a tensor of any size.
-        elements = math.prod(dimension.size for dimension in proto.tensor_shape.dim)
-        if elements > self._max_bytes:
-            raise ValueError(f"a tensor of {elements} elements")
-        return tf.make_ndarray(proto)
-
-    def _versions(self, seconds: float) -> list[VersionStatus]:
-        request = self._status_pb2.GetModelStatusRequest()
-        request.model_spec.name = self._model
         try:
-            answer = self._call(self._models.GetModelStatus, request, seconds)
-        except Failure as failure:
-            if failure.code == "NOT_FOUND":
-                return []
-            raise
-        states = self._status_pb2.ModelVersionStatus.State.DESCRIPTOR.values_by_number
-        return [
-            VersionStatus(
-                s.version,
-                states[s.state].name if s.state in states else str(s.state),
-                s.status.error_message,
-            )
-            for s in answer.model_version_status
-        ]
-
-    def _call(self, method: Any, request: Any, seconds: float) -> Any:
-        try:
-            return method(request, timeout=seconds)
+            answer = self._service.Predict(request, timeout=self._timeout)
         except self._grpc.RpcError as error:
-            raise Failure(error.code().name, error.details() or "") from None
+            raise self._failed(error.code().name, error.details() or "") from None
+        return {key: tf.make_ndarray(proto) for key, proto in answer.outputs.items()}
 
     def close(self) -> None:
         """Lets go of the connection."""
         self._channel.close()
-
-
-def _api(name: str) -> Any:
-    return importlib.import_module(f"tensorflow_serving.apis.{name}")

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfp_cinn.client.base import Client
+from tfp_cinn.client.base import Client, Tensor
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.publish import versions
-from tfp_cinn.export.session import SavedModelSession, Tensor
+from tfp_cinn.export.session import SavedModelSession
 
 __all__ = ["open_local"]
 
@@ -19,8 +19,8 @@ __all__ = ["open_local"]
 def open_local(folder: str | os.PathLike, version: int | None = None) -> Client:
     """Loads an exported model into this process, and returns a client of it.
 
-    It is no server: nothing listens, nobody else can ask, and closing it frees the model. It
-    answers as a server does, since both run the same loader.
+    It answers as a server does, from the graph alone, but nothing listens and nobody else can ask.
+    Several threads may.
 
     Args:
         folder: the model's versions, `MODELS/NAME`, or the folder of one version.
@@ -48,7 +48,7 @@ class _LocalClient(Client):
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
     ) -> dict[str, np.ndarray]:
         try:
-            return self._session.run(signature, inputs)
+            return self._session.predict(signature, inputs)
         except ValueError as error:
             raise UsageError(f"{self}: {error}; export the model with bin/export.py") from None
 

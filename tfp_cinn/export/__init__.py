@@ -3,6 +3,5 @@
 from tfp_cinn.export.arguments import BATCH_SIZES
 from tfp_cinn.export.export import export_model, export_run
 from tfp_cinn.export.publish import verify
-from tfp_cinn.export.session import SavedModelSession
 
-__all__ = ["BATCH_SIZES", "SavedModelSession", "export_model", "export_run", "verify"]
+__all__ = ["BATCH_SIZES", "export_model", "export_run", "verify"]

@@ -2,82 +2,44 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.export.signatures import Feature, Signature
 from tfp_cinn.model import CINN
 from tfp_cinn.networks import LabelEmbedding, OneHot
 
-__all__ = [
-    "BATCH_SIZES",
-    "MAX_BATCH_SIZE",
-    "MAX_BATCH_SIZES",
-    "check_size",
-    "check_weights",
-    "checked_batch_sizes",
-    "num_classes_of",
-]
+__all__ = ["BATCH_SIZES", "check_weights", "checked_batch_sizes", "num_classes_of"]
 
 BATCH_SIZES = (1, 4, 16, 64)
 
-MAX_BATCH_SIZES = 100  # each has a warm-up record for every signature, and a server takes 1000
-MAX_BATCH_SIZE = 65536
-
-_PROTO_BYTES = 2**31 - 1  # the most that a protobuf holds
+# Each has a warm-up record for every signature, and a server takes 1000.
+_MAX_BATCH_SIZES = 100
 
 
 def checked_batch_sizes(batch_sizes: Sequence[int | str]) -> list[int]:
     """Returns batch sizes as numbers.
 
     Raises:
-        UsageError: if they aren't increasing whole numbers, or too many or too large.
+        UsageError: if they aren't increasing whole numbers, or too many.
     """
     try:
         sizes = [int(n) if isinstance(n, str) else operator.index(n) for n in batch_sizes]
     except (TypeError, ValueError):
         sizes = []
-    if not sizes or sizes[0] < 1 or sizes != sorted(set(sizes)):
+    if not sizes or sizes[0] < 1 or sizes != sorted(set(sizes)) or len(sizes) > _MAX_BATCH_SIZES:
         raise UsageError(
-            "batch_sizes: expected increasing whole numbers from 1, such as "
-            f"{list(BATCH_SIZES)}, got {batch_sizes!r}"
-        )
-    if len(sizes) > MAX_BATCH_SIZES or sizes[-1] > MAX_BATCH_SIZE:
-        raise UsageError(
-            f"batch_sizes: expected at most {MAX_BATCH_SIZES} sizes of at most {MAX_BATCH_SIZE} "
-            f"rows, got {len(sizes)} up to {sizes[-1]}"
+            f"batch_sizes: expected up to {_MAX_BATCH_SIZES} increasing whole numbers from 1, such "
+            f"as {list(BATCH_SIZES)}, got {str(batch_sizes)[:100]}"
         )
     return sizes
 
 
-def check_size(served: Sequence[Signature], rows: int) -> None:
-    """Makes sure that a request of so many rows, with its answer, fits into a warm-up record.
-
-    Raises:
-        UsageError: if it doesn't.
-    """
-
-    def size(feature: Feature) -> int:
-        shape = feature.shape if None not in feature.shape else feature.example or ()
-        return math.prod(shape) * tf.as_dtype(feature.dtype).size
-
-    row = max(sum(map(size, (*signature.inputs, signature.output))) for signature in served)
-    most = _PROTO_BYTES // (row + 1)
-    if rows > most:
-        raise UsageError(
-            f"batch_sizes: a row and its answer are {row} bytes, so that a request of {rows} is "
-            f"too large for a server; expected at most {most}"
-        )
-
-
 def num_classes_of(model: CINN, names: Sequence[str] | None) -> int | None:
-    """Returns how many classes labels are of, None if that isn't known.
+    """Returns the number of classes of the condition, None if it isn't a label or isn't known.
 
     Raises:
         UsageError: if there are names for another number of classes.

@@ -14,8 +14,7 @@ import tensorflow_probability as tfp
 
 import tfp_cinn
 from tfp_cinn.errors import UsageError
-from tfp_cinn.export.session import shape_text
-from tfp_cinn.export.signatures import Feature, Signature
+from tfp_cinn.export.signatures import Feature, Signature, shape_text
 from tfp_cinn.model import CINN
 
 __all__ = ["checked_facts", "is_estimate", "make_card", "meanings", "to_markdown"]
@@ -131,7 +130,7 @@ def make_card(
             s.name: {
                 "meaning": s.meaning,
                 "inputs": {feature.name: _row(feature) for feature in s.inputs},
-                "outputs": {s.output.name: _row(s.output)},
+                "outputs": {feature.name: _row(feature) for feature in s.outputs},
             }
             for s in signatures
         },
@@ -173,7 +172,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         "`sample` answers requests that name none. Dimension 0 of every input and output is the "
         "batch, of any size, 0 included; each row is answered by itself, up to rounding. A row "
         "with a label out of range, a NaN, or a temperature that is negative or not finite comes "
-        "back as NaN.",
+        "back as NaN, or as 0 with `valid` false where a signature has that output.",
     ]
     rounding = card["rounding"]
     if rounding is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -16,7 +17,6 @@ from absl import logging
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.arguments import (
     BATCH_SIZES,
-    check_size,
     check_weights,
     checked_batch_sizes,
     num_classes_of,
@@ -30,12 +30,6 @@ from tfp_cinn.export.publish import (
     write_checksums,
     writing_by_tensorflow,
 )
-from tfp_cinn.export.server_config import (
-    batching_parameters,
-    check_server_config,
-    server_config,
-    write_server_config,
-)
 from tfp_cinn.export.signatures import Signature, card_signature, signatures
 from tfp_cinn.export.warm_up import measured_rounding, write_warm_up
 from tfp_cinn.model import CINN
@@ -43,7 +37,9 @@ from tfp_cinn.tasks import ClassImages, Colorization
 from tfp_cinn.tasks.facts import class_names, field
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["export_model", "export_run"]
+__all__ = ["BAD_ROWS", "export_model", "export_run"]
+
+BAD_ROWS = ("nan", "flag")
 
 # A batch in which the rounding of its rows is measured, unless all batches are smaller.
 _MEASURED = 64
@@ -55,7 +51,7 @@ def export_run(
     version: int | None = None,
     batch_sizes: Sequence[int] | None = None,
     xla: bool = False,
-    config_folder: str | os.PathLike | None = None,
+    bad_rows: str = "nan",
 ) -> pathlib.Path:
     """Exports the model of a training run, as `bin/export.py` does.
 
@@ -65,30 +61,18 @@ def export_run(
         version: as in `export_model`.
         batch_sizes: as in `export_model`.
         xla: as in `export_model`.
-        config_folder: folder to write configuration files for TensorFlow Serving to, if any;
-            existing files are kept.
+        bad_rows: as in `export_model`.
 
     Returns:
         The folder of the version, which is printed as well.
 
     Raises:
-        UsageError: if workdir, output or an argument don't serve.
+        UsageError: if workdir, output or another argument is wrong.
     """
     workdir = Workdir(workdir)
     facts = _facts(workdir)
-    models = _absolute(output, "output")
-    files = {}
-    if config_folder is not None:
-        config_folder = _absolute(config_folder, "server_config")
-        files = server_config(config_folder, models, xla)
-        check_server_config(config_folder, files)
-
-    def write_files():
-        if files:
-            write_server_config(config_folder, files)
-
     model = workdir.load_model()
-    path = _export(model, models, version, batch_sizes, xla, facts, write_files)
+    path = export_model(model, output, version, batch_sizes, xla, facts, bad_rows)
     print(path)
     return path
 
@@ -121,6 +105,7 @@ def export_model(
     batch_sizes: Sequence[int] | None = None,
     xla: bool = False,
     facts: Mapping[str, Any] | None = None,
+    bad_rows: str = "nan",
 ) -> pathlib.Path:
     """Writes a model as a SavedModel that TensorFlow Serving loads, `output/version`.
 
@@ -137,7 +122,7 @@ def export_model(
         batch_sizes: how many rows a server may put into a batch, increasing; `BATCH_SIZES` if None,
             and 1 for a model with `colorize`, since a server can't put images of different sizes
             into one batch, and fails all of them when it tries. At most 100 sizes
-            (each needs warm-up records, and a server takes 1000 of these) of at most 65536 rows.
+            (each needs warm-up records, and a server takes 1000 of these).
             A client may send any number up to the last.
         xla: whether to compile with XLA. A server needs a flag for such a model; its noise differs
             from that of the plain graph for the same seed.
@@ -145,6 +130,9 @@ def export_model(
             a training run's `dataset.json` (the kind "colorization" brings the signature
             `tfp_cinn.export.colorize`), `evaluation` as `{name: {"mean": , "standard_error": }}`,
             and anything that JSON can hold under names that the card hasn't.
+        bad_rows: how a row that can't be answered comes back. "nan": as NaN. "flag": as 0, and
+            every signature that computes has a second output `valid`, false for such a row. JSON
+            has no NaN: a browser's parser refuses an answer with one whole.
 
     Returns:
         The folder of the version.
@@ -152,23 +140,14 @@ def export_model(
     Raises:
         UsageError: if the weights aren't finite, an argument is wrong, or it can't be written.
     """
-    models = _absolute(output, "output")
-    return _export(model, models, version, batch_sizes, xla, facts or {}, lambda: None)
-
-
-def _export(
-    model: CINN,
-    models: pathlib.Path,
-    version: int | None,
-    batch_sizes: Sequence[int | str] | None,
-    xla: bool,
-    facts: Mapping[str, Any],
-    before_publishing: Callable[[], None],
-) -> pathlib.Path:
-    """As `export_model`; what `before_publishing` raises leaves nothing published."""
+    if not os.fspath(output):
+        raise UsageError("output: expected a folder, got an empty name")
+    models = pathlib.Path(os.path.abspath(output))  # has a name, even if given as '.'
+    if bad_rows not in BAD_ROWS:
+        raise UsageError(f"bad_rows: expected one of {', '.join(BAD_ROWS)}, got {bad_rows!r}")
     if not isinstance(model, CINN):
         raise UsageError(f"expected a tfp_cinn.CINN to export, got a {type(model).__name__}")
-    facts = checked_facts(facts)
+    facts = checked_facts(facts or {})
     of_any_size = facts.get("kind") == Colorization.kind
     if batch_sizes is None:
         batch_sizes = (1,) if of_any_size else BATCH_SIZES
@@ -180,7 +159,7 @@ def _export(
     served = signatures(model, *meanings(facts, num_classes))
     if of_any_size:
         served.append(colorize(model))
-    check_size(served, batch_sizes[-1])
+    served = [dataclasses.replace(each, flags_bad_rows=bad_rows == "flag") for each in served]
 
     with (
         tqdm.tqdm(total=4, desc="export", leave=False, disable=None) as bar,
@@ -205,12 +184,11 @@ def _export(
         write_warm_up(path, models.name, functions, batch_sizes, labels_below)
         (path / "model_card.json").write_text(text + "\n")
         (path / "MODEL_CARD.md").write_text(to_markdown(card))
-        (path / "batching_params.pbtxt").write_text(batching_parameters(batch_sizes))
+        (path / "batching_params.pbtxt").write_text(_batching_parameters(batch_sizes))
         write_checksums(path)
         bar.update()
         bar.set_postfix_str("replay in a fresh process")
         verify(path)
-        before_publishing()
         bar.update()
     return models / str(version)
 
@@ -243,8 +221,14 @@ def _write_saved_model(
         logging.set_verbosity(verbosity)
 
 
-def _absolute(folder: str | os.PathLike, what: str) -> pathlib.Path:
-    """A folder by its full path, so that it has a name even if given as '.'."""
-    if not os.fspath(folder):
-        raise UsageError(f"{what}: expected a folder, got an empty name")
-    return pathlib.Path(os.path.abspath(folder))
+def _batching_parameters(batch_sizes: Sequence[int]) -> str:
+    sizes = "".join(f"allowed_batch_sizes: {n}\n" for n in batch_sizes)
+    return f"""\
+# Read by a server started with --enable_batching --enable_per_model_batching_parameters.
+max_batch_size {{ value: {batch_sizes[-1]} }}
+{sizes}\
+# How long a row waits for others to share its batch.
+batch_timeout_micros {{ value: 2000 }}
+# Beyond these the server answers UNAVAILABLE, and clients try again.
+max_enqueued_batches {{ value: 100 }}
+"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +19,14 @@ from tfp_cinn.distribution import scaled
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 
-__all__ = ["Feature", "Signature", "card_signature", "noise", "signatures"]
+__all__ = ["Feature", "Signature", "card_signature", "noise", "shape_text", "signatures"]
+
+
+def shape_text(shape: Sequence[int | None]) -> str:
+    """A shape as messages and cards write it, `[N, H, W, 1]`, with letters for any size."""
+    letters = ("N", "H", "W", *"?" * len(shape))
+    sizes = (m if n is None else str(n) for n, m in zip(shape, letters, strict=False))
+    return f"[{', '.join(sizes)}]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +53,9 @@ class Feature:
         return tf.TensorSpec([None, *self.shape], self.dtype, self.name)
 
 
+_VALID = Feature("valid", "bool", (), "whether the row is an answer; 0 stands in one that is not")
+
+
 @dataclasses.dataclass(frozen=True)
 class Signature:
     """One thing that an exported model can be asked for.
@@ -56,6 +66,8 @@ class Signature:
         inputs: what it takes.
         output: what it gives.
         function: of tensors, one for each input, in their order.
+        flags_bad_rows: whether a row of the output that holds NaN or an infinity becomes 0, and a
+            second output, `valid`, tells so; JSON has no NaN.
     """
 
     name: str
@@ -63,6 +75,12 @@ class Signature:
     inputs: tuple[Feature, ...]
     output: Feature
     function: Callable[..., tf.Tensor]
+    flags_bad_rows: bool = False
+
+    @property
+    def outputs(self) -> tuple[Feature, ...]:
+        """What it gives, with the flag of bad rows."""
+        return (self.output, _VALID) if self.flags_bad_rows else (self.output,)
 
     @property
     def specs(self) -> list[tf.TensorSpec]:
@@ -70,20 +88,25 @@ class Signature:
         return [feature.spec for feature in self.inputs]
 
     def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The output under its name, as TensorFlow wants it of a SavedModel's function."""
+        """The outputs by name, as TensorFlow wants them of a SavedModel's function."""
         rows = tf.shape(inputs[0])[0]
         # TensorFlow's convolutions (oneDNN) fail on a batch without rows: it gets one.
         missing = tf.maximum(1 - rows, 0)
         inputs = [tf.pad(t, [[0, missing], *[[0, 0]] * (t.shape.rank - 1)]) for t in inputs]
-        return {self.output.name: self.function(*inputs)[:rows]}
+        output = self.function(*inputs)[:rows]
+        if not self.flags_bad_rows:
+            return {self.output.name: output}
+        event = list(range(1, output.shape.rank))
+        valid = tf.reduce_all(tf.math.is_finite(output), axis=event)
+        zeroed = tf.where(tf.reshape(valid, [-1] + [1] * len(event)), output, 0)
+        return {self.output.name: zeroed, _VALID.name: valid}
 
 
 def signatures(model: CINN, x_meaning: str, cond_meaning: str) -> list[Signature]:
     """The signatures that compute; the first is what a server answers by default.
 
-    A row of which something is no valid number (a label out of range, a NaN in x, z or the
-    condition, a temperature that is negative or not finite) becomes NaN throughout, in `sample`,
-    `log_prob`, `encode` and `decode`, and harms no other row.
+    A bad row (a label out of range, a NaN in x, z or the condition, a temperature that is negative
+    or not finite) becomes NaN throughout and harms no other row.
 
     Args:
         model: the model.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.publish import writing_by_tensorflow
@@ -76,7 +77,13 @@ def _records(
                 request.inputs[feature.name].CopyFrom(_proto(value))
             for key, value in _answer(signature, function, inputs).items():
                 record.predict_log.response.outputs[key].CopyFrom(_proto(value))
-            yield record.SerializeToString()
+            try:
+                yield record.SerializeToString()
+            except message.EncodeError:
+                raise UsageError(
+                    f"batch_sizes: a request of {rows} rows with its answer is over 2 GiB, too "
+                    "large for a server; give smaller ones"
+                ) from None
 
 
 def measured_rounding(
@@ -132,8 +139,9 @@ def _answer(
             f"({' '.join(error.message.split())[:300]}); if memory ran out, give smaller "
             "batch_sizes"
         ) from None
-    for value in answer.values():
-        if value.dtype != object and not np.isfinite(value).all():
+    for key, value in answer.items():
+        good = value if key == "valid" else value.dtype == object or np.isfinite(value)
+        if not np.all(good):
             raise UsageError(
                 f"{signature.name}: the model gives NaN or infinite values for ordinary inputs; "
                 "train it further, or with a smaller learning rate"
@@ -143,7 +151,7 @@ def _answer(
 
 @contextlib.contextmanager
 def _full_precision() -> Iterator[None]:
-    """Context without TF32, by which a GPU's answers would differ from those of the replay."""
+    """Context without TF32, which would make a GPU's answers differ from the replay's."""
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
