@@ -36,10 +36,12 @@ def train(
         since the entry before.
     """
     start = time.process_time()
-    per_epoch = int(experiment.training_batches(model.batch_size, seed).cardinality())
+    per_epoch = int(experiment.training_batches(model.batch_size, seed, 0).cardinality())
     history, totals, told = [], {}, 0.0
     since = 0
-    batches = experiment.training_batches(model.batch_size, seed, start=(0, 0))
+    batches = tf.data.Dataset.range(tf.int64.max).flat_map(
+        lambda epoch: experiment.training_batches(model.batch_size, seed, epoch)
+    )
     for number, (x, cond) in enumerate(batches):
         share = min(1.0, (time.process_time() - start) / seconds)
         rate = model.rate * min(1.0, (number + 1) / 100) * (1 + math.cos(math.pi * share)) / 2

@@ -220,11 +220,9 @@ def poison(monkeypatch):
     good = data.training_batches
 
     def poison(*numbers):
-        def bad(*args, start=None, **kwargs):
-            batches = good(*args, start=start, **kwargs)
-            if start is None:
-                return batches
-            return batches.enumerate(10 * start[0] + start[1]).map(
+        def bad(*args, epoch, **kwargs):
+            batches = good(*args, epoch=epoch, **kwargs)
+            return batches.enumerate(10 * tf.cast(epoch, tf.int64)).map(
                 lambda n, batch: (
                     tf.where(tf.reduce_any(n == numbers), np.nan, 0.0) + batch[0],
                     batch[1],

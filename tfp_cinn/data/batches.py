@@ -20,9 +20,9 @@ def training_batches(
     *,
     noise_std: float = 0.0,
     seed: int = 0,
-    start: tuple[int, int] | None = None,
+    epoch: int | tf.Tensor | None = None,
 ) -> tf.data.Dataset:
-    """One epoch of shuffled batches `(x, label)`; each further iteration is the next epoch.
+    """One epoch of shuffled batches `(x, label)`.
 
     With `noise_std` 0, x = v + u for u ~ U[0, 1): uniform dequantization, under which the mean of
     -log p(x) over u bounds the discrete -log P(v) from above (Theis et al. 2016). Otherwise
@@ -36,8 +36,8 @@ def training_batches(
         batch_size: B, 1 .. N.
         noise_std: standard deviation of the Gaussian noise in gray levels, or 0 for uniform noise.
         seed: any integer.
-        start: epoch and batch in it, counted from 0, to begin with and to go on from without end;
-            None for one epoch. What came before costs nothing.
+        epoch: which epoch, counted from 0, an integer or an int64 tensor; if None, each iteration
+            is the next one.
 
     Returns:
         A data set of N // B pairs of x, float32 `[B, H, W, C]` in gray levels, and label, int32
@@ -72,7 +72,7 @@ def training_batches(
             x = levels + tf.floor(noise * _NOISE_STEPS) / _NOISE_STEPS
         return x, tf.gather(labels, rows)
 
-    return shuffled_epochs(count, batch_size, draw, seed=seed, start=start)
+    return shuffled_epoch(count, batch_size, draw, seed=seed, epoch=epoch)
 
 
 def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.data.Dataset:
@@ -114,15 +114,15 @@ def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.da
     )
 
 
-def shuffled_epochs(
+def shuffled_epoch(
     count: int,
     batch_size: int,
     draw: Callable[[tf.Tensor, tf.Tensor], tf.types.experimental.TensorLike],
     *,
     seed: int,
-    start: tuple[int, int] | None,
+    epoch: int | tf.Tensor | None,
 ) -> tf.data.Dataset:
-    """One epoch of batches in random order; each further iteration is the next epoch.
+    """Return an epoch's batches, in random order.
 
     Args:
         count: N, how many rows there are.
@@ -130,57 +130,50 @@ def shuffled_epochs(
         draw: makes a batch of a key, int64 `[2]` for stateless random numbers that no other batch
             or epoch of this seed has, and of the numbers of its rows, int32 `[B]`.
         seed: any integer.
-        start: epoch and batch to begin with, for batches without end; None for one epoch.
+        epoch: see `of_epoch`.
 
     Returns:
-        A data set of N // B batches, or without end, prefetched.
+        A data set of N // B batches, prefetched.
     """
     num_batches = count // batch_size
     # Each draw has a key of its own, (seed, n), where n counts an epoch's order and then its
     # batches. Python integers of any size or sign are folded into int64.
     seed %= 1 << 63
 
-    def one_epoch(epoch: tf.Tensor, batch: tf.Tensor) -> tf.data.Dataset:
-        first = epoch * (num_batches + 1)
+    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
+        first = number * (num_batches + 1)
         order = tf.random.experimental.stateless_shuffle(
             tf.range(count), tf.stack([seed, first]), alg="philox"
         )
         indices = tf.reshape(order[: num_batches * batch_size], [num_batches, batch_size])
-        return tf.data.Dataset.from_tensor_slices(indices).enumerate(first + 1).skip(batch)
+        return tf.data.Dataset.from_tensor_slices(indices).enumerate(first + 1)
 
-    length = num_batches if start is None else tf.data.INFINITE_CARDINALITY
     return (
-        epochs(one_epoch, start)
+        of_epoch(one_epoch, epoch)
         .map(
             lambda n, rows: draw(tf.stack([seed, n]), rows),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        .apply(tf.data.experimental.assert_cardinality(length))
+        .apply(tf.data.experimental.assert_cardinality(num_batches))
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def epochs(
-    one_epoch: Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset], start: tuple[int, int] | None
+def of_epoch(
+    one_epoch: Callable[[tf.Tensor], tf.data.Dataset], epoch: int | tf.Tensor | None
 ) -> tf.data.Dataset:
-    """Epochs, of which each is a function of its number.
+    """Return one epoch, which is a function of its number.
 
     Args:
-        one_epoch: makes epoch e from its batch b on, for int64 scalars e and b.
-        start: the e and b to begin with, for epochs without end; None for one epoch an iteration,
-            of which the first is epoch 0.
+        one_epoch: makes the epoch of an int64 scalar.
+        epoch: the number; if None, each iteration is the next epoch, the first is epoch 0.
     """
-    if start is not None:
-        first, skipped = (tf.constant(number, tf.int64) for number in start)
-        numbers = tf.data.Dataset.range(first, tf.int64.max)
-        return numbers.flat_map(
-            lambda epoch: one_epoch(epoch, tf.where(epoch == first, skipped, 0))
-        )
+    if epoch is not None:
+        return one_epoch(tf.cast(epoch, tf.int64))
     with tf.device("CPU:0"):
         latest = tf.Variable(-1, dtype=tf.int64, trainable=False)
-    once, none = tf.data.Dataset.range(1), tf.constant(0, tf.int64)
-    return once.flat_map(lambda _: one_epoch(latest.assign_add(1), none))
+    return tf.data.Dataset.range(1).flat_map(lambda _: one_epoch(latest.assign_add(1)))
 
 
 def check_batch_size(batch_size: int, count: int | None = None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
-from tfp_cinn.data.batches import check_batch_size, shuffled_epochs
+from tfp_cinn.data.batches import check_batch_size, shuffled_epoch
 from tfp_cinn.data.labeled_images import Split
 from tfp_cinn.errors import UsageError
 
@@ -85,9 +85,9 @@ def training_color_digits(
     *,
     noise_std: float = 0.0,
     seed: int = 0,
-    start: tuple[int, int] | None = None,
+    epoch: int | tf.Tensor | None = None,
 ) -> tf.data.Dataset:
-    """One epoch of shuffled batches `(x, gray)`; each further iteration is the next epoch.
+    """One epoch of shuffled batches `(x, gray)`.
 
     The hues h_fg and h_bg of an image are drawn from the normal distributions of its class
     (`class_hues`), the image is painted (`paint`), and x = rgb + noise_std * n for n ~ N(0, 1).
@@ -102,8 +102,8 @@ def training_color_digits(
         batch_size: B, 1 .. N.
         noise_std: standard deviation of the noise on x.
         seed: any integer.
-        start: epoch and batch in it, counted from 0, to begin with and to go on from without end;
-            None for one epoch. What came before costs nothing.
+        epoch: which epoch, counted from 0, an integer or an int64 tensor; if None, each iteration
+            is the next one.
 
     Returns:
         A data set of N // B pairs of x, float32 `[B, H, W, 3]`, and gray, float32 `[B, H, W, 1]`
@@ -125,7 +125,7 @@ def training_color_digits(
     def draw(key: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return _draw(tf.gather(images, rows), tf.gather(labels, rows), levels, key, noise_std)
 
-    return shuffled_epochs(len(split.labels), batch_size, draw, seed=seed, start=start)
+    return shuffled_epoch(len(split.labels), batch_size, draw, seed=seed, epoch=epoch)
 
 
 def evaluation_color_digits(

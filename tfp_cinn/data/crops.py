@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.data.batches import check_batch_size, epochs, shuffled_epochs
+from tfp_cinn.data.batches import check_batch_size, of_epoch, shuffled_epoch
 from tfp_cinn.data.photo_split import PhotoSplit
 from tfp_cinn.errors import UsageError
 
@@ -18,10 +18,10 @@ def training_crops(
     batch_size: int,
     *,
     seed: int = 0,
-    start: tuple[int, int] | None = None,
+    epoch: int | tf.Tensor | None = None,
     numbered: bool = False,
 ) -> tf.data.Dataset:
-    """One epoch of random crops; each further iteration is the next epoch.
+    """One epoch of random crops.
 
     An epoch takes floor(H W / S^2) crops of each photo of H x W pixels, as many as would tile it:
     photos are weighted by their area. Their places are uniform and half of them are mirrored. Of
@@ -35,9 +35,8 @@ def training_crops(
         split: the photos.
         batch_size: B, from 1 to the number of crops in an epoch.
         seed: any integer.
-        start: epoch and batch in it, counted from 0, to begin with and to go on from without end;
-            None for one epoch. What came before in that epoch costs nothing if the photos are held
-            in memory, and is read and cut otherwise.
+        epoch: which epoch, counted from 0, an integer or an int64 tensor; if None, each iteration
+            is the next one.
         numbered: whether to give each batch a number that no other one of any epoch has.
 
     Returns:
@@ -49,7 +48,7 @@ def training_crops(
     """
     check_batch_size(batch_size)
     if split.shapes is None:
-        return _stream(split, batch_size, seed, start, numbered)
+        return _stream(split, batch_size, seed, epoch, numbered)
     areas = split.shapes.prod(axis=1)
     counts = areas // split.size**2
     total = int(counts.sum())
@@ -59,9 +58,8 @@ def training_crops(
             f"crops of {split.size} x {split.size} pixels: use at most {total}, or more photos"
         )
     if split.pixels is None:
-        batches = _stream(split, batch_size, seed, start, numbered)
-        length = total // batch_size if start is None else tf.data.INFINITE_CARDINALITY
-        return batches.apply(tf.data.experimental.assert_cardinality(length))
+        batches = _stream(split, batch_size, seed, epoch, numbered)
+        return batches.apply(tf.data.experimental.assert_cardinality(total // batch_size))
     with tf.device("CPU:0"):
         photo_of = tf.constant(np.repeat(np.arange(len(counts)), counts))
         shapes, starts = tf.constant(split.shapes), tf.constant(areas.cumsum() - areas)
@@ -74,7 +72,7 @@ def training_crops(
         crops = _to_unit(_cut(split.pixels, first, shape[:, 1], corners, mirrored, split.size))
         return (crops, key[1]) if numbered else crops
 
-    return shuffled_epochs(total, batch_size, draw, seed=seed, start=start)
+    return shuffled_epoch(total, batch_size, draw, seed=seed, epoch=epoch)
 
 
 def evaluation_crops(
@@ -133,17 +131,17 @@ def _stream(
     split: PhotoSplit,
     batch_size: int,
     seed: int,
-    start: tuple[int, int] | None,
+    epoch: int | tf.Tensor | None,
     numbered: bool,
 ) -> tf.data.Dataset:
     """Training crops of photos that are read one after the other."""
     size = split.size
     seed %= 1 << 63
 
-    def one_epoch(epoch: tf.Tensor, batch: tf.Tensor) -> tf.data.Dataset:
+    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
         # The key of an epoch, (seed, first), is followed by those of its photos and of its blocks.
         # The shuffling of tf.data would depend on the global seed as well.
-        first = epoch * 2**32
+        first = number * 2**32
         return (
             split.stream(tf.stack([seed, first]))
             .enumerate(first + 1)
@@ -156,7 +154,6 @@ def _stream(
             .unbatch()
             .batch(batch_size, drop_remainder=True)
             .enumerate(first)
-            .skip(batch)
         )
 
     def mix(n: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
@@ -172,7 +169,7 @@ def _stream(
     def finish(n: tf.Tensor, crops: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         return (_to_unit(crops), n) if numbered else _to_unit(crops)
 
-    return epochs(one_epoch, start).map(finish).prefetch(tf.data.AUTOTUNE)
+    return of_epoch(one_epoch, epoch).map(finish).prefetch(tf.data.AUTOTUNE)
 
 
 def _random_places(shapes: tf.Tensor, size: int, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -56,15 +56,15 @@ class Experiment(abc.ABC):
 
     @abc.abstractmethod
     def training_batches(
-        self, batch_size: int, seed: int, start: tuple[int, int] | None = None
+        self, batch_size: int, seed: int, epoch: int | tf.Tensor | None = None
     ) -> tf.data.Dataset:
-        """Batches `(x, cond)` of one epoch; each further iteration is the next epoch.
+        """Batches `(x, cond)` of one epoch, a function of the seed and the epoch's number alone.
 
         Args:
             batch_size: examples a batch.
-            seed: order and noise of an epoch are a function of the seed and the epoch's number.
-            start: epoch and batch in it, counted from 0, to begin with and to go on from without
-                end; None for one epoch.
+            seed: of order and noise.
+            epoch: counted from 0, an int64 tensor where the trainer chains epochs; if None, each
+                iteration is the next one.
 
         Raises:
             UsageError: if the batch is larger than an epoch.

@@ -217,7 +217,7 @@ def _last_good(workdir: Workdir | None) -> str:
 
 
 def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
-    batches = experiment.training_batches(section["batch_size"], section["seed"])
+    batches = experiment.training_batches(section["batch_size"], section["seed"], 0)
     length = int(batches.cardinality())
     if length < 0 and next(iter(batches), None) is None:
         raise UsageError(
@@ -236,17 +236,23 @@ def _batches(
     experiment: Experiment, section: Mapping[str, Any], steps: int, moment: Moment
 ) -> tf.data.Dataset:
     """Batches without end, from a moment of the run on."""
-    arguments = section["batch_size"], section["seed"]
-    before = moment.epoch * steps + moment.batch + moment.skipped
-    length = steps
-    if section["steps_per_epoch"] is not None:
-        # Then epochs of the run and of the data differ.
-        once = experiment.training_batches(*arguments)
-        length = int(once.cardinality())
-        if length < 0:
-            length = int(once.take(before).reduce(0, lambda count, _: count + 1))
-            length = max(length, 1) if length < before else before + 1
-    return experiment.training_batches(*arguments, start=divmod(before, length))
+
+    def epoch(number):
+        return experiment.training_batches(section["batch_size"], section["seed"], number)
+
+    first, done = moment.epoch, moment.batch + moment.skipped
+    if section["steps_per_epoch"] is not None:  # then epochs of the run and of the data differ
+        first, done = 0, done + moment.epoch * steps
+    length = int(epoch(0).cardinality())
+    if length < 0 and done:
+        length = int(epoch(0).reduce(0, lambda count, _: count + 1))
+    if length > 0:
+        first, done = first + done // length, done % length
+    return (
+        tf.data.Dataset.range(first, tf.int64.max)
+        .flat_map(lambda number: epoch(number).skip(tf.where(number == first, done, 0)))
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:

@@ -37,13 +37,10 @@ def test_noise_has_its_standard_deviation_and_is_new_in_every_epoch(section):
     np.testing.assert_allclose(
         (first - clean).std(axis=(0, 1, 2)), 0.1 * np.array(LAB_SCALES[1:]), rtol=0.15
     )
-    batches = noisy.training_batches(16, 3)
-    epochs = [np.concatenate([x for x, _ in batches]) for _ in range(2)]
-    same_seed = np.concatenate([x for x, _ in noisy.training_batches(16, 3)])
-    resumed = noisy.training_batches(16, 3, start=(1, 1)).take(len(epochs[1]) // 16 - 1)
+    epochs = [np.concatenate([x for x, _ in noisy.training_batches(16, 3, e)]) for e in range(2)]
+    again = np.concatenate([x for x, _ in noisy.training_batches(16, 3, 0)])
     assert np.abs(epochs[0] - epochs[1]).max() > 1
-    np.testing.assert_array_equal(epochs[0], same_seed)
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in resumed]), epochs[1][16:])
+    np.testing.assert_array_equal(epochs[0], again)
 
 
 def test_the_mean_color_is_that_of_the_training_photographs(experiment):

@@ -90,10 +90,10 @@ class ClassImages(Experiment):
             "class_names": list(self.images.class_names),
         }
 
-    def training_batches(self, batch_size, seed, start=None):
+    def training_batches(self, batch_size, seed, epoch=None):
         """Noisy images and their classes."""
         return data.training_batches(
-            self.images.train, batch_size, noise_std=self._noise_std, seed=seed, start=start
+            self.images.train, batch_size, noise_std=self._noise_std, seed=seed, epoch=epoch
         )
 
     def validation_batches(self, batch_size):

@@ -85,7 +85,7 @@ class ColorDigits(Experiment):
             "cond_shape": list(self.cond_shape),
         }
 
-    def training_batches(self, batch_size, seed, start=None):
+    def training_batches(self, batch_size, seed, epoch=None):
         """Noisy images in new colors, and the gray ones."""
         return data.training_color_digits(
             self.images.train,
@@ -93,7 +93,7 @@ class ColorDigits(Experiment):
             batch_size,
             noise_std=self.noise_std,
             seed=seed,
-            start=start,
+            epoch=epoch,
         )
 
     def validation_batches(self, batch_size):

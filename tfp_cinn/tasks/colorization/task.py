@@ -101,10 +101,10 @@ class Colorization(Experiment):
             "cond_shape": list(self.cond_shape),
         }
 
-    def training_batches(self, batch_size, seed, start=None):
+    def training_batches(self, batch_size, seed, epoch=None):
         """Noisy ab and L of random crops."""
         crops = data.training_crops(
-            self.photos.train, batch_size, seed=seed, start=start, numbered=True
+            self.photos.train, batch_size, seed=seed, epoch=epoch, numbered=True
         )
         own = -1 - seed % (1 << 63)  # the crops' keys begin with what isn't negative
 
