@@ -131,7 +131,7 @@ def save_best(model: CINN, workdir: Workdir, nats_per_dim: float) -> None:
         UsageError: if the file can't be written; what was there is kept.
     """
     with workdir.writing(workdir.model_path.name) as scratch:
-        model.save(scratch)
+        keras.Model.save(model, scratch)  # ours would write aside once more
         # In the file itself, so that the two can't disagree, and where Keras looks for nothing.
         with zipfile.ZipFile(scratch, "a") as archive:
             archive.comment = json.dumps({"nats_per_dim": nats_per_dim}).encode()

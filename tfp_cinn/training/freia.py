@@ -52,8 +52,7 @@ def import_run_from_freia(
     with workdir.locked():
         workdir.prepare(config)
         workdir.describe(experiment.kind, experiment.facts)
-        with workdir.writing(workdir.model_path.name) as scratch:
-            model.save(scratch)
+        model.save(workdir.model_path)
     print(f"{workdir.model_path}: the model with the weights of {weights}")
     return model
 

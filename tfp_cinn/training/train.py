@@ -248,9 +248,10 @@ def _batches(
         length = int(epoch(0).reduce(0, lambda count, _: count + 1))
     if length > 0:
         first, done = first + done // length, done % length
+    skipped = tf.constant(done, tf.int64)
     return (
         tf.data.Dataset.range(first, tf.int64.max)
-        .flat_map(lambda number: epoch(number).skip(tf.where(number == first, done, 0)))
+        .flat_map(lambda number: epoch(number).skip(tf.where(number == first, skipped, 0)))
         .prefetch(tf.data.AUTOTUNE)
     )
 
