@@ -51,7 +51,7 @@ def import_run_from_freia(
         raise UsageError(f"{weights}: {error}") from None
     with workdir.locked():
         workdir.prepare(config)
-        workdir.describe(experiment.kind, experiment.facts)
+        workdir.describe(experiment.name, experiment.facts)
         model.save(workdir.model_path)
     print(f"{workdir.model_path}: the model with the weights of {weights}")
     return model
