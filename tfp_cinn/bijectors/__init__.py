@@ -11,6 +11,7 @@ from tfp_cinn.bijectors.clamps import (
     tanh_clamp,
 )
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.elementwise_conditional import ElementwiseConditional
 from tfp_cinn.bijectors.embed import Embed
 from tfp_cinn.bijectors.factor_out import FactorOut
 from tfp_cinn.bijectors.flatten import Flatten
@@ -30,6 +31,7 @@ __all__ = [
     "AffineCoupling",
     "Chain",
     "ConditionalBijector",
+    "ElementwiseConditional",
     "Embed",
     "FactorOut",
     "Flatten",
