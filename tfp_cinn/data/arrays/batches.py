@@ -162,7 +162,7 @@ class Stream:
             def shuffle(number, block):
                 first = tf.nest.flatten(block)[0]
                 order = tf.random.experimental.stateless_shuffle(
-                    tf.range(tf.shape(first)[0]), key + [0, number << 32]
+                    tf.range(tf.shape(first)[0]), key + [0, number * 2**32]
                 )
                 return tf.nest.map_structure(lambda part: tf.gather(part, order), block)
 

@@ -95,6 +95,8 @@ def read_csv(
             f"data.cond_columns among {', '.join(map(str, table.columns))}"
         )
     text = [name for name in names if not pd.api.types.is_numeric_dtype(table[name])]
+    text += [name for name in categories or () if name in cond_columns]
+    text += cond_columns if categories and "cond" in categories else []
     for name in set(text) & set(x_columns):
         values = pd.to_numeric(table[name], errors="coerce")
         row = int(np.flatnonzero(values.isna())[0])
@@ -109,6 +111,7 @@ def read_csv(
     labels = [name for name in cond_columns if name in text]
     for name in labels:
         part = name if len(labels) > 1 or numbers else "cond"
+        columns[part] = [name]
         cond[part], classes[part] = _codes(path, table[name], (categories or {}).get(part))
     x = table[list(x_columns)].to_numpy(np.float64) if x_columns else np.zeros(len(table))
     return Pairs(x, cond, str(path), columns, classes)
