@@ -42,6 +42,7 @@ def draw_corner(
         margin = 0.05 * np.ptp(shown) or 0.5
         limits.append((shown.min() - margin, shown.max() + margin))
     figure = Figure(figsize=(2 * columns + 1, 2 * columns + 1))
+    figure.subplots(columns, columns)  # corner's own can't be a single one
     corner.corner(
         samples,
         fig=figure,

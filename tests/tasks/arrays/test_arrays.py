@@ -66,8 +66,10 @@ def test_every_shape_from_arrays_to_files(x, cond, tmp_path):
     assert restored.cond_shape == task.cond_shape == model.cond_shape
     assert restored.build(SMALL).count_params() == model.count_params()
     first = None if cond_batch is None else tf.nest.map_structure(lambda c: c[:1], cond_batch)
-    arguments = (samples.numpy()[:, :1], log_prob.numpy()[:, :1], first, x_batch[:1])
-    for suffix in (".npz", ".png", *[".csv"] * (samples.shape.rank == 3)):
+    if first is not None:
+        samples, log_prob = samples[:, :1], log_prob[:, :1]
+    arguments = (samples.numpy(), log_prob.numpy(), first, x_batch[:1])
+    for suffix in (".npz", ".png", *[".csv"] * (len(task.event_shape) == 1)):
         restored.write_samples(tmp_path / f"s{suffix}", *arguments)
         assert (tmp_path / f"s{suffix}").stat().st_size > 500
     written = np.load(tmp_path / "s.npz")

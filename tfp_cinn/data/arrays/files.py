@@ -54,12 +54,15 @@ def read_array(path: str | os.PathLike) -> np.ndarray:
 
 
 def read_conditions(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads conditions alone: an `.npy` file, or `cond` or `cond_NAME` of an `.npz` file."""
+    """Reads conditions alone: an `.npy` file, or `cond` or `cond_NAME` of an `.npz` file.
+
+    Raises:
+        UsageError: if the file can't be read.
+    """
     arrays = _load(path)
     if not isinstance(arrays, Mapping):
         return {"cond": arrays}
-    arrays.pop("x", None)
-    return _parts(path, arrays)
+    return _parts(path, {k: v for k, v in arrays.items() if k not in ("x", "log_prob")})
 
 
 def read_csv(

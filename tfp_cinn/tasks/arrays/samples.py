@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfp_cinn.data.arrays.pairs import MASK
 from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
 from tfp_cinn.plots.posterior import draw_bands, draw_corner, draw_maps
@@ -34,7 +35,7 @@ def write_samples(
 
     Args:
         output: the file; its suffix says which.
-        x: samples `[num_samples, conditions, ...]`.
+        x: samples `[num_samples, conditions, ...]`, or `[num_samples, ...]` of no condition.
         log_prob: their log-densities; not written if None.
         facts: of the task, for names.
         cond: the conditions.
@@ -45,6 +46,8 @@ def write_samples(
         UsageError: if the suffix is another one, a table is wanted of what isn't a vector, a sample
             isn't finite, the truth has another shape, or the file can't be written.
     """
+    if x.ndim == 1 + len(facts["x"]["shape"]):  # no condition
+        x, log_prob = x[:, np.newaxis], None if log_prob is None else log_prob[:, np.newaxis]
     check_output(output, x.shape[2:])
     bad = ~np.isfinite(x).all(axis=tuple(range(2, x.ndim)))
     if bad.any():
@@ -63,8 +66,7 @@ def write_samples(
     if output.suffix == ".npz":
         arrays = {"x": x} if log_prob is None else {"x": x, "log_prob": log_prob}
         if isinstance(cond, Mapping):
-            whole = ("cond", "cond_mask")
-            arrays |= {n if n in whole else f"cond_{n}": part for n, part in cond.items()}
+            arrays |= _as_read(cond, facts)
         elif cond is not None:
             arrays["cond"] = cond
         with writing(output) as scratch:
@@ -85,6 +87,20 @@ def write_samples(
             with writing(path) as scratch:
                 title = f"{len(x)} samples of condition {k}"
                 draw(x[:, k], scratch, names, None if truth is None else truth[k], title)
+
+
+def _as_read(cond: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Conditions as a file has them: NaN where an entry is missing."""
+    arrays = {}
+    for name, part in facts["cond"].items():
+        given, masks = {name: cond[name]}, part.get("mask")
+        if masks == "entries":
+            given[name] = np.where(np.asarray(cond[name + MASK]) > 0, cond[name], np.nan)
+        elif masks == "set":
+            given[name + MASK] = cond[name + MASK]
+        for key, value in given.items():
+            arrays[key if key in ("cond", f"cond{MASK}") else f"cond_{key}"] = value
+    return arrays
 
 
 def check_output(output: pathlib.Path, event_shape: tuple[int, ...]) -> None:
