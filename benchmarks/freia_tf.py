@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn import FusedAdam, architectures
+from tfp_cinn.bijectors import computing
 from tfp_cinn.color import LAB_OFFSETS, LAB_SCALES
 from tfp_cinn.interop import export_freia
 
@@ -37,21 +38,30 @@ class Side:
             self._model = architectures.build("colorization_minimal", data)
             self._mean, self._std = np.float32(LAB_OFFSETS[1:]), np.float32(LAB_SCALES[1:])
             optimizer = FusedAdam(1e-3, epsilon=1e-8)
-        self._model.compile(optimizer, shards=threads if dense else 1)
+        shards = threads if dense else 1
+        self._model.compile(optimizer, shards=shards)
         self._dense = dense
         self._x = tf.Variable(tf.zeros(x.shape), trainable=False)
         self._cond = tf.Variable(tf.zeros(cond.shape, cond.dtype), trainable=False)
         self.give(x, cond)
         self._scale = float(np.mean(np.log(self._std)))  # nats/dim, of standardizing
         dist, one = self._model.distribution, tf.constant(self._cond[:1])
-        self._log_prob = tf.function(lambda: dist.log_prob(self._x.value(), self._cond.value()))
-        self._encode = tf.function(lambda: dist.encode(self._x.value(), self._cond.value()))
-        self._decode = tf.function(lambda z: dist.decode(z, self._cond.value()))
-        self.sample = tf.function(lambda: dist.sample(self._cond.value()))
+
+        def compiled(function):
+            def run(*args):
+                with computing(shards=shards):
+                    return function(*args)
+
+            return tf.function(run)
+
+        self._log_prob = compiled(lambda: dist.log_prob(self._x.value(), self._cond.value()))
+        self._encode = compiled(lambda: dist.encode(self._x.value(), self._cond.value()))
+        self._decode = compiled(lambda z: dist.decode(z, self._cond.value()))
+        self.sample = compiled(lambda: dist.sample(self._cond.value()))
         self.eight_samples = {
-            "of one condition": tf.function(lambda: dist.sample(one, sample_shape=8)),
-            "of it eight times": tf.function(lambda: dist.sample(tf.repeat(one, 8, axis=0))),
-            "conditioner, once": tf.function(
+            "of one condition": compiled(lambda: dist.sample(one, sample_shape=8)),
+            "of it eight times": compiled(lambda: dist.sample(tf.repeat(one, 8, axis=0))),
+            "conditioner, once": compiled(
                 lambda: tf.add_n([tf.reduce_sum(f) for f in tf.nest.flatten(dist.features(one))])
             ),
         }

@@ -18,6 +18,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from tfp_cinn import architectures, data
+from tfp_cinn.bijectors import computing
 from tfp_cinn.bijectors.recompute import reconstruction_errors
 
 _EPOCHS = flags.DEFINE_integer("epochs", 20, "Epochs of training on digits.", lower_bound=1)
@@ -47,8 +48,7 @@ def _encode(model, x, label, dtype):
     variables = model.bijector.trainable_variables
     gradients = {}
     for memory in ("store", "recompute"):
-        model.bijector.memory = memory
-        with tf.GradientTape() as tape:
+        with computing(memory=memory), tf.GradientTape() as tape:
             z, log_det = model.bijector.inverse_and_log_det(x, cond)
             loss = tf.reduce_mean(0.5 * tf.reduce_sum(z**2, axis=1) - log_det)
         with reconstruction_errors() as errors:

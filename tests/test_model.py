@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 import tfp_cinn
 from tfp_cinn import CINN, NonFiniteError, UsageError
@@ -292,12 +291,6 @@ def test_a_label_out_of_range_in_the_data_stops_training(data):
     x, labels = data
     with pytest.raises(NonFiniteError, match="epoch 1, batch 1: label 4 is out of range"):
         model.fit(dataset((x, labels + 1)), verbose=0)
-
-
-def test_variables_that_keras_cannot_see_are_refused():
-    shift = tfp.bijectors.Shift(tf.Variable(1.0))
-    with pytest.raises(UsageError, match="belongs to a TFP bijector"):
-        CINN(Chain([shift, GlowCoupling(MLP([4]))]), (4,))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_cinn.bijectors import Chain, FactorOut, Select
-from tfp_cinn.bijectors.condition_adapter import ConditionAdapter
+from tfp_cinn.bijectors import ConditionalBijector
 from tfp_cinn.distribution import ConditionalTransformedDistribution
+from tfp_cinn.errors import UsageError
 
 __all__ = ["first_non_finite"]
 
@@ -42,7 +42,10 @@ def first_non_finite(
     features = distribution.features(cond)
     if not all(_finite(f) for f in tf.nest.flatten(features) if f is not None):
         return "the conditioner's output is the first to be NaN or infinite"
-    name = _first_non_finite_bijector(distribution.bijector, x, features, "")
+    try:
+        name = _first_non_finite_bijector(distribution.bijector, x, features)
+    except UsageError as error:  # such as a value outside of the support, found in eager mode
+        return str(error)
     if name:
         return (
             f"{name} is the first bijector with a NaN or infinite output; lower the learning rate"
@@ -52,7 +55,7 @@ def first_non_finite(
     return "the squared latents overflow; lower the learning rate"
 
 
-def _first_non_finite_gradient(bijector: Any, bad: Sequence[keras.Variable]) -> str:
+def _first_non_finite_gradient(bijector: ConditionalBijector, bad: Sequence[keras.Variable]) -> str:
     """Names the bijector nearest to the latents that has a weight with a bad gradient."""
     values = {id(w.value) for w in bad}
     found = [
@@ -67,18 +70,13 @@ def _first_non_finite_gradient(bijector: Any, bad: Sequence[keras.Variable]) -> 
     )
 
 
-def _leaves(bijector: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _leaves(bijector: ConditionalBijector, path: str) -> Iterator[tuple[str, ConditionalBijector]]:
     """All bijectors that hold no others, from x to the latents."""
-    if isinstance(bijector, ConditionAdapter):
-        key = f"({bijector.key!r})" if isinstance(bijector, Select) else ""
-        yield from _leaves(bijector.bijector, f"{path}{type(bijector).__name__}{key}.")
-    elif isinstance(bijector, FactorOut):
-        yield from _leaves(bijector.rest, f"{path}FactorOut.")
-    elif isinstance(bijector, Chain):
-        for index, member in enumerate(bijector.bijectors):
-            yield from _leaves(member, f"{path}{type(bijector).__name__}[{index}].")
-    else:
-        yield f"{path}{type(bijector).__name__}", bijector
+    members = bijector.members()
+    for index, member in enumerate(members):
+        yield from _leaves(member, f"{path}{bijector.label(index)}.")
+    if not members:
+        yield f"{path}{bijector.label()}", bijector
 
 
 def _finite(t: tf.Tensor) -> bool:
@@ -94,27 +92,17 @@ def _bad_rows(t: tf.Tensor) -> str:
     return f"{rows.size} of its {finite.shape[0]} rows (the first is row {rows[0]})"
 
 
-def _first_non_finite_bijector(bijector: Any, x: tf.Tensor, cond: Any, path: str) -> str | None:
+def _first_non_finite_bijector(
+    bijector: ConditionalBijector, x: tf.Tensor, cond: Any, path: str = ""
+) -> str | None:
     """Path of the first bijector whose output or log-determinant is not finite, or None."""
-    if isinstance(bijector, ConditionAdapter):
-        key = f"({bijector.key!r})" if isinstance(bijector, Select) else ""
-        here = f"{path}{type(bijector).__name__}{key}"
-        cond = bijector.adapt(cond)
-        if not all(_finite(f) for f in tf.nest.flatten(cond) if f is not None):
+    if not bijector.members():
+        good = all(_finite(t) for t in bijector.inverse_and_log_det(x, cond))
+        return None if good else f"{path}{bijector.label()}"
+    for index, (member, its_x, its_cond) in enumerate(bijector.inverse_steps(x, cond)):
+        here = f"{path}{bijector.label(index)}"
+        if not all(_finite(f) for f in tf.nest.flatten(its_cond) if f is not None):
             return f"the network of {here}"
-        return _first_non_finite_bijector(bijector.bijector, x, cond, f"{here}.")
-    if isinstance(bijector, FactorOut):
-        kept, inner = x[..., : bijector.keep], f"{path}FactorOut."
-        return _first_non_finite_bijector(bijector.rest, kept, cond, inner)
-    if not isinstance(bijector, Chain):
-        z, log_det = bijector.inverse_and_log_det(x, cond)
-        good = _finite(z) and _finite(log_det)
-        return None if good else f"{path}{type(bijector).__name__}"
-    for index, (member, z, log_det) in enumerate(bijector.inverse_steps(x, cond)):
-        if not (_finite(z) and _finite(log_det)):
-            here = f"{path}{type(bijector).__name__}[{index}]."
-            if isinstance(member, (Chain, ConditionAdapter, FactorOut)):
-                return _first_non_finite_bijector(member, x, cond, here)
-            return f"{here}{type(member).__name__}"
-        x = z
+        if found := _first_non_finite_bijector(member, its_x, its_cond, f"{here}."):
+            return found
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import keras
@@ -19,6 +20,7 @@ from tfp_cinn.bijectors.shapes import (
     fold_batch,
     unfold_batch,
 )
+from tfp_cinn.bijectors.weights import Spec, trainable_variables, variables
 from tfp_cinn.conditions import as_tensors, features_shape, stateless_seed
 from tfp_cinn.errors import UsageError
 
@@ -78,6 +80,11 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             raise UsageError("event_shape: expected the shape of x, or a bijector that is built")
         super().__init__(distribution, bijector, parameters=parameters, name=name)
 
+    def __deepcopy__(self, memo):
+        # TFP's distributions can't be copied that way; the base has no weights to be copied.
+        parts = copy.deepcopy((self.bijector, self._conditioner), memo)
+        return type(self)(self.distribution, *parts, self._cond_shape, name=self.name)
+
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
         return {}  # no parameter has batch dimensions: those of a condition come with each call
@@ -92,17 +99,19 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """Shape of a condition without batch dimensions, a dict for several parts, or None."""
         return self._cond_shape
 
+    def _layers(self) -> list[keras.layers.Layer]:
+        conditioner = [] if self._conditioner is None else [self._conditioner]
+        return [*conditioner, *self.bijector.layers]
+
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
-        """The trainable weights of the conditioner and of the bijector."""
-        conditioner = [] if self._conditioner is None else self._conditioner.trainable_variables
-        return (*(w.value for w in conditioner), *self.bijector.trainable_variables)
+        """The weights of conditioner and bijector that Keras trains now."""
+        return trainable_variables(self._layers())
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
         """All weights of the conditioner and of the bijector."""
-        conditioner = [] if self._conditioner is None else self._conditioner.variables
-        return (*(w.value for w in conditioner), *self.bijector.variables)
+        return variables(self._layers())
 
     def features(self, cond: Any) -> Any:
         """Returns h(cond), what the bijectors are given.
@@ -305,46 +314,10 @@ def _nan_rows(bijector, result, argument, event_ndims, features):
     return output + tf.reshape(bad, tf.concat([tf.shape(bad), event], 0)), log_det + bad
 
 
-class _DistributionSpec(tf.TypeSpec):
-    """What TensorFlow sees of the distribution when it takes it apart: its variables.
-
-    Every subclass of `tfd.TransformedDistribution` is a composite tensor. With TFP's own spec a
-    `tf.Module` that holds one would find no variables in it, since they live in Keras layers, and
-    would train nothing.
-    """
-
-    def __init__(self, distribution: ConditionalTransformedDistribution):
-        self._distribution = distribution
-
-    @property
-    def value_type(self):
-        return type(self._distribution)
-
-    @property
-    def _component_specs(self):
-        return tuple(v._type_spec for v in self._distribution.variables)
-
-    def _to_components(self, value):
-        return value.variables
-
-    def _from_components(self, components):
-        return self._distribution
-
-    def _serialize(self):
-        return (id(self._distribution),)
-
-    def _deserialize(self, serialization):
-        return self
-
-    def placeholder_value(self, placeholder_context):
-        raise UsageError(
-            "a ConditionalTransformedDistribution can't be an argument of a tf.function; let the "
-            "function close over it"
-        )
-
-
-# TFP's metaclass overwrites a `_type_spec` of the class body.
-ConditionalTransformedDistribution._type_spec = property(_DistributionSpec)
+# Every subclass of `tfd.TransformedDistribution` is a composite tensor. With TFP's own spec, which
+# its metaclass puts in place of one in the class body, a `tf.Module` that holds one would find no
+# variables in it.
+ConditionalTransformedDistribution._type_spec = property(lambda dist: Spec(dist, dist._layers))
 
 
 class _Bound(ConditionalBijector):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import numbers
 import os
 import zipfile
 from typing import Any
@@ -14,13 +13,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_cinn import keras_fit_mend
-from tfp_cinn.bijectors import ConditionalBijector
-from tfp_cinn.bijectors.recompute import (
-    BOUND,
-    recomputes,
-    reconstruction_errors,
-    too_large,
-)
+from tfp_cinn.bijectors import ConditionalBijector, computing
+from tfp_cinn.bijectors.recompute import BOUND, reconstruction_errors, too_large
 from tfp_cinn.bijectors.serialization import is_registered
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import features_shape
@@ -105,12 +99,11 @@ class CINN(keras.Model):
         )
         # Keras finds weights in layers that it holds itself, not in a bijector's.
         self.flow_layers = bijector.layers
-        self._check_all_weights_are_ours()
         self._loss_metric = keras_fit_mend.GlobalMean(name="loss")
         self._nats_metric = keras_fit_mend.GlobalMean(name="nats_per_dim")
         self._bits_metric = keras_fit_mend.GlobalMean(name="bits_per_dim")
         self._reconstruction_metric = keras_fit_mend.GlobalMean(name="reconstruction_error")
-        self._recomputes = False
+        self._computing = {"shards": 1, "memory": "store"}
         self.ballot: Ballot | None = None
         self._failure: tuple[int, UsageError] | None = None
         self.built = True
@@ -136,10 +129,15 @@ class CINN(keras.Model):
         metrics = [self._loss_metric, self._nats_metric, self._bits_metric]
         return metrics + [self._reconstruction_metric] * self._recomputes
 
+    @property
+    def _recomputes(self):
+        return self._computing["memory"] == "recompute"
+
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Returns log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
         x, cond = self._unpack(inputs)
-        return self._distribution.log_prob(x, cond)
+        with computing(**self._computing):
+            return self._distribution.log_prob(x, cond)
 
     def compile(
         self,
@@ -154,8 +152,8 @@ class CINN(keras.Model):
         On a CPU, `shards` parts of a batch are computed side by side, each by one thread, where
         otherwise all threads share every matrix product: for dense subnets that is faster, if there
         are as many shards as cores and `tf.config.threading.set_intra_op_parallelism_threads(1)`
-        was called first. It holds for the distribution as well, and isn't saved with the model.
-        Values are the same up to rounding.
+        was called first. It isn't saved with the model. Values are the same up to rounding. The
+        model's `distribution` computes plainly, but within `bijectors.computing(shards, memory)`.
 
         With memory="recompute" the backward pass rebuilds activations by decoding z, member by
         member, so that in a training step the memory they take doesn't grow with the number of
@@ -169,15 +167,15 @@ class CINN(keras.Model):
             jit_compile: whether to compile the steps with XLA. Off by default: on a CPU the
                 compiled step is slower.
             shards: into how many parts a batch is cut.
-            memory: "store" or "recompute"; it holds for the distribution as well.
+            memory: "store" or "recompute".
             **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
 
         Raises:
             UsageError: if a loss or metrics are given, memory is something else, or shards in a
                 flow with batch normalization, which needs the whole batch.
         """
-        if not isinstance(shards, numbers.Integral) or shards < 1:
-            raise UsageError(f"shards: expected a whole number of at least 1, got {shards!r}")
+        settings = {"shards": shards, "memory": memory}
+        computing(**settings)
         parts = [part for layer in self.flow_layers for part in layer._flatten_layers()]
         if shards > 1 and any(isinstance(p, keras.layers.BatchNormalization) for p in parts):
             raise UsageError(
@@ -187,14 +185,13 @@ class CINN(keras.Model):
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise UsageError(f"compile: {name} can't be given; a CINN has its own")
-        self._recomputes = recomputes(memory)
-        self.bijector.shards, self.bijector.memory = int(shards), memory
+        self._computing = settings
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Returns the arguments of `compile`."""
         config = super().get_compile_config()
-        return config and config | {"memory": "recompute" if self._recomputes else "store"}
+        return config and config | {"memory": self._computing["memory"]}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was compiled when saved."""
@@ -348,15 +345,6 @@ class CINN(keras.Model):
             return first_non_finite(self._distribution, x, cond, bad)
         except UsageError as error:  # such as a label out of range, found only in eager mode
             return str(error)
-
-    def _check_all_weights_are_ours(self):
-        known = {id(w.value) for w in self.weights}
-        lost = [v.name for v in self.bijector.variables if id(v) not in known]
-        if lost:
-            raise UsageError(
-                f"{self.name}: the variable {lost[0]} belongs to a TFP bijector, where Keras can't "
-                "train or save it; use this package's own bijectors instead"
-            )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -12,15 +12,18 @@ from tfp_cinn.bijectors import (
     AffineCoupling,
     Chain,
     ConditionalBijector,
+    Embed,
     Flatten,
     GlowCoupling,
     RandomPermutation,
     Reshape,
     Select,
     SoftPermutation,
+    Squeeze,
     Standardize,
     arctan_clamp,
     arctan_unscaled_clamp,
+    computing,
 )
 from tfp_cinn.bijectors.clamps import CLAMPS
 from tfp_cinn.networks import MLP, ConvNet
@@ -120,14 +123,62 @@ def test_a_strangers_script_learns():
     assert float(loss()) < first - 2.0
 
 
-def test_plain_tfp_bijectors_in_a_chain_are_not_stale():
-    shift = tf.Variable(0.0)
-    chain = Chain([tfb.Shift(shift), tfb.Softplus(), perturbed_glow(3, None)])
+@pytest.mark.parametrize("wrap", [tf.function, lambda f: f], ids=["graph", "eager"])
+def test_a_frozen_layer_is_left_alone_by_a_plain_loop(wrap):
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    frozen = GlowCoupling(MLP([8], init_std=0.1, zero_last=False))
+    chain = Chain([ActNorm(), frozen, Embed(network, GlowCoupling(MLP([8])))])
+    chain.build((4,), (3,))
+    td = tfd.TransformedDistribution(normal(4), chain)
+    holder = tf.Module()
+    holder.flow = td
+    every = {id(v) for v in chain.variables}
+    for layer in (*frozen.layers, network):
+        layer.trainable = False
+    x, cond = tf.random.normal([64, 4]), tf.random.normal([64, 3])
+
+    @wrap
+    def step(rate):
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(td.log_prob(x, bijector_kwargs={"cond": cond}))
+        variables = td.trainable_variables
+        for v, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+            v.assign_sub(rate * gradient)
+
+    before = [v.numpy() for v in chain.variables]
+    for _ in range(2):
+        step(0.1)
+    still = [np.array_equal(v, value) for v, value in zip(chain.variables, before, strict=True)]
+    assert still == [False] * 2 + [True] * 10 + [False] * 8
+    for module in (chain, td, holder):
+        assert len(module.trainable_variables) == 10
+        assert len(module.non_trainable_variables) == 10
+        assert len(module.variables) == 20
+    # A frozen weight can be read and set through what a module lists.
+    listed = {v.name: v for v in td.non_trainable_variables}[network.weights[0].value.name]
+    listed.assign(tf.ones([3, 2]))
+    np.testing.assert_array_equal(network.weights[0], 1.0)
+    for layer in (*frozen.layers, network):
+        layer.trainable = True
+    assert {id(v) for v in td.trainable_variables} == every
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        tfb.Shift(tf.Variable(0.0)),
+        tfb.Chain([tfb.Exp(), tfb.Scale(tfp.util.TransformedVariable(1.0, tfb.Exp()))]),
+    ],
+)
+def test_tfp_bijectors_with_variables_are_refused(member):
+    with pytest.raises(UsageError, match="would be neither saved nor trained") as caught:
+        Chain([member, perturbed_glow()])
+    assert "\n" not in str(caught.value)
+
+
+def test_plain_tfp_bijectors_are_members_of_a_chain():
+    chain = Chain([tfb.Shift(0.5), tfb.Softplus(), perturbed_glow(3, None)])
     x = tf.constant([[1.0, 2.0, 3.0]])
-    before = chain.inverse(x)
-    assert any(v is shift for v in chain.trainable_variables)
-    shift.assign(0.5)
-    assert np.abs(chain.inverse(x) - before).max() > 1e-2
     z, log_det = chain.inverse_and_log_det(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -170,6 +221,23 @@ def test_batch_dimensions_of_condition_and_data_broadcast():
     assert log_det.shape == (2, 3)
     one, _ = bijector.inverse_and_log_det(x[1, 0], cond[2])
     np.testing.assert_allclose(z[1, 2], one, atol=1e-6)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_event_shapes_with_batch_dimensions_are_tfps(built):
+    chain = Chain([Squeeze(), GlowCoupling(ConvNet([4]), event_ndims=3)])
+    if built:
+        chain.build((4, 6, 2))
+    for batch in ((), (5,), (None, 3)):
+        assert chain.inverse_event_shape([*batch, 4, 6, 2]).as_list() == [*batch, 2, 3, 8]
+        assert chain.forward_event_shape([*batch, 2, 3, 8]).as_list() == [*batch, 4, 6, 2]
+    np.testing.assert_array_equal(chain.inverse_event_shape_tensor([5, 4, 6, 2]), [5, 2, 3, 8])
+    np.testing.assert_array_equal(chain.forward_event_shape_tensor([7, 2, 3, 8]), [7, 4, 6, 2])
+    if built:
+        shape = tf.function(lambda x: chain.inverse_event_shape_tensor(tf.shape(x)))
+        x = tf.zeros([5, 4, 6, 2])
+        shape = shape.get_concrete_function(tf.TensorSpec([None, None, 6, None]))
+        np.testing.assert_array_equal(shape(x), [5, 2, 3, 8])
 
 
 def test_act_norm_normalizes_the_batch_it_is_calibrated_on_and_no_other_call_does():
@@ -287,6 +355,10 @@ def wrong_width(channels_out):
         (lambda: Select(8, ActNorm()).build((3,), {8: (2,)}), "expected strings as keys"),
         (lambda: Select("a", ActNorm()).build((3,), (2,)), "key 'a'"),
         (lambda: Flatten().forward(tf.zeros([2, 12])), "call build"),
+        (lambda: Select("a", tfb.Exp()), "bijector: expected a bijector of this package, got Exp"),
+        (lambda: ActNorm().copy(name="other"), "copy takes no name"),
+        (lambda: computing(shards=0), "shards: expected a whole number of at least 1, got 0"),
+        (lambda: computing(memory="disk"), 'memory: expected "store" or "recompute", got .disk'),
     ],
 )  # fmt: skip
 def test_wrong_input_is_answered_in_one_line(make, message):

@@ -1,12 +1,16 @@
 """One property test over every exported bijector."""
 
+import copy
 import inspect
+import pickle
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
+from tfp_cinn import CINN, ConditionalTransformedDistribution, load_model
 from tfp_cinn import bijectors as b
 from tfp_cinn.networks import MLP, ConvNet, DenseConvNet, strided_features, strided_vector
 from tfp_cinn.testing import assert_bijector_consistent
@@ -91,6 +95,16 @@ CASES = {
     "ActNorm-map": (b.ActNorm, (2, 3, 4), None),
     "Standardize": (lambda: b.Standardize(1.5, 0.5), (2, 3, 1), None),
     "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),
+    "Exp": (b.Exp, (2, 3), None),
+    "Softplus": (b.Softplus, (5,), None),
+    "Bounded": (lambda: b.Bounded(-1.0, 2.5), (2, 3), None),
+    "Bounded-below": (lambda: b.Bounded(low=-3), (4,), None),
+    "Bounded-above": (lambda: b.Bounded(high=[2.0, 5.0]), (2,), None),
+    "Bounded-by-entry": (
+        lambda: b.Bounded([0, None, -np.inf, 1], [1, None, 5, np.inf]),
+        (2, 2, 4),
+        None,
+    ),
     "Flatten": (b.Flatten, (2, 3, 2), None),
     "Flatten-channels-first": (lambda: b.Flatten(channels_first=True), (2, 3, 4), None),
     "Flatten-sequence": (lambda: b.Flatten(2, channels_first=True), (3, 2), None),
@@ -199,7 +213,9 @@ def _made(case, perturb):
     bijector.build(event_shape, cond_shape)
     perturb(bijector.layers)
     rng = np.random.RandomState(5)
-    return bijector, _draw(event_shape, rng), _draw(cond_shape, rng)
+    z, cond = _draw(bijector.latent_shape, rng), _draw(cond_shape, rng)
+    # Decoded, so that it lies in the support.
+    return bijector, bijector.forward_and_log_det(z, cond)[0], cond
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -208,20 +224,143 @@ def test_consistent(case, perturb):
     assert_bijector_consistent(bijector, x, cond)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_config_rebuilds_it_with_the_same_weights_and_values(case, perturb):
-    bijector, x, cond = _made(case, perturb)
-    _, event_shape, cond_shape = CASES[case]
+def move(layers, seed):
+    """Moves all weights, those included that are not trained."""
+    rng = np.random.RandomState(seed)
+    for w in {id(w): w for layer in layers for w in layer.weights}.values():
+        w.assign(w + rng.uniform(0.1, 0.3, w.shape))
+
+
+def assert_independent(copy, original, values):
+    """Asserts that two have the same values, and that moving one doesn't move the other."""
+    layers = [getattr(item, "bijector", item).layers for item in (copy, original)]
+    expected = values(original)
+    np.testing.assert_array_equal(values(copy), expected)
+    for k, (moving, still) in enumerate(((copy, original), (original, copy))):
+        before = values(still), values(moving)
+        move(layers[k], seed=k + 7)
+        np.testing.assert_array_equal(values(still), before[0])
+        if layers[k]:
+            assert np.any(values(moving) != before[1])
+
+
+def by_config(bijector):
     config = keras.saving.serialize_keras_object(bijector)
     copy = keras.saving.deserialize_keras_object(config, safe_mode=True)
-    assert type(copy) is type(bijector)
-    copy.build(event_shape, cond_shape)
+    copy.build(bijector.event_shape, bijector.cond_shape)
     for layer, original in zip(copy.layers, bijector.layers, strict=True):
         layer.set_weights(original.get_weights())
-    for value, expected in zip(
-        copy.inverse_and_log_det(x, cond), bijector.inverse_and_log_det(x, cond), strict=True
-    ):
-        np.testing.assert_array_equal(value, expected)
+    return copy
+
+
+def distribution(bijector):
+    base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), bijector.latent_shape)
+    return ConditionalTransformedDistribution(base, bijector, cond_shape=bijector.cond_shape)
+
+
+COPIES = {
+    "config": by_config,
+    "copy": lambda bijector: bijector.copy(),
+    "deepcopy": copy.deepcopy,
+    "deepcopy of a distribution": lambda bijector: copy.deepcopy(distribution(bijector)).bijector,
+    "pickle": lambda bijector: pickle.loads(pickle.dumps(bijector)),
+}
+
+
+def freeze_some(layers):
+    """Freezes a part of the first layer and all of the last one."""
+    for layer in layers[:1]:
+        layer._flatten_layers()[-1].trainable = False
+    for layer in layers[1:][-1:]:
+        layer.trainable = False
+
+
+def which_are_frozen(bijector):
+    trainable = {id(v) for v in bijector.trainable_variables}
+    return [id(v) not in trainable for v in bijector.variables]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_copies_are_the_same_and_independent(case, perturb):
+    bijector, x, cond = _made(case, perturb)
+    move(bijector.layers, seed=1)
+    freeze_some(bijector.layers)
+    frozen = which_are_frozen(bijector)
+    for way in COPIES.values():
+        copied = way(bijector)
+        assert type(copied) is type(bijector)
+        assert which_are_frozen(copied) == frozen
+        assert_independent(copied, bijector, lambda b: b.inverse_and_log_det(x, cond)[0])
+
+
+class Holder(tf.Module):
+    def __init__(self, flow):
+        super().__init__()
+        self.flow = flow
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_checkpoints_and_saved_models_hold_all_weights(case, perturb, tmp_path):
+    bijector, x, cond = _made(case, perturb)
+    move(bijector.layers, seed=1)
+
+    def values(b):
+        return b.inverse_and_log_det(x, cond)[0]
+
+    _, event_shape, cond_shape = CASES[case]
+    for k, hold in enumerate((lambda b: b, Holder, distribution)):
+        other = CASES[case][0]()
+        other.build(event_shape, cond_shape)
+        path = tf.train.Checkpoint(flow=hold(bijector)).write(str(tmp_path / str(k)))
+        tf.train.Checkpoint(flow=hold(other)).read(path).assert_consumed()
+        assert_independent(other, bijector, values)
+    module = Holder(bijector)
+    module.encode = tf.function(lambda: values(bijector), [])
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(loaded.encode(), values(bijector), rtol=1e-5, atol=1e-6)
+    assert {v.name for v in module.variables} == {v.name for v in bijector.variables}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_whole_models_are_copied_and_saved(case, perturb, tmp_path):
+    make, event_shape, cond_shape = CASES[case]
+    keras.utils.set_random_seed(1)
+    model = CINN(make(), event_shape, cond_shape=cond_shape)
+    move([model], seed=2)
+    freeze_some(model.bijector.layers)
+    _, x, cond = _made(case, perturb)
+
+    def restored(write, read):
+        other = keras.models.clone_model(model)
+        path = str(tmp_path / "flow.weights.h5")
+        read(other, write(path) or path)
+        return other
+
+    def in_file():
+        model.save(tmp_path / "flow.keras")
+        return load_model(tmp_path / "flow.keras")
+
+    def cloned():
+        other = keras.models.clone_model(model)
+        other.set_weights(model.get_weights())
+        return other
+
+    ways = {
+        "clone": cloned,
+        "keras": in_file,
+        "weights": lambda: restored(model.save_weights, lambda m, path: m.load_weights(path)),
+        "checkpoint": lambda: restored(
+            tf.train.Checkpoint(model=model).write,
+            lambda m, path: tf.train.Checkpoint(model=m).read(path).assert_consumed(),
+        ),
+        "deepcopy": lambda: copy.deepcopy(model),
+        "pickle": lambda: pickle.loads(pickle.dumps(model)),
+    }
+    for way in ways.values():
+        assert_independent(way(), model, lambda m: m.distribution.log_prob(x, cond))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -237,8 +376,7 @@ def test_gradients_are_the_same_when_activations_are_rebuilt(case, perturb):
     def gradients():
         found = []
         for memory in ("store", "recompute"):
-            bijector.memory = memory
-            with tf.GradientTape() as tape:
+            with b.computing(memory=memory), tf.GradientTape() as tape:
                 tape.watch([x, *parts])
                 z, log_det = bijector.inverse_and_log_det(x, cond)
                 # Upstream gradients that differ for all elements and rows.

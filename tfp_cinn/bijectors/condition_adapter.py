@@ -5,10 +5,9 @@ from __future__ import annotations
 import abc
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector, check_ours
 from tfp_cinn.bijectors.recompute import after, leaves
 from tfp_cinn.bijectors.serialization import serialize_bijector
 
@@ -26,6 +25,7 @@ class ConditionAdapter(ConditionalBijector):
     """
 
     def __init__(self, bijector: ConditionalBijector, name: str | None = None):
+        check_ours("bijector", bijector)
         super().__init__(
             bijector.inverse_min_event_ndims, bijector.forward_min_event_ndims, name=name
         )
@@ -44,25 +44,16 @@ class ConditionAdapter(ConditionalBijector):
         """The bijector that is given g(c)."""
         return self._bijector
 
-    @property
-    def layers(self) -> list[keras.layers.Layer]:
-        """The Keras layers of the bijector."""
-        return self._bijector.layers
+    def members(self) -> tuple[ConditionalBijector, ...]:
+        """The bijector."""
+        return (self._bijector,)
+
+    def inverse_steps(self, x, cond):
+        """Yields the bijector with x and g(cond)."""
+        yield self._bijector, x, self.adapt(cond)
 
     def _build(self, event_shape, cond_shape):
         self._bijector.build(event_shape, self._adapted_shape(cond_shape))
-
-    def _latent_shape(self, event_shape):
-        return self._bijector._latent_shape(event_shape)
-
-    def _data_shape(self, latent_shape):
-        return self._bijector._data_shape(latent_shape)
-
-    def _latent_scales(self):
-        return self._bijector.latent_scales
-
-    def _calibrate(self, x, cond):
-        self._bijector._calibrate(x, self.adapt(cond))
 
     def _forward_and_log_det(self, z, cond):
         return self._bijector._forward_and_log_det(z, self.adapt(cond))
@@ -88,4 +79,5 @@ class ConditionAdapter(ConditionalBijector):
         Raises:
             UsageError: if Keras couldn't rebuild the bijector.
         """
-        return {"bijector": serialize_bijector(self.name, self._bijector), "name": self.name}
+        bijector = serialize_bijector(self.name, self._bijector)
+        return super().get_config() | {"bijector": bijector}

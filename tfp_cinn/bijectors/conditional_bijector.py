@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,14 +12,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.experimental.tangent_spaces import FullSpace
 
+from tfp_cinn.bijectors import weights
+from tfp_cinn.bijectors.computing import current
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.no_cache import NoCache
-from tfp_cinn.bijectors.recompute import (
-    WeightGradients,
-    recomputes,
-    recomputing,
-    vjp_by_decoding,
-)
+from tfp_cinn.bijectors.recompute import WeightGradients, recomputing, vjp_by_decoding
 from tfp_cinn.bijectors.serialization import restore
 from tfp_cinn.bijectors.shapes import (
     Shape,
@@ -32,7 +31,7 @@ from tfp_cinn.bijectors.shapes import (
 )
 from tfp_cinn.errors import UsageError
 
-__all__ = ["ConditionalBijector"]
+__all__ = ["ConditionalBijector", "check_ours"]
 
 tfb = tfp.bijectors
 
@@ -64,12 +63,12 @@ class ConditionalBijector(tfb.Bijector):
 
     Nothing is cached: a value is computed from the weights as they are at the time of the call.
 
+    A bijector made of others names them in `members`, and says in `inverse_steps` what each of
+    them is given; from these follow its layers, its shapes, whether it is conditional, and how it
+    is calibrated.
+
     Attributes:
         conditional: whether the bijector looks at `cond` at all; those that don't ignore it.
-        shards: into how many parts of consecutive rows a batch is cut, which a graph computes side
-            by side; see `CINN.compile`.
-        memory: "store" if encoding keeps its activations for a gradient, "recompute" if the
-            backward pass rebuilds them from z; see `CINN.compile`. That of the outermost counts.
 
     Args:
         event_ndims: rank of the smallest event on the data side, `inverse_min_event_ndims`.
@@ -78,9 +77,6 @@ class ConditionalBijector(tfb.Bijector):
     """
 
     _cache = NoCache()
-    conditional = True
-    shards = 1
-    memory = "store"
 
     def __init__(
         self, event_ndims: int, latent_event_ndims: int | None = None, name: str | None = None
@@ -94,7 +90,8 @@ class ConditionalBijector(tfb.Bijector):
         )
         self._event_shape: Shape | None = None
         self._cond_shape: Any = None
-        self._tf_variables = self._no_dependency([])
+        self._frozen: list[int] = self._no_dependency([])
+        self._listed = weights.Listed(self)
 
     @classmethod
     def _parameter_properties(cls, dtype):
@@ -108,23 +105,54 @@ class ConditionalBijector(tfb.Bijector):
     def __hash__(self):
         return id(self)
 
+    def members(self) -> tuple[ConditionalBijector, ...]:
+        """The bijectors that this one is made of, data side first."""
+        return ()
+
+    def inverse_steps(
+        self, x: tf.Tensor, cond: Any
+    ) -> Iterator[tuple[ConditionalBijector, tf.Tensor, Any]]:
+        """Yields each member with the x and the condition that it is given when x is encoded.
+
+        A member that changes before the next one is asked for, as in calibration, is seen changed.
+        """
+        return iter(())
+
+    def label(self, index: int | None = None) -> str:
+        """Name of this bijector, or of the place of its member `index`, in a message."""
+        return type(self).__name__
+
+    @property
+    def conditional(self) -> bool:
+        """Whether any member looks at the condition; true of a bijector without members."""
+        members = self.members()
+        return not members or any(m.conditional for m in members)
+
     def _build(self, event_shape: Shape, cond_shape: Any) -> None:
         """Creates the weights; both shapes are without batch dimensions."""
 
     def _latent_shape(self, event_shape: Shape) -> Shape:
         """Shape of z for an x of `event_shape`."""
+        for member in self.members():
+            event_shape = member._latent_shape(event_shape)
         return event_shape
 
     def _data_shape(self, latent_shape: Shape) -> Shape | None:
         """Shape of x for a z of `latent_shape`; None where only `build` can tell."""
+        for member in reversed(self.members()):
+            latent_shape = None if latent_shape is None else member._data_shape(latent_shape)
         return latent_shape
 
     def _latent_scales(self) -> tuple[LatentScale, ...]:
         """What `latent_scales` returns, once built."""
+        if members := self.members():
+            return members[-1].latent_scales
         return (LatentScale(0, math.prod(self.latent_shape), self.latent_shape),)
 
     def _calibrate(self, x: tf.Tensor, cond: Any) -> None:
-        """Sets data-dependent weights from a batch x; nothing to do for most bijectors."""
+        """Sets data-dependent weights from a batch x."""
+        for member, its_x, its_cond in self.inverse_steps(x, cond):
+            member._calibrate(its_x, its_cond)
 
     def _forward_and_log_det(self, z: tf.Tensor, cond: Any) -> tuple[tf.Tensor, tf.Tensor]:
         raise NotImplementedError
@@ -158,17 +186,59 @@ class ConditionalBijector(tfb.Bijector):
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
-        """The Keras layers that hold the weights, data side first; empty before `build`."""
-        return []
+        """The Keras layers that hold the weights, data side first."""
+        return [layer for member in self.members() for layer in member.layers]
+
+    def _own_layers(self) -> list[keras.layers.Layer]:
+        """The layers that aren't a member's."""
+        others = {id(layer) for member in self.members() for layer in member.layers}
+        return [layer for layer in self.layers if id(layer) not in others]
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """All weights."""
+        return weights.variables(self.layers)
+
+    @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The weights that Keras trains now: `layer.trainable = False` is obeyed."""
+        return weights.trainable_variables(self.layers)
+
+    @property
+    def non_trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The other weights."""
+        trainable = {id(v) for v in self.trainable_variables}
+        return tuple(v for v in self.variables if id(v) not in trainable)
+
+    def copy(self, **overrides: Any) -> ConditionalBijector:
+        """Returns a copy with weights of its own, of the same values.
+
+        Raises:
+            UsageError: if an argument is given, which TFP would hand on to the constructor.
+        """
+        if overrides:
+            raise UsageError(
+                f"{self.name}: copy takes no {', '.join(overrides)}, since other arguments would "
+                f"mean other weights; make a new {type(self).__name__}"
+            )
+        return copy.deepcopy(self)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments; objects among them are serialized by Keras."""
-        return {"name": self.name}
+        """Returns the constructor's arguments; objects among them are serialized by Keras.
+
+        Which layers are frozen comes with them, so that a copy has the same frozen.
+        """
+        frozen = self._frozen or weights.frozen_layers(self._own_layers())
+        return {"name": self.name} | ({"frozen": list(frozen)} if frozen else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ConditionalBijector:
         """Rebuilds, without weights, the bijector whose `get_config` this is."""
-        return cls(**{key: restore(value) for key, value in config.items()})
+        config = dict(config)
+        frozen = config.pop("frozen", [])
+        bijector = cls(**{key: restore(value) for key, value in config.items()})
+        bijector._frozen = bijector._no_dependency(frozen)
+        return bijector
 
     @property
     def built(self) -> bool:
@@ -236,10 +306,9 @@ class ConditionalBijector(tfb.Bijector):
                     f"{self.name}: its layer {layer.name} isn't built, so that its weights would "
                     "be missed; build it in _build"
                 )
-        # A Keras 3 layer is not a tf.Module: without this list TFP would report no variables.
-        self._tf_variables = self._no_dependency(
-            [w.value for layer in self.layers for w in layer.weights]
-        )
+        if self._frozen:
+            weights.set_frozen(self._own_layers(), self._frozen)
+            self._frozen = self._no_dependency([])
 
     def calibrate(self, x: tf.Tensor, cond: Any = None) -> None:
         """Initializes data-dependent weights (every `ActNorm` inside) from one batch.
@@ -320,34 +389,40 @@ class ConditionalBijector(tfb.Bijector):
         extra = (event_ndims or self.forward_min_event_ndims) - self.forward_min_event_ndims
         return -tf.reduce_sum(log_det, axis=list(range(-extra, 0))), tangent_space
 
+    # As with TFP's own, dimensions to the left of the event are handed on.
+
     def _inverse_event_shape(self, shape):
-        if shape.is_fully_defined():
-            return tf.TensorShape(self._latent_shape(tuple(shape)))
-        return tf.TensorShape(self.latent_shape)
+        ndims = self.inverse_min_event_ndims
+        return _mapped_shape(shape, ndims, self._event_shape, self._latent_shape)
 
     def _forward_event_shape(self, shape):
-        known = self._data_shape(tuple(shape)) if shape.is_fully_defined() else self._event_shape
-        return tf.TensorShape(known)
+        ndims = self.forward_min_event_ndims
+        return _mapped_shape(shape, ndims, self.latent_shape, self._data_shape)
 
     def _inverse_event_shape_tensor(self, shape):
-        return self._shape_tensor(self._inverse_event_shape, shape)
+        return self._shape_tensor(shape, self._inverse_event_shape, self._event_shape)
 
     def _forward_event_shape_tensor(self, shape):
-        return self._shape_tensor(self._forward_event_shape, shape)
+        return self._shape_tensor(shape, self._forward_event_shape, self.latent_shape)
 
-    def _shape_tensor(self, static_shape, shape):
-        result = static_shape(tf.TensorShape(tf.get_static_value(shape)))
+    def _shape_tensor(self, shape, static_shape, built):
+        value = tf.get_static_value(shape)
+        if value is None and built is not None:
+            event = tf.constant(static_shape(tf.TensorShape(built)).as_list(), shape.dtype)
+            return tf.concat([shape[: tf.size(shape) - len(built)], event], axis=0)
+        result = static_shape(tf.TensorShape(value))
         if not result.is_fully_defined():
             raise UsageError(f"{self.name}: its shapes are not known yet; call build() first")
-        return tf.constant(result.as_list(), tf.int32)
+        return tf.constant(result.as_list(), shape.dtype)
 
     def _one_pass(self, argument: str, value, cond, event_ndims: int):
         """Output and log-determinant for `argument` x (encode) or z (decode)."""
         value, cond, batch = self._fold(argument, value, cond, event_ndims)
         run = self._inverse_and_log_det if argument == "x" else self._forward_and_log_det
-        if argument == "x" and recomputes(self.memory):
+        settings = current()
+        if argument == "x" and settings.memory == "recompute":
             run = recomputing(self)
-        output, log_det = in_shards(run, value, cond, self.shards)
+        output, log_det = in_shards(run, value, cond, settings.shards)
         return unfold_batch(output, batch), unfold_batch(log_det, batch)
 
     def _fold(self, argument: str, x, cond, event_ndims: int):
@@ -406,3 +481,24 @@ class ConditionalBijector(tfb.Bijector):
                 "call build(event_shape, cond_shape) first"
             )
         self.build(shape, infer_cond_shape(self.name, cond, x.shape.rank - event_ndims))
+
+
+def check_ours(argument: str, bijector: Any) -> None:
+    """Refuses, as an argument, what isn't a bijector of this package."""
+    if not isinstance(bijector, ConditionalBijector):
+        raise UsageError(
+            f"{argument}: expected a bijector of this package, got {type(bijector).__name__}; put "
+            "TFP's own into a Chain"
+        )
+
+
+def _mapped_shape(shape, min_ndims, built, function):
+    """Maps the event of a shape `[*batch, *event]`: that built for, or the smallest one."""
+    if shape.rank is None:
+        return shape
+    whole = built is not None and shape.rank >= len(built)
+    ndims = len(built) if whole else min_ndims
+    batch, event = shape[: shape.rank - ndims], shape[shape.rank - ndims :]
+    if whole and not event.is_fully_defined():
+        event = tf.TensorShape(built)
+    return batch.concatenate(function(tuple(event)) if event.is_fully_defined() else None)

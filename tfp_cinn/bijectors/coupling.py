@@ -178,8 +178,7 @@ class Coupling(ConditionalBijector):
                 "such as tfp_cinn.networks.MLP, or register yours with "
                 "keras.saving.register_keras_serializable"
             )
-        return {
+        return super().get_config() | {
             "subnet": keras.saving.serialize_keras_object(self._subnet),
             "event_ndims": self.inverse_min_event_ndims,
-            "name": self.name,
         }

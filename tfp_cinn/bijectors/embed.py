@@ -20,9 +20,9 @@ __all__ = ["Embed"]
 class Embed(ConditionAdapter):
     r"""Hands a network's output for the condition on to a bijector: f(z; network(c)).
 
-    By it a coupling, or a chain of them, has a conditioning network of its own, trained with the
-    flow, whose output all its subnets are given, as in each coupling block of the paper's ImageNet
-    network.
+    A coupling, or a chain of them, thereby has a conditioning network of its own, trained with the
+    flow. All its subnets are given that network's output, as in each coupling block of the paper's
+    ImageNet network.
 
     `CINN.fit` runs the network as Keras does in training: with dropout, and with batch
     normalization by the statistics of the batch, of which it takes running averages. Everywhere
@@ -57,7 +57,9 @@ class Embed(ConditionAdapter):
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """The network, and the Keras layers of the bijector."""
-        return [self._network, *super().layers] if self._bijector.built else []
+        return [self._network, *super().layers]
+
+    conditional = True  # even if only the network looks at the condition
 
     def adapt(self, cond: Any) -> Any:
         """Returns network(cond), in the dtype of cond."""
@@ -91,4 +93,4 @@ class Embed(ConditionAdapter):
                 "with keras.saving.register_keras_serializable"
             )
         network = keras.saving.serialize_keras_object(self._network)
-        return {"network": network, **super().get_config()}
+        return super().get_config() | {"network": network}

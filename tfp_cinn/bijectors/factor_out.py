@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector, check_ours
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.serialization import serialize_bijector
 from tfp_cinn.errors import UsageError
@@ -60,11 +60,7 @@ class FactorOut(ConditionalBijector):
             keep = operator.index(keep)
         except TypeError:
             raise UsageError(f"keep: expected a number of channels, got {keep!r}") from None
-        if not isinstance(rest, ConditionalBijector):
-            raise UsageError(
-                f"rest: expected a bijector of this package, got {type(rest).__name__}; put TFP's "
-                "own into a Chain"
-            )
+        check_ours("rest", rest)
         if event_ndims is None:
             event_ndims = rest.inverse_min_event_ndims
         super().__init__(event_ndims, 1, name=name)
@@ -81,15 +77,13 @@ class FactorOut(ConditionalBijector):
         """The bijector of the channels that go on."""
         return self._rest
 
-    @property
-    def conditional(self) -> bool:
-        """Whether the rest looks at the condition."""
-        return self._rest.conditional
+    def members(self) -> tuple[ConditionalBijector, ...]:
+        """The rest."""
+        return (self._rest,)
 
-    @property
-    def layers(self) -> list[keras.layers.Layer]:
-        """The Keras layers of the rest."""
-        return self._rest.layers
+    def inverse_steps(self, x, cond):
+        """Yields the rest with the channels that go on, and the condition."""
+        yield self._rest, x[..., : self._keep], cond
 
     def _build(self, event_shape, cond_shape):
         if len(event_shape) != self.inverse_min_event_ndims:
@@ -116,9 +110,6 @@ class FactorOut(ConditionalBijector):
         size = self._leaving.stop
         later = (LatentScale(size + a, size + b, s) for a, b, s in self._rest.latent_scales)
         return (self._leaving, *later)
-
-    def _calibrate(self, x, cond):
-        self._rest._calibrate(x[..., : self._keep], cond)
 
     def _forward_and_log_det(self, z, cond):
         leaving = tf.reshape(z[:, : self._leaving.stop], [-1, *self._leaving.shape])

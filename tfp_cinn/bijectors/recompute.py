@@ -19,7 +19,6 @@ __all__ = [
     "add_up",
     "after",
     "leaves",
-    "recomputes",
     "recomputing",
     "reconstruction_errors",
     "too_large",
@@ -35,13 +34,6 @@ Pass = Callable[[tf.Tensor, Any], tuple[tf.Tensor, tf.Tensor]]
 _watched: contextvars.ContextVar[list[tf.Tensor] | None] = contextvars.ContextVar(
     "reconstruction_errors", default=None
 )
-
-
-def recomputes(memory: str) -> bool:
-    """Whether a bijector's `memory` is "recompute"; raises a UsageError unless it is "store"."""
-    if memory not in ("store", "recompute"):
-        raise UsageError(f'memory: expected "store" or "recompute", got {memory!r}')
-    return memory == "recompute"
 
 
 def too_large(error: float) -> str:

@@ -44,6 +44,10 @@ class Select(ConditionAdapter):
         """Returns `cond[key]`, or None."""
         return None if self._key is None else cond[self._key]
 
+    def label(self, index: int | None = None) -> str:
+        """`Select`, with the key."""
+        return f"Select({self._key!r})"
+
     def _adapted_shape(self, cond_shape):
         if self._key is None:
             return None
@@ -60,4 +64,4 @@ class Select(ConditionAdapter):
         Raises:
             UsageError: if Keras couldn't rebuild the bijector.
         """
-        return {"key": self._key, **super().get_config()}
+        return super().get_config() | {"key": self._key}

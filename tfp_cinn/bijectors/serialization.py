@@ -41,7 +41,8 @@ def serialize_bijector(owner: str, bijector: tfb.Bijector) -> dict[str, Any]:
     if not is_registered(bijector):
         raise UsageError(
             f"{owner}: can't save the bijector {bijector.name}; register its class with "
-            "keras.saving.register_keras_serializable, or use this package's instead of TFP's own"
+            "keras.saving.register_keras_serializable, or use this package's (Exp, Softplus, "
+            "Bounded, ...) instead of TFP's own"
         )
     return keras.saving.serialize_keras_object(bijector)
 

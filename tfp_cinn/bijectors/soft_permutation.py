@@ -15,6 +15,33 @@ __all__ = ["SoftPermutation"]
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
+class Rotation(keras.layers.Layer):
+    """The matrix Q of a `SoftPermutation`, drawn from a seed."""
+
+    def __init__(self, seed: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.seed = seed
+
+    def build(self, input_shape):
+        """Draws Q."""
+        rng = np.random.RandomState(self.seed)
+        channels = input_shape[-1]
+        q = np.ones((1, 1))  # SO(1); SciPy's generator starts at 2
+        if channels > 1:
+            q = scipy.stats.special_ortho_group.rvs(channels, random_state=rng)
+        self.q = self.add_weight(
+            shape=q.shape,
+            initializer=lambda shape, dtype: tf.cast(q, dtype),
+            trainable=False,
+            name="q",
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
 class SoftPermutation(ConditionalBijector):
     """Fixed random rotation of the last axis: z = x Q with Q in SO(C); log|det| = 0.
 
@@ -32,30 +59,15 @@ class SoftPermutation(ConditionalBijector):
     def __init__(self, seed: int, name: str | None = None):
         super().__init__(1, name=name)
         self._seed = int(seed)
-        self._rotation: keras.layers.Layer | None = None
+        self._rotation = Rotation(self._seed)
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """The layer that holds Q."""
-        return [self._rotation] if self._rotation is not None else []
+        return [self._rotation]
 
     def _build(self, event_shape, cond_shape):
-        rng = np.random.RandomState(self._seed)
-        channels = event_shape[-1]
-        q = np.ones((1, 1))  # SO(1); SciPy's generator starts at 2
-        if channels > 1:
-            q = scipy.stats.special_ortho_group.rvs(channels, random_state=rng)
-        rotation = keras.layers.Layer(name="rotation")
-        self._q = self._no_dependency(
-            rotation.add_weight(
-                shape=q.shape,
-                initializer=lambda shape, dtype: tf.cast(q, dtype),
-                trainable=False,
-                name="q",
-            )
-        )
-        rotation.built = True
-        self._rotation = rotation
+        self._rotation.build(event_shape)
 
     def _forward_and_log_det(self, z, cond):
         return self._rotate(z, transpose=True), tf.zeros(tf.shape(z)[:1], z.dtype)
@@ -67,7 +79,8 @@ class SoftPermutation(ConditionalBijector):
         # Rank 2: a product of feature maps of one row with a matrix corrupts memory in TensorFlow
         # 2.21 (tensorflow/tensorflow#117700).
         rows = tf.reshape(x, [-1, x.shape[-1]])
-        rows = tf.linalg.matmul(rows, tf.cast(self._q.value, x.dtype), transpose_b=transpose)
+        q = tf.cast(self._rotation.q.value, x.dtype)
+        rows = tf.linalg.matmul(rows, q, transpose_b=transpose)
         return tf.reshape(rows, [-1, *x.shape[1:]])
 
     def get_config(self) -> dict[str, Any]:

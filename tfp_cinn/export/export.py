@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -185,7 +184,6 @@ def _export(
 
     with (
         tqdm.tqdm(total=4, desc="export", leave=False, disable=None) as bar,
-        _not_training(model),
         publishing(models, version) as path,
     ):
         bar.set_postfix_str("rounding")
@@ -215,18 +213,6 @@ def _export(
         before_publishing()
         bar.update()
     return models / str(version)
-
-
-@contextlib.contextmanager
-def _not_training(model: CINN) -> Iterator[None]:
-    """Context in which graphs hold nothing that `compile` asked for the sake of training."""
-    bijector = model.bijector
-    before = bijector.shards, bijector.memory
-    bijector.shards, bijector.memory = 1, "store"
-    try:
-        yield
-    finally:
-        bijector.shards, bijector.memory = before
 
 
 def _traced(signature: Signature, xla: bool) -> tf.types.experimental.GenericFunction:

@@ -78,7 +78,7 @@ class DenseConvNet:
             for n in self.hidden
         ]
         last = keras.layers.Conv2D(channels_out, 1, dtype=self.dtype, **last)
-        return _DenselyConnected(hidden, last, self.dtype)
+        return DenselyConnected(hidden, last, dtype=self.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -90,15 +90,53 @@ class DenseConvNet:
         return cls(**config)
 
 
-class _DenselyConnected(keras.layers.Layer):
-    """What `DenseConvNet` makes; saved by way of its maker."""
+@keras.saving.register_keras_serializable("tfp_cinn")
+class DenselyConnected(keras.layers.Layer):
+    """What `DenseConvNet` makes.
 
-    def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer, dtype: str):
-        # TensorFlow takes no leading underscore.
-        super().__init__(name="densely_connected", dtype=dtype)
-        self.hidden, self.last = hidden, last
+    Args:
+        hidden: the convolutions, each given the input and the outputs of all before it.
+        last: the layer after them.
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._names = [f"hidden_{k}" for k in range(len(hidden))]
+        # TensorFlow's checkpoints don't look into a Keras layer's lists.
+        for name, layer in zip(self._names, hidden, strict=True):
+            setattr(self, name, layer)
+        self.last = last
+
+    @property
+    def hidden(self) -> list[keras.layers.Layer]:
+        """The convolutions before the last layer."""
+        return [getattr(self, name) for name in self._names]
+
+    def build(self, input_shape):
+        """Builds the convolutions."""
+        *space, channels = input_shape
+        for layer in self.hidden:
+            layer.build((*space, channels))
+            channels += layer.filters
+        self.last.build((*space, channels))
 
     def call(self, x):
+        """Maps `[N, H, W, C]` to `[N, H, W, channels of last]`."""
         for layer in self.hidden:
             x = keras.ops.concatenate([x, layer(x)], axis=-1)
         return self.last(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "hidden": [keras.saving.serialize_keras_object(layer) for layer in self.hidden],
+            "last": keras.saving.serialize_keras_object(self.last),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DenselyConnected:
+        """Rebuilds the layer of a `get_config`."""
+        hidden = [keras.saving.deserialize_keras_object(layer) for layer in config["hidden"]]
+        last = keras.saving.deserialize_keras_object(config["last"])
+        return cls(**config | {"hidden": hidden, "last": last})
