@@ -100,7 +100,7 @@ def nan_in(values, row, column, value=np.nan):
         ({"x": X, "cond": np.arange(100) - 1}, "a.npz: row 0, cond is -1, expected a class"),
         ({"x": X * [1, 0, 1]}, r"a.npz: x\[1\] is constant \(0\)"),
         ({"x": X, "cond": C * 0 + 5}, r"a.npz: cond\[0\] is constant \(5\)"),
-        ({"x": nan_in(X, 3, 1, 8.0)}, r"row 3, x\[1\] is 8, .* bounds -5.0 to"),
+        ({"x": nan_in(X, 3, 1, 8.0)}, r"row 3, x\[1\] is 8, .* between the bounds -5.0 and"),
         ({"x": X, "cond_p_mask": np.ones((100, 4))}, "p_mask has shape"),
     ],
 )

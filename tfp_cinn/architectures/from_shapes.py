@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfp_cinn.bijectors import (
+    Bounded,
     Chain,
     ConditionalBijector,
     ElementwiseConditional,
@@ -116,7 +117,7 @@ def from_shapes(
         subnet = MLP(hidden, dropout=dropout, **options)
     members: list[ConditionalBijector] = []
     if data.bounds is not None:
-        members.append(_bounded(*data.bounds))
+        members.append(Bounded(*data.bounds))
     members.append(Standardize(*data.moments))
     members += makers[flow](shape, subnet, blocks, clamp)
     model = CINN(
@@ -212,12 +213,6 @@ def _convolutions(value, rank: int, features: int):
     value = keras.layers.Flatten()(value)
     value = keras.layers.Dense(2 * features, activation="silu")(value)
     return keras.layers.Dense(features)(value)
-
-
-def _bounded(low: Any, high: Any) -> ConditionalBijector:
-    from tfp_cinn.bijectors import Bounded
-
-    return Bounded(low, high)
 
 
 def _flat(shape: Shape) -> list[ConditionalBijector]:

@@ -42,17 +42,18 @@ def draw_corner(
         margin = 0.05 * np.ptp(shown) or 0.5
         limits.append((shown.min() - margin, shown.max() + margin))
     figure = Figure(figsize=(2 * columns + 1, 2 * columns + 1))
-    figure.subplots(columns, columns)  # corner's own can't be a single one
     corner.corner(
         samples,
         fig=figure,
         labels=[name.replace("$", r"\$") for name in names[:columns]],
         range=limits,
-        truths=truth,
+        truths=truth if columns > 1 else None,
         plot_contours=len(samples) >= 100,
         plot_density=len(samples) >= 100,
         quiet=True,
     )
+    if columns == 1 and truth is not None:  # corner 2.3 can't mark a single one
+        figure.axes[0].axvline(truth[0], color="#4682b4")
     figure.suptitle(title, fontsize=10, parse_math=False)
     figure.savefig(path, dpi=100)
 

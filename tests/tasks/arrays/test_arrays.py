@@ -100,21 +100,7 @@ def test_a_table_with_categories(tmp_path):
     assert list(written) == ["condition", "sample", "height", "log_prob"] and len(written) == 6
 
 
-DATA = {
-    "train": None,
-    "x": None,
-    "cond": None,
-    "validation": None,
-    "test": None,
-    "x_columns": (),
-    "cond_columns": (),
-    "validation_fraction": 0.1,
-    "test_fraction": 0.0,
-    "low": None,
-    "high": None,
-    "missing": False,
-    "simulations": 100,
-}
+DATA = Arrays.default_config().data.to_dict() | {"test_fraction": 0.0, "simulations": 100}
 
 
 def test_wrong_data(tmp_path):
@@ -124,7 +110,7 @@ def test_wrong_data(tmp_path):
     np.savez(tmp_path / "d.npz", x=X["vector"][:3])
     for changed, message in [
         ({}, "data: expected either data.train"),
-        ({"train": "d"}, "d.npz: 3 rows are too few for a validation split of 0.1"),
+        ({"train": "d"}, "d.npz: 3 rows are too few for a validation split of 0.05"),
         ({"train": "a", "test": "c"}, r"c.npz: cond has shape \(4,\) a row, expected \(\) as in"),
         ({"train": "a", "test": "b"}, "b.npz: row 3, cond is 3, expected a class from 0 to 2"),
         ({"train": "z"}, "z.npz: no such file"),
@@ -150,6 +136,27 @@ def test_wrong_conditions(tmp_path):
     ]:
         with pytest.raises(UsageError, match=message):
             task.read_conditions(texts)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "low", "high"),
+    [
+        ((0, None), 0, np.inf),
+        (((0, 1), (None, None), (None, 2)), [0, -np.inf, -np.inf], [1, np.inf, 2]),
+    ],
+)
+def test_no_sample_is_out_of_bounds(bounds, low, high, tmp_path):
+    x = RNG.beta(0.5, 0.5, (N, 3)) * 0.99 + 0.005
+    task = Arrays(x, COND["vector"], bounds=bounds)
+    task = Arrays.restore(json.loads(json.dumps(task.facts)))
+    model = task.build(SMALL)
+    cond = np.float32(COND["vector"])
+    samples = model.distribution.sample(cond, 200, seed=0, temperature=20.0).numpy()
+    assert np.isfinite(samples).all() and (samples > low).all() and (samples < high).all()
+    z = model.distribution.encode(np.float32(x), cond)
+    assert abs(np.mean(z)) < 0.2 and 0.8 < np.std(z) < 1.2  # standardized inside the bounds
+    with pytest.raises(UsageError, match=r"row \d+, x\[0\] is .* between the bounds"):
+        Arrays(x - 0.2, bounds=(0, 1))
 
 
 def test_a_simulator_draws_new_pairs_in_every_step():

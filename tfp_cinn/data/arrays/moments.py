@@ -112,8 +112,8 @@ def check_values(
         hint += "; for missing entries of the condition set data.missing=True"
     if bounds is not None and not bad.any():
         low, high = np.asarray(_open(bounds[0], -1)), np.asarray(_open(bounds[1], 1))
-        bad = (value < low) | (value > high)
-        hint = f"a value in the bounds {_text(low)} to {_text(high)}"
+        bad = (value <= low) | (value >= high)
+        hint = f"a value between the bounds {low.tolist()} and {high.tolist()}"
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])
         raise UsageError(
@@ -134,7 +134,3 @@ def _open(side: Any, sign: int) -> Any:
     if isinstance(side, (list, tuple)):
         return [_open(each, sign) for each in side]
     return sign * np.inf if side is None else side
-
-
-def _text(side: np.ndarray) -> str:
-    return str(side.tolist())

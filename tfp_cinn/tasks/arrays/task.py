@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import ml_collections
 import numpy as np
 import tensorflow as tf
+from ml_collections import config_dict
 
 from tfp_cinn import architectures
+from tfp_cinn.bijectors import Bounded
 from tfp_cinn.data import arrays
 from tfp_cinn.data.arrays.batches import in_split
 from tfp_cinn.data.arrays.moments import check_values
@@ -41,8 +44,8 @@ class Arrays:
         test: likewise.
         validation_fraction: share of the rows that are held out, chosen by their number alone.
         test_fraction: likewise.
-        bounds: low and high of x, each a number, or one for each column, or None; no sample is
-            ever outside.
+        bounds: (low, high) of x, or such a pair for each entry of its last axis; None is open. x
+            lies between them, and so does every sample.
         missing: whether NaN in a condition means missing: the flow is then given 0 and a mask.
         simulations: pairs of a simulator that count as an epoch.
 
@@ -63,7 +66,7 @@ class Arrays:
         test: Any = None,
         validation_fraction: float = 0.05,
         test_fraction: float = 0.05,
-        bounds: tuple[Any, Any] | None = None,
+        bounds: Sequence[Any] | None = None,
         missing: bool = False,
         simulations: int = 20_000,
     ):
@@ -89,6 +92,8 @@ class Arrays:
             fractions = {"validation": validation_fraction, "test": test_fraction}
             self._train, self._held_out = _split(pairs, held_out, fractions, missing)
         pairs = self._train.pairs
+        if bounds is not None:
+            bounds = _low_and_high(bounds)
         unbounded = None if bounds is None else _unbounded(bounds)
         found = arrays.examine(self._train.chunks(), pairs, bounds, unbounded)
         self.facts = {
@@ -103,6 +108,48 @@ class Arrays:
         for rows in self._held_out.values():
             if rows is not None and rows.pairs is not pairs and not callable(source):
                 self._check_alike(rows)
+
+    @classmethod
+    def default_config(cls) -> ml_collections.ConfigDict:
+        """The fields of `data` and `model`."""
+        placeholder = config_dict.placeholder
+        return ml_collections.ConfigDict(
+            {
+                "data": {
+                    "task": cls.name,
+                    # An .npz file with x and cond or cond_NAME, or a .csv file.
+                    "train": placeholder(str),
+                    "x_columns": (),
+                    "cond_columns": (),
+                    # Or .npy files, read as memory maps.
+                    "x": placeholder(str),
+                    "cond": placeholder(str),
+                    # Files of their own, or fractions of the rows.
+                    "validation": placeholder(str),
+                    "test": placeholder(str),
+                    "validation_fraction": 0.05,
+                    "test_fraction": 0.05,
+                    # (low, high) of x, or such a pair for each column; None is open.
+                    "bounds": placeholder(tuple),
+                    # Whether NaN in a condition means that the entry is missing.
+                    "missing": False,
+                    # Pairs of a simulator that count as an epoch.
+                    "simulations": 20_000,
+                },
+                # What is None is chosen by the shapes of x and of the condition.
+                "model": {
+                    "architecture": "from_shapes",
+                    "flow": placeholder(str),
+                    "blocks": placeholder(int),
+                    "hidden": placeholder(tuple),
+                    "activation": "silu",
+                    "dropout": 0.0,
+                    "clamp": 2.0,
+                    "features": 64,
+                    "weight_prior": 0.0,
+                },
+            }
+        )
 
     @classmethod
     def load(cls, data: Mapping[str, Any], model: Mapping[str, Any]) -> Arrays:
@@ -132,14 +179,13 @@ class Arrays:
         source = read(paths["train"])
         if paths["x"] is not None:
             source = arrays.read_npy(paths["x"], paths["cond"])
-        bounds = data["low"], data["high"]
         return cls(
             source,
             validation=read(paths["validation"]),
             test=read(paths["test"]),
             validation_fraction=data["validation_fraction"],
             test_fraction=data["test_fraction"],
-            bounds=None if bounds == (None, None) else bounds,
+            bounds=data["bounds"],
             missing=data["missing"],
             simulations=data["simulations"],
         )
@@ -206,6 +252,14 @@ class Arrays:
         """See `write_samples`."""
         write_samples(pathlib.Path(output), x, log_prob, self.facts, cond, truth)
 
+    def draw_samples(self, model: CINN, workdir: Any) -> None:
+        """Draws `samples.png`: for a held-out condition, with the truth marked."""
+        batches = self.validation_batches(1) or self.training_batches(1, 0, 0)
+        example = next(iter(batches))
+        x, cond = example if isinstance(example, tuple) else (example, None)
+        samples = model.distribution.sample(cond, 1000, seed=0)
+        self.write_samples(workdir / "samples.png", samples.numpy(), cond=cond, truth=x)
+
     def _batches(self, name, batch_size):
         rows = self._held_out[name]
         # Of a simulator, pairs that no epoch of training has.
@@ -267,8 +321,19 @@ def _split(pairs, held_out, fractions, missing):
     return arrays.Rows(pairs, rows, missing), splits
 
 
-def _unbounded(bounds) -> Callable[[np.ndarray], np.ndarray]:
-    from tfp_cinn.bijectors import Bounded
+def _low_and_high(bounds: Sequence[Any]) -> tuple[Any, Any]:
+    """Takes (low, high), or pairs of them by column, apart."""
+    pairs = [bounds] if all(side is None or np.ndim(side) == 0 for side in bounds) else bounds
+    if any(len(pair) != 2 for pair in pairs):
+        raise UsageError(
+            f"data.bounds: expected (low, high), or one such pair for each column, got {bounds}"
+        )
+    low, high = (
+        [None if side is None else float(side) for side in s] for s in zip(*pairs, strict=True)
+    )
+    return (low[0], high[0]) if len(pairs) == 1 else (low, high)
 
+
+def _unbounded(bounds: tuple[Any, Any]) -> Callable[[np.ndarray], np.ndarray]:
     bounded = Bounded(*bounds)
     return lambda x: bounded.inverse(tf.constant(x)).numpy()
