@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfp_cinn.errors import UsageError
+from tfp_cinn.tasks.arrays.task import Arrays
 from tfp_cinn.tasks.class_images.task import ClassImages
 from tfp_cinn.tasks.color_digits.task import ColorDigits
 from tfp_cinn.tasks.colorization.task import Colorization
@@ -14,6 +15,7 @@ from tfp_cinn.tasks.task import Experiment
 
 __all__ = [
     "KINDS",
+    "Arrays",
     "ClassImages",
     "ColorDigits",
     "Colorization",
