@@ -146,9 +146,9 @@ def test_shuffled_is_a_permutation_of_each_epoch(count):
 
 
 def test_shuffled_is_uniform():
-    places = np.array([shuffled(np.arange(8), 8, (0, epoch)) for epoch in range(4000)])
+    places = np.array([shuffled(np.arange(8), 8, (0, epoch)) for epoch in range(1000)])
     counts = np.array([np.bincount(places[:, i], minlength=8) for i in range(8)])
-    assert np.abs(counts / 4000 - 1 / 8).max() < 0.02  # four standard deviations
+    assert np.abs(counts / 1000 - 1 / 8).max() < 0.05  # four standard deviations
 
 
 def test_split_is_a_function_of_the_row():

@@ -155,7 +155,7 @@ def test_no_sample_is_out_of_bounds(bounds, low, high, tmp_path):
     assert np.isfinite(samples).all() and (samples > low).all() and (samples < high).all()
     z = model.distribution.encode(np.float32(x), cond)
     assert abs(np.mean(z)) < 0.2 and 0.8 < np.std(z) < 1.2  # standardized inside the bounds
-    with pytest.raises(UsageError, match=r"row \d+, x\[0\] is .* between the bounds"):
+    with pytest.raises(UsageError, match=r"row \d+, x\[\d\] is .* between the bounds"):
         Arrays(x - 0.2, bounds=(0, 1))
 
 

@@ -131,9 +131,6 @@ def _columns(name: str, values: np.ndarray) -> np.ndarray:
 
 def _give_back(values: np.ndarray) -> None:
     """Lets the system take back the pages of a memory map that were read."""
-    while values is not None:
-        mapped = getattr(values, "_mmap", None) or values
-        if isinstance(mapped, mmap.mmap):
-            mapped.madvise(mmap.MADV_DONTNEED)
-            return
-        values = getattr(values, "base", None)
+    # Of a copy-on-write map it would throw away what was written.
+    if isinstance(values, np.memmap) and values.mode != "c":
+        values._mmap.madvise(mmap.MADV_DONTNEED)
