@@ -422,6 +422,8 @@ def load_model(path: str | os.PathLike) -> CINN:
         raise UsageError(f"{path}: not a .keras file, or cut short") from None
     except Exception as error:  # whatever Keras finds wrong with a stranger's archive
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "could not be loaded" in reason:  # weights under other names
+            reason = "its weights aren't those of this version's layers; train it again"
         raise UsageError(f"{path}: can't be loaded as a model: {reason}") from error
     if not isinstance(model, CINN):
         raise UsageError(f"{path}: expected a tfp_cinn.CINN, got a {type(model).__name__}")

@@ -260,9 +260,7 @@ def distribution(bijector):
 
 COPIES = {
     "config": by_config,
-    "copy": lambda bijector: bijector.copy(),
     "deepcopy": copy.deepcopy,
-    "deepcopy of a distribution": lambda bijector: copy.deepcopy(distribution(bijector)).bijector,
     "pickle": lambda bijector: pickle.loads(pickle.dumps(bijector)),
 }
 
@@ -291,6 +289,16 @@ def test_copies_are_the_same_and_independent(case, perturb):
         assert type(copied) is type(bijector)
         assert which_are_frozen(copied) == frozen
         assert_independent(copied, bijector, lambda b: b.inverse_and_log_det(x, cond)[0])
+
+
+def test_tfps_copy_and_copies_of_a_distribution(perturb):
+    bijector, x, cond = _made("Chain", perturb)
+
+    def values(b):
+        return b.inverse_and_log_det(x, cond)[0]
+
+    assert_independent(bijector.copy(), bijector, values)
+    assert_independent(copy.deepcopy(distribution(bijector)).bijector, bijector, values)
 
 
 class Holder(tf.Module):

@@ -26,6 +26,7 @@ from tfp_cinn.bijectors.shapes import (
     fold_batch,
     in_shards,
     infer_cond_shape,
+    map_event_shape,
     map_shape,
     unfold_batch,
 )
@@ -393,11 +394,11 @@ class ConditionalBijector(tfb.Bijector):
 
     def _inverse_event_shape(self, shape):
         ndims = self.inverse_min_event_ndims
-        return _mapped_shape(shape, ndims, self._event_shape, self._latent_shape)
+        return map_event_shape(shape, ndims, self._event_shape, self._latent_shape)
 
     def _forward_event_shape(self, shape):
         ndims = self.forward_min_event_ndims
-        return _mapped_shape(shape, ndims, self.latent_shape, self._data_shape)
+        return map_event_shape(shape, ndims, self.latent_shape, self._data_shape)
 
     def _inverse_event_shape_tensor(self, shape):
         return self._shape_tensor(shape, self._inverse_event_shape, self._event_shape)
@@ -490,15 +491,3 @@ def check_ours(argument: str, bijector: Any) -> None:
             f"{argument}: expected a bijector of this package, got {type(bijector).__name__}; put "
             "TFP's own into a Chain"
         )
-
-
-def _mapped_shape(shape, min_ndims, built, function):
-    """Maps the event of a shape `[*batch, *event]`: that built for, or the smallest one."""
-    if shape.rank is None:
-        return shape
-    whole = built is not None and shape.rank >= len(built)
-    ndims = len(built) if whole else min_ndims
-    batch, event = shape[: shape.rank - ndims], shape[shape.rank - ndims :]
-    if whole and not event.is_fully_defined():
-        event = tf.TensorShape(built)
-    return batch.concatenate(function(tuple(event)) if event.is_fully_defined() else None)

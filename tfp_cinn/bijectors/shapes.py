@@ -23,6 +23,7 @@ __all__ = [
     "fold_batch",
     "in_shards",
     "infer_cond_shape",
+    "map_event_shape",
     "map_shape",
     "unfold_batch",
 ]
@@ -50,6 +51,30 @@ def map_shape(function: Callable[[Shape], Any], shape: Any) -> Any:
         raise UsageError(
             f"expected a shape such as (), (3,) or a dict of shapes, got {shape!r}"
         ) from None
+
+
+def map_event_shape(
+    shape: tf.TensorShape,
+    min_ndims: int,
+    built: Shape | None,
+    function: Callable[[Shape], Shape | None],
+) -> tf.TensorShape:
+    """Maps the event of a shape `[*batch, *event]` by a function, None for an unknown event.
+
+    Args:
+        shape: the shape.
+        min_ndims: rank of the smallest event.
+        built: shape of the event that a bijector was built for, taken where its rank fits.
+        function: from event shape to event shape.
+    """
+    if shape.rank is None:
+        return shape
+    whole = built is not None and shape.rank >= len(built)
+    ndims = len(built) if whole else min_ndims
+    batch, event = shape[: shape.rank - ndims], shape[shape.rank - ndims :]
+    if whole and not event.is_fully_defined():
+        event = tf.TensorShape(built)
+    return batch.concatenate(function(tuple(event)) if event.is_fully_defined() else None)
 
 
 class Batch(NamedTuple):

@@ -116,10 +116,10 @@ class DenselyConnected(keras.layers.Layer):
     def build(self, input_shape):
         """Builds the convolutions."""
         *space, channels = input_shape
-        for layer in self.hidden:
-            layer.build((*space, channels))
+        for layer in (*self.hidden, self.last):
+            if not layer.built:  # as those of a saved layer are
+                layer.build((*space, channels))
             channels += layer.filters
-        self.last.build((*space, channels))
 
     def call(self, x):
         """Maps `[N, H, W, C]` to `[N, H, W, channels of last]`."""
