@@ -132,4 +132,4 @@ class ElementwiseConditional(ConditionalBijector):
                 "keras.saving.register_keras_serializable"
             )
         subnet = keras.saving.serialize_keras_object(self._maker)
-        return {"subnet": subnet, "transform": self._kind, "name": self.name}
+        return super().get_config() | {"subnet": subnet, "transform": self._kind}
