@@ -14,7 +14,7 @@ from baselines.regression import Regression
 from baselines.training import train
 from baselines.vae import VAE
 from tfp_cinn.errors import UsageError
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 
 __all__ = ["METHODS", "build", "train"]
 
@@ -23,7 +23,7 @@ _MODELS = {"vae": VAE, "gan": GAN, "regression": Regression}
 METHODS = tuple(_MODELS)
 
 
-def build(method: str, experiment: Experiment, seed: int) -> keras.Model:
+def build(method: str, experiment: Task, seed: int) -> keras.Model:
     """Returns an untrained model, of about as many weights as the cINN of that experiment.
 
     It needs no data. It has `sample`, `nats_per_dim` and `generator_weights`; see `Baseline`.

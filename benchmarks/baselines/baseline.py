@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfp_cinn.color import LAB_SCALES
 from tfp_cinn.errors import UsageError
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 
 _BLOCK = 256  # images sampled together
 
@@ -34,9 +34,9 @@ class Baseline(keras.Model):
     batch_size: int
     rate: float
 
-    def __init__(self, experiment: Experiment, bounded: bool):
+    def __init__(self, experiment: Task, bounded: bool):
         super().__init__()
-        self.kind = experiment.kind
+        self.kind = experiment.name
         self.image_shape = experiment.image_shape
         if self.kind == "classes":
             self.cond_dims = (experiment.num_classes,)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from baselines.baseline import Baseline
 from baselines.networks import NoiseDropout, Seeds, decoder, encoder, patch_discriminator
 from tfp_cinn.fused_adam import FusedAdam
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 
 # Dimensions of z, the discriminator's widths, the generator's, and that of the vectors between.
 _SIZES = {
@@ -39,7 +39,7 @@ class GAN(Baseline):
         seed: of the weights and of the dropout in training.
     """
 
-    def __init__(self, experiment: Experiment, seed: int):
+    def __init__(self, experiment: Task, seed: int):
         super().__init__(experiment, bounded=True)
         self._paired = self.kind != "classes"
         self.batch_size = 32 if self._paired else 64

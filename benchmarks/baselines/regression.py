@@ -6,7 +6,7 @@ from baselines.baseline import Baseline
 from baselines.networks import Seeds, decoder
 from tfp_cinn.errors import UsageError
 from tfp_cinn.fused_adam import FusedAdam
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 
 _SIZES = {"color_digits": ((96, 160), 85), "colorization": ((48, 96, 128), 166)}
 
@@ -25,10 +25,10 @@ class Regression(Baseline):
     batch_size = 32
     rate = 1e-3
 
-    def __init__(self, experiment: Experiment, seed: int):
-        if experiment.kind not in _SIZES:
+    def __init__(self, experiment: Task, seed: int):
+        if experiment.name not in _SIZES:
             raise UsageError(
-                f"regression: expected images as conditions, got {experiment.kind!r}; use vae or "
+                f"regression: expected images as conditions, got {experiment.name!r}; use vae or "
                 "gan"
             )
         super().__init__(experiment, bounded=False)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from baselines.baseline import Baseline, key_of
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 
 _ENTRIES = 40  # of a history
 
 
 def train(
     model: Baseline,
-    experiment: Experiment,
+    experiment: Task,
     seconds: float,
     seed: int,
     progress: Callable[[float, dict[str, float]], None] | None = None,

@@ -9,7 +9,7 @@ import tensorflow as tf
 from baselines.baseline import Baseline, key_of
 from baselines.networks import Seeds, decoder, encoder
 from tfp_cinn.fused_adam import FusedAdam
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 
 # Dimensions of z, the encoder's widths, the decoder's, and that of the vectors between.
 _SIZES = {
@@ -33,7 +33,7 @@ class VAE(Baseline):
         seed: of the weights.
     """
 
-    def __init__(self, experiment: Experiment, seed: int):
+    def __init__(self, experiment: Task, seed: int):
         super().__init__(experiment, bounded=False)
         self.batch_size, self.rate = (128, 2e-3) if self.kind == "classes" else (32, 1e-3)
         self._dims, down, up, hidden = _SIZES[self.kind]

@@ -156,7 +156,7 @@ def with_card(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("class_names"), "card doesn't tell its class_names; export a training r"),
+        (lambda c: c.update(class_names="ab"), "card doesn't tell its class_names; export a tr"),
         (lambda c: c.update(levels="17"), "card doesn't tell its levels"),
         (lambda c: c.update(levels=0), "card tells 10 classes and 0 gray levels"),
         (lambda c: c.update(class_names=[]), "card tells 0 classes and 17 gray levels"),

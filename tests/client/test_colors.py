@@ -81,13 +81,6 @@ def test_wrong_images_are_refused_before_anything_is_asked(painter, tmp_path):
     assert not painter.asked and not list(tmp_path.iterdir())
 
 
-def test_other_kinds_are_for_python(painter, tmp_path):
-    painter.card()
-    painter._card = {"kind": "color_digits", "signatures": {}}
-    with pytest.raises(UsageError, match="a model of the kind 'color_digits', expected one that"):
-        run.ask_for_samples(saved_model="m", cond=["3"], output=tmp_path / "x.png")
-
-
 def test_answers_of_another_size_are_refused(painter, monkeypatch):
     inputs = {"gray": np.zeros((2, 5, 5, 1)), "seed": np.zeros((2, 2), int), "temperature": [1, 1]}
     assert painter.predict("colorize", inputs)["rgb"].shape == (2, 5, 5, 3)

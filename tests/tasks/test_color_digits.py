@@ -42,7 +42,7 @@ def workdir(tmp_path_factory, config, experiment):
     model.set_weights([w + 0.02 * rng.randn(*w.shape) for w in model.get_weights()])
     workdir = Workdir(tmp_path_factory.mktemp("runs") / "digits")
     workdir.prepare(config)
-    workdir.describe(experiment.kind, experiment.facts)
+    workdir.describe(experiment.name, experiment.facts)
     model.save(workdir.model_path)
     return workdir
 

@@ -29,9 +29,9 @@ def flow(mean, std):
 
 
 def written(folder, section, experiment, model):
-    workdir = Workdir(folder / experiment.kind)
+    workdir = Workdir(folder / experiment.name)
     workdir.prepare({"data": section, "model": {"std": None}})
-    workdir.describe(experiment.kind, experiment.facts)
+    workdir.describe(experiment.name, experiment.facts)
     model.save(workdir.model_path)
     return workdir
 

@@ -17,9 +17,10 @@ from tfp_cinn.client.base import UNREADABLE, Client
 from tfp_cinn.client.connection import connect
 from tfp_cinn.client.local_client import open_local
 from tfp_cinn.errors import UsageError
-from tfp_cinn.tasks import ClassImages
 from tfp_cinn.tasks.colorization.photographs import draw_colorings, gray_of
 from tfp_cinn.tasks.output import check_drawing, check_output, to_labels, write_samples
+from tfp_cinn.tasks.task import Task
+from tfp_cinn.workdir import Workdir
 
 __all__ = ["ask_for_samples"]
 
@@ -59,7 +60,8 @@ def ask_for_samples(
         version: the version to ask; by default the server's choice, or the newest.
         label: the label of the version to ask.
         cond: classes by number or, in any case of letters, by name, all classes if None; of a
-            colorization model, image files, of which only lightness goes out.
+            colorization model, image files, of which only lightness goes out; of any other model,
+            a `.npy` or `.npz` file, as in `tfp_cinn.tasks.Task.read_conditions`.
         num_samples: samples of each.
         temperature: factor on the latents.
         seed: the same seed gives the same samples.
@@ -111,11 +113,12 @@ def ask_for_samples(
             paint = functools.partial(_color, client, num_samples, temperature, seed)
             draw_colorings(paint, cond, num_samples, temperature, seed, output)
             return output
-        if card.get("kind", ClassImages.kind) != ClassImages.kind:
-            raise UsageError(
-                f"{client}: a model of the kind {card['kind']!r}, expected one that draws classes "
-                "or colors photographs; ask it in Python, with tfp_cinn.client"
-            )
+        if "class_names" not in card:
+            x, log_prob = _draw_arrays(client, card, cond, num_samples, temperature, seed, output)
+            with Workdir(output.parent).writing(output.name) as scratch:
+                np.savez(scratch, x=x, log_prob=log_prob, temperature=temperature, seed=seed)
+            print(output)
+            return output
         names = [str(name) for name in _fact(client, card, "class_names", list)]
         levels = _fact(client, card, "levels", int)
         dataset = _fact(client, card, "dataset", str)
@@ -127,7 +130,7 @@ def ask_for_samples(
         labels = to_labels(cond, names)
         check_output(output, len(labels), num_samples)
         x = _room(client, card, len(labels), num_samples)
-        _fill(x, client, labels, temperature, seed)
+        _fill(x, client, {"cond": labels}, labels, temperature, seed)
     write_samples(x, labels, temperature, seed, output, names, levels, dataset)
     print(output)
     return output
@@ -155,6 +158,12 @@ def _room(client: Client, card: Mapping[str, Any], labels: int, num_samples: int
             f"{client}: doesn't draw x for a class ({error!r}); export a training run with "
             "bin/export.py"
         ) from None
+    return _array(client, labels, num_samples, shape, dtype)
+
+
+def _array(
+    client: Client, labels: int, num_samples: int, shape: Sequence[int], dtype: np.dtype
+) -> np.ndarray:
     size = labels * num_samples * math.prod(shape) * dtype.itemsize
     try:
         if size > _MAX_GIB * 2**30:
@@ -168,16 +177,75 @@ def _room(client: Client, card: Mapping[str, Any], labels: int, num_samples: int
         ) from None
 
 
-def _fill(x: np.ndarray, client: Client, labels: np.ndarray, temperature: float, seed: int) -> None:
-    """Puts samples of each label into `x`, `[labels, num_samples, *event]`; prints the latency."""
+def _draw_arrays(
+    client: Client,
+    card: Mapping[str, Any],
+    cond: Any,
+    num_samples: int,
+    temperature: float,
+    seed: int,
+    output: pathlib.Path,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples `[num_samples, conditions, *event]` of any flow, and their log-densities."""
+    if output.suffix != ".npz" or not output.parent.is_dir():
+        raise UsageError(f"{output}: expected a .npz file in a folder that exists")
+    try:
+        told = card["signatures"]["sample"]
+        row = told["outputs"]["x"]
+        shape, dtype = row["shape"][1:], np.dtype(row["dtype"])
+        parts = {key: told["inputs"][key]["shape"][1:] for key in told["inputs"]}
+        if not {"seed", "temperature"} <= parts.keys() or "log_prob" not in card["signatures"]:
+            raise ValueError(f"inputs {', '.join(parts)}")
+    except UNREADABLE as error:
+        raise UsageError(
+            f"{client}: doesn't draw x ({error!r}); export a model with bin/export.py"
+        ) from None
+    parts = {key: tuple(parts[key]) for key in parts if key not in ("seed", "temperature")}
+    cond = Task.read_conditions(cond, parts or None) or {}
+    rows = len(next(iter(cond.values()))) if cond else 1
+    x = _array(client, rows, num_samples, shape, dtype)
+    _fill(x, client, cond, np.arange(rows), temperature, seed)
+    size, every = client.batch_size, x.reshape(-1, *shape)
+    log_prob = [
+        client.predict(
+            "log_prob",
+            {"x": every[start : start + size]}
+            | {key: _rows(cond[key], num_samples, start, size) for key in cond},
+        )["log_prob"]
+        for start in range(0, len(every), size)
+    ]
+    return x.swapaxes(0, 1), np.concatenate(log_prob).reshape(rows, num_samples).T
+
+
+def _rows(cond: np.ndarray, num_samples: int, start: int, size: int) -> np.ndarray:
+    """Conditions of samples from `start` on, `num_samples` of each condition after another."""
+    return cond[np.arange(start, min(start + size, len(cond) * num_samples)) // num_samples]
+
+
+def _fill(
+    x: np.ndarray,
+    client: Client,
+    cond: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    temperature: float,
+    seed: int,
+) -> None:
+    """Puts samples into `x`, `[conditions, num_samples, *event]`; prints the latency.
+
+    Args:
+        x: the array.
+        client: who is asked.
+        cond: the conditions by the names of inputs.
+        labels: a number for each condition, which its noise depends on.
+        temperature: factor on the latents.
+        seed: of the noise.
+    """
     num_samples, size, seconds = x.shape[1], client.batch_size, []
     x = x.reshape(-1, *x.shape[2:])
     for start in tqdm.trange(0, len(x), size, desc="ask", leave=False, disable=None):
         rows = np.arange(start, min(start + size, len(x)))
-        cond = labels[rows // num_samples]
-        inputs = {
-            "cond": cond,
-            "seed": _seeds(seed, cond, rows % num_samples),
+        inputs = {key: cond[key][rows // num_samples] for key in cond} | {
+            "seed": _seeds(seed, labels[rows // num_samples], rows % num_samples),
             "temperature": np.full(len(rows), temperature),
         }
         begin = time.perf_counter()

@@ -18,13 +18,8 @@ from tfp_cinn.export.session import shape_text
 from tfp_cinn.export.signatures import Feature, Signature
 from tfp_cinn.model import CINN
 
-__all__ = ["checked_facts", "is_estimate", "make_card", "meanings", "to_markdown"]
+__all__ = ["checked_facts", "is_estimate", "make_card", "to_markdown"]
 
-# By kind of experiment.
-_MEANINGS = {
-    "color_digits": ("sRGB, 0 to 1", "gray levels, 0 to 1"),
-    "colorization": ("ab of CIE Lab", "L of CIE Lab, 0 to 100"),
-}
 _OWN = {
     "name", "version", "created", "dimensions", "weights", "batch_sizes", "xla", "rounding",
     "signatures", "made_with",
@@ -78,21 +73,6 @@ def _is_list_of_strings(value: Any) -> bool:
 
 def _is_evaluation(value: Any) -> bool:
     return isinstance(value, Mapping) and all(map(is_estimate, value.values()))
-
-
-def meanings(facts: Mapping[str, Any], num_classes: int | None) -> tuple[str, str]:
-    """What x and the condition are, from what is known of the data set.
-
-    Args:
-        facts: checked facts.
-        num_classes: how many classes the condition has, if it is a label and that is known.
-    """
-    if facts.get("kind") in _MEANINGS:
-        return _MEANINGS[facts["kind"]]
-    x = "data, in the units that the model was trained on"
-    if "levels" in facts:
-        x = f"gray levels; level v occupies [v, v + 1), v from 0 to {facts['levels'] - 1}"
-    return x, f"class, 0 to {num_classes - 1}" if num_classes else "the condition"
 
 
 def make_card(

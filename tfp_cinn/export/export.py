@@ -13,6 +13,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
+from tfp_cinn import tasks
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.arguments import (
     BATCH_SIZES,
@@ -21,7 +22,7 @@ from tfp_cinn.export.arguments import (
     checked_batch_sizes,
     num_classes_of,
 )
-from tfp_cinn.export.card import checked_facts, is_estimate, make_card, meanings, to_markdown
+from tfp_cinn.export.card import checked_facts, is_estimate, make_card, to_markdown
 from tfp_cinn.export.colorize import colorize
 from tfp_cinn.export.publish import (
     choose_version,
@@ -39,14 +40,15 @@ from tfp_cinn.export.server_config import (
 from tfp_cinn.export.signatures import Signature, card_signature, signatures
 from tfp_cinn.export.warm_up import measured_rounding, write_warm_up
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks import ClassImages, Colorization
-from tfp_cinn.tasks.facts import class_names, field
+from tfp_cinn.tasks.facts import field
+from tfp_cinn.tasks.task import Task
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["export_model", "export_run"]
 
 # A batch in which the rounding of its rows is measured, unless all batches are smaller.
 _MEASURED = 64
+_MORE = {"colorize": colorize}  # signatures by name, that a task may add
 
 
 def export_run(
@@ -99,11 +101,8 @@ def _facts(workdir: Workdir) -> dict[str, Any]:
     facts = workdir.dataset()
     known = {
         "dataset": field(facts, "name", str, source),
-        "kind": facts.get("kind", ClassImages.kind),
+        **tasks.card_facts(workdir),
     }
-    if known["kind"] == ClassImages.kind:
-        known["class_names"] = class_names(facts, source)
-        known["levels"] = field(facts, "levels", int, source)
     evaluation = workdir.evaluation()
     known["model_sha256"] = workdir.model_sha256()
     # Figures of another model than this one say nothing of it.
@@ -169,7 +168,9 @@ def _export(
     if not isinstance(model, CINN):
         raise UsageError(f"expected a tfp_cinn.CINN to export, got a {type(model).__name__}")
     facts = checked_facts(facts)
-    of_any_size = facts.get("kind") == Colorization.kind
+    task = tasks.find(facts["kind"], "facts: kind") if "kind" in facts else Task
+    more = [_MORE[each](model) for each in task.signatures]
+    of_any_size = any(None in f.shape for each in more for f in each.inputs)
     if batch_sizes is None:
         batch_sizes = (1,) if of_any_size else BATCH_SIZES
     batch_sizes = checked_batch_sizes(batch_sizes)
@@ -177,9 +178,8 @@ def _export(
     check_weights(model)
     num_classes = num_classes_of(model, facts.get("class_names"))
     labels_below = num_classes or 1
-    served = signatures(model, *meanings(facts, num_classes))
-    if of_any_size:
-        served.append(colorize(model))
+    served = signatures(model, *task.meanings(facts, num_classes))
+    served += more
     check_size(served, batch_sizes[-1])
 
     with (

@@ -1,54 +1,79 @@
-"""What `bin/evaluate.py`, `bin/sample.py` and `bin/explore.py` do, for a run of any kind."""
+"""What the programs do with a run, whatever its task."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.tasks.class_images.evaluate import evaluate as evaluate_class_images
-from tfp_cinn.tasks.class_images.explore import ExploredClasses
-from tfp_cinn.tasks.class_images.sample import sample as sample_class_images
-from tfp_cinn.tasks.class_images.task import ClassImages
-from tfp_cinn.tasks.color_digits.evaluate import evaluate_color_digits
-from tfp_cinn.tasks.color_digits.explore import ExploredColorDigits
-from tfp_cinn.tasks.color_digits.sample import sample_color_digits
-from tfp_cinn.tasks.color_digits.task import ColorDigits
-from tfp_cinn.tasks.colorization.evaluate import evaluate_colorings
-from tfp_cinn.tasks.colorization.explore import ExploredColorings
-from tfp_cinn.tasks.colorization.photographs import sample_colorings
-from tfp_cinn.tasks.colorization.task import Colorization
 from tfp_cinn.tasks.explore.explore import explore_run
 from tfp_cinn.tasks.explore.options import Options
-from tfp_cinn.tasks.explore.subject import Subject
+from tfp_cinn.tasks.task import Task, find
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["evaluate", "explore", "sample"]
+__all__ = ["card_facts", "evaluate", "explore", "load", "load_nothing", "sample", "task_of"]
+
+_FIRST = "classes"  # the task of the first runs, which don't name theirs
+
+
+def load(config: Mapping[str, Any]) -> Task:
+    """Load the task that a config describes, with its data.
+
+    Args:
+        config: nested dicts; `data.kind` is a registered task.
+
+    Raises:
+        UsageError: if there is no such task, or the data can't be had.
+    """
+    return find(config["data"]["kind"], "config.data.kind").load(config["data"], config["model"])
+
+
+def load_nothing(config: Mapping[str, Any]) -> Task:
+    """Return what is known of the task that a config describes without its data.
+
+    Args:
+        config: as for `load`.
+
+    Raises:
+        UsageError: if there is no such task, or a field is wrong.
+    """
+    task = find(config["data"]["kind"], "config.data.kind")
+    return task.without_data(config["data"], config["model"])
+
+
+def task_of(workdir: Workdir) -> type[Task]:
+    """Return the task of a run.
+
+    Raises:
+        UsageError: if it isn't registered.
+    """
+    return find(workdir.dataset().get("kind", _FIRST), str(workdir / "dataset.json"))
+
+
+def card_facts(workdir: Workdir) -> dict[str, Any]:
+    """Return what a model card tells of a run's task and data."""
+    facts, task = workdir.dataset(), task_of(workdir)
+    return {"kind": task.name, **task.card(facts, workdir / "dataset.json")}
 
 
 def evaluate(
     workdir: str | os.PathLike, source: str | os.PathLike | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Measures the model of a training run on its test data.
+    """Measure the model of a training run on its test data.
 
     Args:
         workdir: the training run.
         source: folder to read the data from, instead of where training did.
-        **options: of `tfp_cinn.tasks.class_images.evaluate`, `evaluate_colorings` or
-            `evaluate_color_digits`, by the run's kind; those that are None are left at their
-            defaults.
+        **options: of the task's `evaluate`; those that are None are left at their defaults.
 
     Raises:
-        UsageError: if workdir, data or an option don't serve.
+        UsageError: if workdir, data or an option is wrong.
     """
     workdir = Workdir(workdir)
     options = {key: value for key, value in options.items() if value is not None}
-    programs = _programs(workdir)
-    if "feature_weights" in options and programs.evaluate is not evaluate_colorings:
-        raise UsageError("feature_weights: only colorization runs are judged by a feature network")
-    return programs.evaluate(workdir, **{programs.source: source}, **options)
+    return task_of(workdir).evaluate(workdir, source, **options)
 
 
 def sample(
@@ -59,25 +84,24 @@ def sample(
     seed: int = 0,
     output: str | os.PathLike | None = None,
 ) -> pathlib.Path:
-    """Draws samples of a training run's model into a picture or an array file.
+    """Draw samples of a training run's model into a file, and print its path.
 
     Args:
         workdir: the training run.
-        cond: classes by number or name, or image files to color, by the run's kind.
+        cond: conditions as the task reads them: classes by number or name, image files, or a file
+            of arrays.
         num_samples: samples of each.
         temperature: factor on the latents.
         seed: the same seed draws the same samples.
-        output: the `.png` or `.npz` to write; `samples.png` in the workdir if None.
-
-    Returns:
-        The file's path, which is printed as well.
+        output: the file to write; one in the workdir if None.
 
     Raises:
-        UsageError: if workdir, condition, number, temperature, seed or output don't serve.
+        UsageError: if an argument is wrong.
     """
     workdir = Workdir(workdir)
-    output = pathlib.Path(output) if output else workdir / "samples.png"
-    _programs(workdir).sample(workdir, cond, num_samples, temperature, seed, output)
+    task = task_of(workdir)
+    output = pathlib.Path(output) if output else workdir / task.samples_file
+    task.sample(workdir, cond, num_samples, temperature, seed, output)
     return output
 
 
@@ -89,13 +113,13 @@ def explore(
     source: str | os.PathLike | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Draws pictures of the latent space of a training run's model; docs/latent.md shows them.
+    """Draw pictures of the latent space of a training run's model; docs/latent.md shows them.
 
     Args:
         workdir: the training run.
         what: tools by name, of `explore_run.TOOLS`; all that fit the run if None.
         output: folder for the pictures, `TOOL.png`; `explore` in the workdir if None.
-        cond: classes by number or name, or photographs, by the run's kind.
+        cond: conditions as the task reads them.
         source: folder to read the data from, instead of where training did.
         **options: of `tfp_cinn.tasks.explore.options.Options`; those that are None are left
             at their defaults.
@@ -104,14 +128,14 @@ def explore(
         What was measured beside the pictures; it is printed last, as JSON.
 
     Raises:
-        UsageError: if workdir, tool, condition, data, output or an option don't serve.
+        UsageError: if an argument is wrong, or the task can't be explored.
     """
     workdir = Workdir(workdir)
     options = {key: value for key, value in options.items() if value is not None}
     if "temperatures" in options:
         options["temperatures"] = _numbers(options["temperatures"])
     output = pathlib.Path(output) if output else workdir / "explore"
-    subject = _programs(workdir).subject
+    subject = task_of(workdir).subject()
     return explore_run(workdir, subject, what, output, cond, source, Options(**options))
 
 
@@ -120,28 +144,3 @@ def _numbers(values: Sequence[str | float]) -> list[float]:
         return [float(value) for value in values]
     except ValueError:
         raise UsageError(f"temperatures: expected numbers, got {', '.join(values)}") from None
-
-
-class _Programs(NamedTuple):
-    evaluate: Callable[..., dict[str, Any]]
-    source: str  # what evaluate calls the folder to read from
-    sample: Callable[..., Any]
-    subject: type[Subject]  # of exploring
-
-
-_PROGRAMS = {
-    ClassImages.kind: _Programs(
-        evaluate_class_images, "idx_dir", sample_class_images, ExploredClasses
-    ),
-    Colorization.kind: _Programs(evaluate_colorings, "folder", sample_colorings, ExploredColorings),
-    ColorDigits.kind: _Programs(
-        evaluate_color_digits, "idx_dir", sample_color_digits, ExploredColorDigits
-    ),
-}
-
-
-def _programs(workdir: Workdir) -> _Programs:
-    kind = workdir.dataset().get("kind", ClassImages.kind)  # written by all but the first runs
-    if kind not in _PROGRAMS:
-        raise UsageError(f"{workdir / 'dataset.json'}: knows no kind of experiment {kind!r}")
-    return _PROGRAMS[kind]

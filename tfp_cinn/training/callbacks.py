@@ -16,7 +16,7 @@ import tqdm
 
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.plots import draw_curve
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.position import Position
 from tfp_cinn.workdir import Workdir
@@ -188,7 +188,7 @@ class TensorBoard(keras.callbacks.Callback):
     in a `with`.
     """
 
-    def __init__(self, experiment: Experiment, workdir: Workdir, every: int):
+    def __init__(self, experiment: Task, workdir: Workdir, every: int):
         super().__init__()
         self._experiment, self._workdir, self._every = experiment, workdir, every
         self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
@@ -208,8 +208,10 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.scalar(name, value)
             if (epoch + 1) % self._every == 0:
                 self._experiment.draw_samples(self.model, self._workdir)
-                picture = (self._workdir / "samples.png").read_bytes()
-                tf.summary.image("samples", tf.image.decode_png(picture)[tf.newaxis])
+                picture = self._workdir / "samples.png"
+                if picture.exists():  # the defaults of a task draw none
+                    picture = tf.image.decode_png(picture.read_bytes())
+                    tf.summary.image("samples", picture[tf.newaxis])
             self._writer.flush()
 
 

@@ -48,7 +48,7 @@ def import_run_from_freia(
         raise UsageError(f"{weights}: {error}") from None
     with workdir.locked():
         workdir.prepare(config)
-        workdir.describe(experiment.kind, experiment.facts)
+        workdir.describe(experiment.name, experiment.facts)
         with workdir.writing(workdir.model_path.name) as scratch:
             model.save(scratch)
     print(f"{workdir.model_path}: the model with the weights of {weights}")

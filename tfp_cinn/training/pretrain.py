@@ -16,7 +16,6 @@ import tensorflow as tf
 from tfp_cinn import architectures, tasks
 from tfp_cinn.errors import UsageError
 from tfp_cinn.networks import color_regressor
-from tfp_cinn.tasks import ClassImages
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["pretrain"]
@@ -55,10 +54,10 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
     if epochs < 1:
         raise UsageError(f"epochs: expected at least 1, got {epochs}")
     experiment = tasks.load(config)
-    if experiment.kind == ClassImages.kind:
+    if len(experiment.cond_shape or ()) != 3:
         raise UsageError(
             "config.data.kind: expected an experiment whose condition is an image, got "
-            f"{experiment.kind!r}, whose condition needs no network"
+            f"{experiment.name!r}, whose condition needs no network"
         )
     fields = config["model"]
     if fields.get("conditioner") == "none":

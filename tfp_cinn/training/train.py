@@ -12,11 +12,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_cinn import architectures, tasks
+from tfp_cinn import tasks
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks import Experiment
+from tfp_cinn.tasks import Task
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
 from tfp_cinn.training.checkpoints import Moment
@@ -73,7 +73,7 @@ def train(
     keras.utils.set_random_seed(section["seed"])
     workdir = Workdir(workdir)
     with replicas.one_fate(), replicas.scope():
-        model = architectures.build(data=experiment, **config["model"])
+        model = experiment.build(config["model"])
         model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])
         model.optimizer.build(model.trainable_variables)
     steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
@@ -86,7 +86,7 @@ def train(
             return model
         with workdir.locked():
             workdir.prepare(config)
-            workdir.describe(experiment.kind, experiment.facts)
+            workdir.describe(experiment.name, experiment.facts)
             moment = _begin(model, experiment, section, steps, workdir)
             replicas.same_start(model, moment._asdict())
             if moment.epoch < section["epochs"]:
@@ -102,7 +102,7 @@ def train(
 
 
 def _begin(
-    model: CINN, experiment: Experiment, section: Mapping[str, Any], steps: int, workdir: Workdir
+    model: CINN, experiment: Task, section: Mapping[str, Any], steps: int, workdir: Workdir
 ) -> Moment:
     """Restores the run, or calibrates a new model; returns where the run is."""
     moment, problems = checkpoints.restore(model, workdir)
@@ -131,7 +131,7 @@ def _begin(
 
 def _fit(
     model: CINN,
-    experiment: Experiment,
+    experiment: Task,
     section: Mapping[str, Any],
     steps: int,
     workdir: Workdir | None,
@@ -216,7 +216,7 @@ def _last_good(workdir: Workdir | None) -> str:
     return f"; last good checkpoint: {checkpoints.newest(workdir) or 'none yet'}"
 
 
-def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
+def _steps_per_epoch(experiment: Task, section: Mapping[str, Any]) -> int:
     batches = experiment.training_batches(section["batch_size"], section["seed"])
     length = int(batches.cardinality())
     if length < 0 and next(iter(batches), None) is None:
@@ -233,7 +233,7 @@ def _steps_per_epoch(experiment: Experiment, section: Mapping[str, Any]) -> int:
 
 
 def _batches(
-    experiment: Experiment, section: Mapping[str, Any], steps: int, moment: Moment
+    experiment: Task, section: Mapping[str, Any], steps: int, moment: Moment
 ) -> tf.data.Dataset:
     """Batches without end, from a moment of the run on."""
     arguments = section["batch_size"], section["seed"]

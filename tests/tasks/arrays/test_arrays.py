@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from tfp_cinn import tasks
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import load_model
 from tfp_cinn.tasks.arrays import Arrays
+from tfp_cinn.training import default_config, train
 
 N = 80
 RNG = np.random.default_rng(0)
@@ -76,7 +78,7 @@ def test_every_shape_from_arrays_to_files(x, cond, tmp_path):
     assert written["x"].shape == (120, 1, *task.event_shape)
     assert written["log_prob"].shape == (120, 1)
     if cond_batch is not None:  # what was written can be read as conditions again
-        read = restored.read_conditions([str(tmp_path / "s.npz")])
+        read = restored.conditions([str(tmp_path / "s.npz")])
         tf.nest.map_structure(np.testing.assert_allclose, read, first)
 
 
@@ -93,7 +95,7 @@ def test_a_table_with_categories(tmp_path):
     task = Arrays.load(data, {})
     assert task.cond_shape == {"cond": (2,), "kind": ()}
     table[["age", "rain", "kind"]][:3].to_csv(tmp_path / "c.csv", index=False)
-    cond = Arrays.restore(task.facts).read_conditions([str(tmp_path / "c.csv")])
+    cond = Arrays.restore(task.facts).conditions([str(tmp_path / "c.csv")])
     assert cond["kind"].tolist() == [1, 0, 0]
     task.write_samples(tmp_path / "s.csv", np.ones((2, 3, 1)), np.zeros((2, 3)))
     written = pd.read_csv(tmp_path / "s.csv")
@@ -122,8 +124,8 @@ def test_wrong_data(tmp_path):
 
 def test_wrong_conditions(tmp_path):
     label, vector = (Arrays(X["vector"], COND[c]) for c in ("label", "vector"))
-    assert label.read_conditions(None).tolist() == [0, 1, 2]
-    assert vector.read_conditions(["1", "2", "3.5", "0"]).shape == (1, 4)
+    assert label.conditions(None).tolist() == [0, 1, 2]
+    assert vector.conditions(["1", "2", "3.5", "0"]).shape == (1, 4)
     np.save(tmp_path / "c.npy", np.ones((2, 5)))
     np.save(tmp_path / "nan.npy", np.full((2, 4), np.nan))
     for task, texts, message in [
@@ -135,7 +137,7 @@ def test_wrong_conditions(tmp_path):
         (vector, ["1", "2"], r"cond: cond has shape \(2,\), expected \(conditions, 4\)"),
     ]:
         with pytest.raises(UsageError, match=message):
-            task.read_conditions(texts)
+            task.conditions(texts)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,6 @@ def test_no_sample_is_out_of_bounds(bounds, low, high, tmp_path):
 
 def test_a_simulator_draws_new_pairs_in_every_step():
     class Mine(Arrays):
-        name = "mine"
-
         @staticmethod
         def simulate(num, seed):
             rng = np.random.default_rng(seed)
@@ -174,3 +174,21 @@ def test_a_simulator_draws_new_pairs_in_every_step():
     held_out = [x for x, _ in task.validation_batches(5)]
     values = tf.concat([*seen, *held_out], axis=0).numpy().ravel()
     assert len(seen) == 20 and len(np.unique(values)) == len(values)
+
+
+def test_a_run_from_the_file_to_samples(tmp_path):
+    np.savez(tmp_path / "mine.npz", x=X["vector"], cond=COND["vector"])
+    np.save(tmp_path / "observed.npy", COND["vector"][:2])
+    config = default_config()
+    own = Arrays.default_config()
+    config.data, config.model = own.data, own.model
+    config.data.train = str(tmp_path / "mine.npz")
+    config.model.update(SMALL)
+    config.train.update({"epochs": 1, "batch_size": 16, "milestones": ()})
+    run = tmp_path / "run"
+    train(config.to_dict(), run)
+    assert (run / "samples.png").exists()
+    figures = tasks.evaluate(run)
+    assert np.isfinite(figures["nats_per_dim"]["mean"])
+    tasks.sample(run, [str(tmp_path / "observed.npy")], 5, output=tmp_path / "s.npz")
+    assert np.load(tmp_path / "s.npz")["x"].shape == (5, 2, 3)

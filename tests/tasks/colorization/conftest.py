@@ -54,6 +54,6 @@ def workdir(tmp_path_factory, section, experiment):
     model.fit(experiment.training_batches(16, 0), epochs=20, verbose=0)
     workdir = Workdir(tmp_path_factory.mktemp("runs") / "colors")
     workdir.prepare({"data": section, "model": {}})
-    workdir.describe(experiment.kind, experiment.facts)
+    workdir.describe(experiment.name, experiment.facts)
     model.save(workdir.model_path)
     return workdir

@@ -17,15 +17,19 @@ from tfp_cinn.data import arrays
 from tfp_cinn.data.arrays.batches import in_split
 from tfp_cinn.data.arrays.moments import check_values
 from tfp_cinn.data.arrays.pairs import MASK, as_parts
+from tfp_cinn.data.batches import epochs
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.arrays.conditions import read_conditions
-from tfp_cinn.tasks.arrays.samples import write_samples
+from tfp_cinn.tasks.arrays.samples import check_output, write_samples
+from tfp_cinn.tasks.output import check_drawing
+from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["Arrays"]
 
 
-class Arrays:
+@register("arrays")
+class Arrays(Task):
     """Pairs (x, c) of a user's own: arrays, memory maps, a data set or a simulator.
 
         task = Arrays(x, cond)                      # arrays of as many rows, or memory maps
@@ -53,7 +57,9 @@ class Arrays:
         UsageError: if an array can't be learned from; with row and column.
     """
 
-    name = "arrays"
+    x_meaning = "x, in the units of the training data"
+    cond_meaning = "the condition, in the units of the training data"
+    samples_file = "samples.png"
     simulate: Callable[[int, int], Any] | None = None
     """The simulator of a subclass."""
 
@@ -96,7 +102,7 @@ class Arrays:
             bounds = _low_and_high(bounds)
         unbounded = None if bounds is None else _unbounded(bounds)
         found = arrays.examine(self._train.chunks(), pairs, bounds, unbounded)
-        self.facts = {
+        self._facts = {
             "name": self.name,
             "x": found.pop("x"),
             "cond": found,
@@ -116,7 +122,7 @@ class Arrays:
         return ml_collections.ConfigDict(
             {
                 "data": {
-                    "task": cls.name,
+                    "kind": cls.name,
                     # An .npz file with x and cond or cond_NAME, or a .csv file.
                     "train": placeholder(str),
                     "x_columns": (),
@@ -194,8 +200,13 @@ class Arrays:
     def restore(cls, facts: Mapping[str, Any]) -> Arrays:
         """The task without its data, of its `facts`."""
         task = cls.__new__(cls)
-        task.facts = dict(facts)
+        task._facts = dict(facts)
         return task
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Shapes, moments, bounds and names: what later programs need, without the data."""
+        return self._facts
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -232,9 +243,16 @@ class Arrays:
         fields = {"architecture": "from_shapes"} | dict(model or {})
         return architectures.build(data=self, **fields)
 
-    def training_batches(self, batch_size: int, seed: int, epoch: Any) -> tf.data.Dataset:
-        """Batches (x, cond) of an epoch, a function of seed and epoch alone."""
-        return self._train.batches(batch_size, seed, epoch)
+    def training_batches(
+        self, batch_size: int, seed: int, epoch: Any = 0, start: tuple[int, int] | None = None
+    ) -> tf.data.Dataset:
+        """Batches (x, cond) of an epoch, a function of seed and epoch alone.
+
+        With `start`, epoch and batch in it, the batches from there on without end.
+        """
+        if start is None:
+            return self._train.batches(batch_size, seed, epoch)
+        return epochs(lambda e, b: self._train.batches(batch_size, seed, e).skip(b), start)
 
     def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
         """Held-out batches, the same each time."""
@@ -244,9 +262,23 @@ class Arrays:
         """Further held-out batches, the same each time."""
         return self._batches("test", batch_size)
 
-    def read_conditions(self, texts: Any) -> Any:
-        """See `read_conditions`."""
+    def conditions(self, texts: Any) -> Any:
+        """Reads conditions; see `tfp_cinn.tasks.arrays.conditions.read_conditions`."""
         return read_conditions(texts, self.facts)
+
+    @classmethod
+    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
+        """Writes samples of a run's model; see `write_samples` for the kinds of file."""
+        check_drawing(num_samples, temperature, seed)
+        task = cls.restore(workdir.dataset())
+        check_output(output, task.event_shape)
+        cond = task.conditions(cond)
+        model = workdir.load_model()
+        key = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
+        x = model.distribution.sample(cond, num_samples, seed=key, temperature=temperature)
+        log_prob = model.distribution.log_prob(tf.identity(x), cond)
+        task.write_samples(output, x.numpy(), log_prob.numpy(), cond)
+        print(output)
 
     def write_samples(self, output, x, log_prob=None, cond=None, truth=None) -> None:
         """See `write_samples`."""

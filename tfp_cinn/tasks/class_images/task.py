@@ -10,12 +10,14 @@ import numpy as np
 from tfp_cinn import data
 from tfp_cinn.plots import draw_samples
 from tfp_cinn.tasks.class_images.sample import draw
-from tfp_cinn.tasks.task import Experiment
+from tfp_cinn.tasks.facts import class_names, field
+from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["ClassImages"]
 
 
-class ClassImages(Experiment):
+@register("classes")
+class ClassImages(Task):
     """Labeled images, x in gray levels given the class.
 
     Args:
@@ -24,7 +26,7 @@ class ClassImages(Experiment):
             dequantization.
     """
 
-    kind = "classes"
+    samples_file = "samples.png"
 
     def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
         self.images = images
@@ -51,11 +53,11 @@ class ClassImages(Experiment):
 
     @classmethod
     def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ClassImages:
-        """See `Experiment.without_data`."""
+        """See `Task.without_data`."""
         return cls(data.load_nothing(section["name"]))
 
     @property
-    def image_shape(self):
+    def event_shape(self):
         """Shape of one image, `(H, W, C)`."""
         return self.images.image_shape
 
@@ -108,3 +110,40 @@ class ClassImages(Experiment):
         x = draw(model, labels, num_samples=10, temperature=1.0, seed=0)
         with workdir.writing("samples.png") as scratch:
             draw_samples(x, self.images.levels, scratch, self.images.class_names)
+
+    @classmethod
+    def evaluate(cls, workdir, source=None, **options):
+        """See `evaluate`."""
+        from tfp_cinn.tasks.class_images.evaluate import evaluate
+
+        return evaluate(workdir, idx_dir=source, **options)
+
+    @classmethod
+    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
+        """See `sample`."""
+        from tfp_cinn.tasks.class_images.sample import sample
+
+        sample(workdir, cond, num_samples, temperature, seed, output)
+
+    @classmethod
+    def subject(cls):
+        """See `ExploredClasses`."""
+        from tfp_cinn.tasks.class_images.explore import ExploredClasses
+
+        return ExploredClasses
+
+    @classmethod
+    def card(cls, facts, source):
+        """Classes and gray levels."""
+        return {
+            "class_names": class_names(facts, source),
+            "levels": field(facts, "levels", int, source),
+        }
+
+    @classmethod
+    def meanings(cls, facts, num_classes):
+        """Gray levels given the class."""
+        x = cls.x_meaning
+        if "levels" in facts:
+            x = f"gray levels; level v occupies [v, v + 1), v from 0 to {facts['levels'] - 1}"
+        return x, f"class, 0 to {num_classes - 1}" if num_classes else cls.cond_meaning

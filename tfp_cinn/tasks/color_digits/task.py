@@ -14,12 +14,13 @@ from tfp_cinn import data
 from tfp_cinn.errors import UsageError
 from tfp_cinn.plots.pictures import draw_sheet
 from tfp_cinn.tasks.rows import rows_of
-from tfp_cinn.tasks.task import Experiment
+from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["ColorDigits", "draw_colored"]
 
 
-class ColorDigits(Experiment):
+@register("color_digits")
+class ColorDigits(Task):
     """Labeled images in hues of their class: x is RGB given the gray image, both in [0, 1].
 
     The class isn't given: the flow has to see it. See `tfp_cinn.data.training_color_digits`.
@@ -32,7 +33,9 @@ class ColorDigits(Experiment):
         UsageError: if the noise is out of range.
     """
 
-    kind = "color_digits"
+    x_meaning = "sRGB, 0 to 1"
+    cond_meaning = "gray levels, 0 to 1"
+    samples_file = "samples.png"
 
     def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
         if not 0 <= noise_std < math.inf:
@@ -61,11 +64,11 @@ class ColorDigits(Experiment):
 
     @classmethod
     def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ColorDigits:
-        """See `Experiment.without_data`."""
+        """See `Task.without_data`."""
         return cls(data.load_nothing(section["name"]), section["noise_std"])
 
     @property
-    def image_shape(self):
+    def event_shape(self):
         """Shape of one x, `(H, W, 3)`."""
         return (*self.images.image_shape[:2], 3)
 
@@ -81,7 +84,7 @@ class ColorDigits(Experiment):
             "name": self.images.name,
             "num_classes": self.images.num_classes,
             "class_names": list(self.images.class_names),
-            "image_shape": list(self.image_shape),
+            "image_shape": list(self.event_shape),
             "cond_shape": list(self.cond_shape),
         }
 
@@ -145,6 +148,27 @@ class ColorDigits(Experiment):
         x = model.distribution.sample(grays, sample_shape=8, seed=0).numpy()
         with workdir.writing("samples.png") as scratch:
             draw_colored(grays, x.swapaxes(0, 1), scratch)
+
+    @classmethod
+    def evaluate(cls, workdir, source=None, **options):
+        """See `evaluate_color_digits`."""
+        from tfp_cinn.tasks.color_digits.evaluate import evaluate_color_digits
+
+        return evaluate_color_digits(workdir, idx_dir=source, **options)
+
+    @classmethod
+    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
+        """See `sample_color_digits`."""
+        from tfp_cinn.tasks.color_digits.sample import sample_color_digits
+
+        sample_color_digits(workdir, cond, num_samples, temperature, seed, output)
+
+    @classmethod
+    def subject(cls):
+        """See `ExploredColorDigits`."""
+        from tfp_cinn.tasks.color_digits.explore import ExploredColorDigits
+
+        return ExploredColorDigits
 
 
 def draw_colored(grays: np.ndarray, x: np.ndarray, path: str | os.PathLike) -> None:

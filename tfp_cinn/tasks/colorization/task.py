@@ -12,7 +12,7 @@ from tfp_cinn import data
 from tfp_cinn.color import LAB_SCALES, split_lab, to_rgb
 from tfp_cinn.errors import UsageError
 from tfp_cinn.plots.pictures import draw_sheet
-from tfp_cinn.tasks.task import Experiment
+from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["Colorization"]
 
@@ -20,7 +20,8 @@ _CROPS_A_PHOTO = 4  # of held-out photographs
 _SHOWN = 8
 
 
-class Colorization(Experiment):
+@register("colorization")
+class Colorization(Task):
     """Photographs: x is the ab of CIE Lab at a low resolution, given L at the crop's.
 
     Args:
@@ -32,7 +33,10 @@ class Colorization(Experiment):
         UsageError: if `ab_size` or the noise is out of range.
     """
 
-    kind = "colorization"
+    x_meaning = "ab of CIE Lab"
+    cond_meaning = "L of CIE Lab, 0 to 100"
+    signatures = ("colorize",)
+    samples_file = "samples.png"
 
     def __init__(self, photos: data.Photos, ab_size: int, noise_std: float = 0.0):
         size = photos.train.size
@@ -78,12 +82,12 @@ class Colorization(Experiment):
 
     @classmethod
     def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Colorization:
-        """See `Experiment.without_data`."""
+        """See `Task.without_data`."""
         photos = data.no_photos(section["folder"] or section["name"], section["size"])
         return cls(photos, section["ab_size"], section["noise_std"])
 
     @property
-    def image_shape(self):
+    def event_shape(self):
         """Shape of ab, `(h, w, 2)`."""
         return (self._ab_size, self._ab_size, 2)
 
@@ -97,7 +101,7 @@ class Colorization(Experiment):
         """Name and shapes."""
         return {
             "name": self.photos.name,
-            "image_shape": list(self.image_shape),
+            "image_shape": list(self.event_shape),
             "cond_shape": list(self.cond_shape),
         }
 
@@ -178,6 +182,27 @@ class Colorization(Experiment):
         sheet = tf.stack([gray, *tf.unstack(to_rgb(lightness, ab)), rgb], axis=1)
         with workdir.writing("samples.png") as scratch:
             draw_sheet(sheet.numpy(), scratch, ["gray", *map(str, range(1, 7)), "original"])
+
+    @classmethod
+    def evaluate(cls, workdir, source=None, **options):
+        """See `evaluate_colorings`."""
+        from tfp_cinn.tasks.colorization.evaluate import evaluate_colorings
+
+        return evaluate_colorings(workdir, folder=source, **options)
+
+    @classmethod
+    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
+        """See `sample_colorings`."""
+        from tfp_cinn.tasks.colorization.photographs import sample_colorings
+
+        sample_colorings(workdir, cond, num_samples, temperature, seed, output)
+
+    @classmethod
+    def subject(cls):
+        """See `ExploredColorings`."""
+        from tfp_cinn.tasks.colorization.explore import ExploredColorings
+
+        return ExploredColorings
 
 
 def _is_empty(split: data.PhotoSplit) -> bool:
