@@ -19,6 +19,7 @@ setup(
     packages=find_packages(include=["tfp_cinn", "tfp_cinn.*"]),
     install_requires=[
         "absl-py>=2.3",
+        "corner>=2.2.3,<3",
         "h5py>=3.11",
         # tensorflow-datasets 4.9.10 imports it without declaring it.
         "importlib_resources>=6",
@@ -26,6 +27,7 @@ setup(
         "matplotlib>=3.10",
         "ml_collections>=1.1",
         "numpy>=2.0",
+        "pandas>=2.2,<4",
         "pillow>=11",
         "protobuf>=6.31.1,<8",
         "requests>=2.31",

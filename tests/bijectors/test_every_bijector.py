@@ -76,6 +76,17 @@ CASES = {
         (3, 1, 5),
         (3,),
     ),
+    "ElementwiseConditional": (lambda: b.ElementwiseConditional(MLP_SUBNET), (3,), (2,)),
+    "ElementwiseConditional-spline": (
+        lambda: b.ElementwiseConditional(MLP_SUBNET, "spline"),
+        (1,),
+        (2,),
+    ),
+    "ElementwiseConditional-unconditional": (
+        lambda: b.ElementwiseConditional(MLP_SUBNET, "spline"),
+        (2,),
+        None,
+    ),
     "RandomPermutation": (lambda: b.RandomPermutation(seed=3), (5,), None),
     "RandomPermutation-map": (lambda: b.RandomPermutation(seed=3), (2, 3, 5), None),
     "SoftPermutation": (lambda: b.SoftPermutation(seed=3), (5,), None),

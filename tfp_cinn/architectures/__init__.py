@@ -9,6 +9,7 @@ from tfp_cinn.architectures.colorization_imagenet import colorization_imagenet
 from tfp_cinn.architectures.colorization_minimal import colorization_minimal
 from tfp_cinn.architectures.conditioning import ImagePairs
 from tfp_cinn.architectures.dense_glow import dense_glow
+from tfp_cinn.architectures.from_shapes import ShapedPairs, from_shapes
 from tfp_cinn.data import LabeledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
@@ -16,11 +17,13 @@ from tfp_cinn.model import CINN
 __all__ = [
     "ARCHITECTURES",
     "ImagePairs",
+    "ShapedPairs",
     "build",
     "color_mnist",
     "colorization_imagenet",
     "colorization_minimal",
     "dense_glow",
+    "from_shapes",
 ]
 
 ARCHITECTURES = {
@@ -28,10 +31,11 @@ ARCHITECTURES = {
     "colorization_imagenet": colorization_imagenet,
     "colorization_minimal": colorization_minimal,
     "dense_glow": dense_glow,
+    "from_shapes": from_shapes,
 }
 
 
-def build(architecture: str, data: LabeledImages | ImagePairs, **fields: Any) -> CINN:
+def build(architecture: str, data: LabeledImages | ImagePairs | ShapedPairs, **fields: Any) -> CINN:
     """Builds the named architecture for a data set.
 
     Args:

@@ -13,6 +13,7 @@ from tfp_cinn.bijectors.clamps import (
 )
 from tfp_cinn.bijectors.computing import computing
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
+from tfp_cinn.bijectors.elementwise_conditional import ElementwiseConditional
 from tfp_cinn.bijectors.embed import Embed
 from tfp_cinn.bijectors.exp import Exp
 from tfp_cinn.bijectors.factor_out import FactorOut
@@ -35,6 +36,7 @@ __all__ = [
     "Bounded",
     "Chain",
     "ConditionalBijector",
+    "ElementwiseConditional",
     "Embed",
     "Exp",
     "FactorOut",

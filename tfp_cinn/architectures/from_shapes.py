@@ -1,0 +1,254 @@
+"""The flow for anybody's x and c, chosen by their shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from tfp_cinn.bijectors import (
+    Bounded,
+    Chain,
+    ConditionalBijector,
+    ElementwiseConditional,
+    FactorOut,
+    Flatten,
+    GlowCoupling,
+    HaarDownsampling,
+    Reshape,
+    SoftPermutation,
+    Standardize,
+)
+from tfp_cinn.bijectors.shapes import Shape
+from tfp_cinn.errors import UsageError
+from tfp_cinn.model import CINN
+from tfp_cinn.networks import MLP, ConvNet, LabelEmbedding, OneHot
+
+__all__ = ["ShapedPairs", "condition_network", "from_shapes"]
+
+_DENSE_UP_TO = 1024
+"""Entries of an x up to which dense subnets see all of it at once."""
+
+_LONG_VECTOR = 64
+"""Entries of a condition from which a network makes it shorter."""
+
+
+class ShapedPairs(Protocol):
+    """Pairs (x, c), as far as this architecture asks for them."""
+
+    event_shape: Shape
+    """Shape of one x."""
+
+    cond_shape: Any
+    """Shape of one condition."""
+
+    moments: tuple[Sequence[float], Sequence[float]]
+    """Mean and standard deviation of x by channel; of x made unbounded, where it has bounds."""
+
+    bounds: tuple[Any, Any] | None
+    """Low and high of x."""
+
+    parts: Mapping[str, Mapping[str, Any]]
+    """What each part of the condition is: shape, num_classes, mean, std, mask."""
+
+
+def from_shapes(
+    data: ShapedPairs,
+    *,
+    flow: str | None = None,
+    blocks: int | None = None,
+    hidden: Sequence[int] | None = None,
+    activation: str = "silu",
+    dropout: float = 0.0,
+    clamp: float = 2.0,
+    features: int = 64,
+    weight_prior: float = 0.0,
+) -> CINN:
+    """Builds a flow for the shapes of x and of the condition, standardized inside.
+
+        x -> (Bounded) -> Standardize -> flow -> z,    c -> `condition_network` -> a vector
+
+    The flow is one of:
+
+    * "elementwise", for a number: affine, then a spline, then affine, with parameters from c alone;
+    * "dense", for up to 1024 entries, of a vector, series or map: `blocks` times (rotation, Glow
+      coupling of a small MLP);
+    * "convolutional", for maps `[H, W, C]`: on each scale a Haar downsampling and Glow couplings of
+      small convolutions, half of the channels leaving after each.
+
+    Args:
+        data: shapes, moments and bounds of x and c.
+        flow: one of the above; chosen by the shape of x if None.
+        blocks: couplings in all of a dense flow (12 if None), or on each scale of a convolutional
+            one (4 if None).
+        hidden: widths of the subnets' hidden layers; chosen by the size of x if None.
+        activation: name of the subnets' Keras activation.
+        dropout: dropout rate in dense subnets.
+        clamp: bound of a coupling's log-scale, nats.
+        features: length of the vector that a network makes of a series, map, set or long vector.
+        weight_prior: see `tfp_cinn.CINN`.
+
+    Raises:
+        UsageError: if an argument is out of range, or the flow can't take x.
+    """
+    shape = data.event_shape
+    size = math.prod(shape)
+    if flow is None:
+        image = len(shape) == 3 and shape[0] % 2 == 0 and shape[1] % 2 == 0
+        flow = "elementwise" if size == 1 else "dense"
+        flow = "convolutional" if size > _DENSE_UP_TO and image else flow
+    makers = {"elementwise": _elementwise, "dense": _dense, "convolutional": _convolutional}
+    if flow not in makers:
+        raise UsageError(f"model.flow: expected one of {', '.join(makers)}, got {flow!r}")
+    if blocks is not None and blocks < 1:
+        raise UsageError(f"model.blocks: expected at least 1, got {blocks}")
+    if size == 1 and flow != "elementwise":
+        raise UsageError(f'model.flow: expected "elementwise" for a number x, got {flow!r}')
+    if hidden is None:
+        width = 64 if size <= 16 else 128 if size <= 128 else 256
+        hidden = (64,) if flow == "convolutional" else (width, width)
+    options = {"activation": activation}
+    if flow == "convolutional":
+        subnet = ConvNet(hidden, **options)
+    else:
+        subnet = MLP(hidden, dropout=dropout, **options)
+    members: list[ConditionalBijector] = []
+    if data.bounds is not None:
+        members.append(Bounded(*data.bounds))
+    members.append(Standardize(*data.moments))
+    members += makers[flow](shape, subnet, blocks, clamp)
+    model = CINN(
+        Chain(members),
+        shape,
+        conditioner=condition_network(data.cond_shape, data.parts, features),
+        cond_shape=data.cond_shape,
+        weight_prior=weight_prior,
+        name="cinn",
+    )
+    couplings = sum(isinstance(m, (GlowCoupling, ElementwiseConditional)) for m in members)
+    what = f"{couplings} blocks of {'x'.join(map(str, hidden))}" if couplings else "several scales"
+    print(
+        f"x {shape} given {data.cond_shape}: {flow} flow, {what}, "
+        f"{model.count_params():,} weights; config.model overrides each choice"
+    )
+    return model
+
+
+def condition_network(
+    cond_shape: Any, parts: Mapping[str, Mapping[str, Any]], features: int = 64
+) -> keras.Model | None:
+    """Makes one vector of all parts of a condition, each standardized.
+
+    A label becomes one-hot, or an embedding from 64 classes on; a vector stays as it is up to
+    64 entries; series and maps go through convolutions, sets through a DeepSet (Zaheer et al. 2017,
+    arXiv:1703.06114), longer vectors through dense layers. A part with a mask is zero where the
+    mask is; a mask of single entries is a feature as well.
+
+    Args:
+        cond_shape: None, one shape, or one for each part and for each mask, by name.
+        parts: what each part is: `shape`, and `num_classes` of a label, or `mean` and `std` of the
+            last axis; `mask` "set" or "entries" if there is an input `NAME_mask`.
+        features: length of a network's vector.
+    """
+    if cond_shape is None:
+        return None
+    single = not isinstance(cond_shape, Mapping)
+    shapes = {next(iter(parts)): cond_shape} if single else cond_shape
+    inputs = {
+        name: keras.Input(shape, dtype=None if shape else "int32", name=name)
+        for name, shape in shapes.items()
+    }
+    vectors = [
+        _part_features(inputs[name], inputs.get(f"{name}_mask"), part, features)
+        for name, part in parts.items()
+    ]
+    vector = keras.layers.Concatenate()(vectors) if len(vectors) > 1 else vectors[0]
+    return keras.Model(next(iter(inputs.values())) if single else inputs, vector)
+
+
+def _part_features(value, mask, part: Mapping[str, Any], features: int):
+    shape = tuple(part["shape"])
+    if not shape:
+        classes = part["num_classes"]
+        wide = classes >= _LONG_VECTOR
+        return (LabelEmbedding(classes, features // 4) if wide else OneHot(classes))(value)
+    value = keras.layers.Normalization(mean=part["mean"], variance=np.square(part["std"]).tolist())(
+        value
+    )
+    if mask is not None and part["mask"] == "set":
+        return _deep_set(value, keras.layers.Reshape((shape[0], 1))(mask), features)
+    if mask is not None:
+        value = keras.layers.Concatenate()([keras.layers.Multiply()([value, mask]), mask])
+    if len(shape) > 1:
+        return _convolutions(value, len(shape) - 1, features)
+    if shape[0] > _LONG_VECTOR:
+        value = keras.layers.Dense(2 * features, activation="silu")(value)
+        return keras.layers.Dense(features)(value)
+    return value
+
+
+def _deep_set(value, mask, features: int):
+    for _ in range(2):
+        value = keras.layers.Dense(features, activation="silu")(value)
+    total = keras.ops.sum(value * mask, axis=1)
+    count = keras.ops.sum(mask, axis=1)
+    vector = keras.layers.Concatenate()(
+        [total / keras.ops.maximum(count, 1.0), keras.ops.log(1.0 + count)]
+    )
+    vector = keras.layers.Dense(features, activation="silu")(vector)
+    return keras.layers.Dense(features)(vector)
+
+
+def _convolutions(value, rank: int, features: int):
+    """Strided convolutions down to about 8 places a side, then dense: where a thing is counts."""
+    layer = keras.layers.Conv1D if rank == 1 else keras.layers.Conv2D
+    channels = features // 4
+    value = layer(channels, 3, padding="same", activation="silu")(value)
+    while max(value.shape[1:-1]) > 8:
+        channels = min(2 * channels, features)
+        value = layer(channels, 3, strides=2, padding="same", activation="silu")(value)
+    value = keras.layers.Flatten()(value)
+    value = keras.layers.Dense(2 * features, activation="silu")(value)
+    return keras.layers.Dense(features)(value)
+
+
+def _flat(shape: Shape) -> list[ConditionalBijector]:
+    if len(shape) == 1:
+        return []
+    return [Flatten()] if len(shape) == 3 else [Reshape(shape, (math.prod(shape),))]
+
+
+def _elementwise(shape, subnet, blocks, clamp):
+    kinds = ("affine", "spline", "affine")
+    return _flat(shape) + [ElementwiseConditional(subnet, kind) for kind in kinds]
+
+
+def _dense(shape, subnet, blocks, clamp):
+    members = _flat(shape)
+    for k in range(blocks or 12):
+        members += [SoftPermutation(seed=k), GlowCoupling(subnet, clamp=clamp)]
+    return members
+
+
+def _convolutional(shape, subnet, blocks, clamp):
+    """One scale, and the next ones inside of it; dense at the end."""
+    height, width, channels = shape
+    if height % 2 or width % 2:
+        raise UsageError(
+            f"model.flow: convolutional flows need an even height and width, got {shape}; crop x, "
+            'or set model.flow="dense"'
+        )
+    members: list[ConditionalBijector] = [HaarDownsampling()]
+    for k in range(blocks or 4):
+        members += [SoftPermutation(seed=k), GlowCoupling(subnet, clamp=clamp, event_ndims=3)]
+    height, width, channels = height // 2, width // 2, 4 * channels
+    kept = channels // 2
+    rest = (height, width, kept)
+    if math.prod(rest) > _DENSE_UP_TO and height % 2 == 0 and width % 2 == 0:
+        inner = _convolutional(rest, subnet, blocks, clamp)
+    else:
+        inner = _dense(rest, MLP((256, 256), subnet.activation), blocks, clamp)
+    return [*members, FactorOut(kept, Chain(inner))]

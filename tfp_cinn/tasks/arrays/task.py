@@ -1,0 +1,371 @@
+"""Anybody's own x and c."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+from ml_collections import config_dict
+
+from tfp_cinn import architectures
+from tfp_cinn.bijectors import Bounded
+from tfp_cinn.data import arrays
+from tfp_cinn.data.arrays.batches import in_split
+from tfp_cinn.data.arrays.moments import check_values
+from tfp_cinn.data.arrays.pairs import MASK, as_parts
+from tfp_cinn.data.batches import epochs
+from tfp_cinn.errors import UsageError
+from tfp_cinn.model import CINN
+from tfp_cinn.tasks.arrays.conditions import read_conditions
+from tfp_cinn.tasks.arrays.samples import check_output, write_samples
+from tfp_cinn.tasks.output import check_drawing
+from tfp_cinn.tasks.task import Task, register
+
+__all__ = ["Arrays"]
+
+
+@register("arrays")
+class Arrays(Task):
+    """Pairs (x, c) of a user's own: arrays, memory maps, a data set or a simulator.
+
+        task = Arrays(x, cond)                      # arrays of as many rows, or memory maps
+        task = Arrays(dataset)                      # a tf.data.Dataset of pairs (x, cond)
+        task = Arrays(simulate)                     # simulate(num, seed) -> (x, cond)
+        model = task.build()
+
+    x is a number `[N]`, a vector `[N, D]`, a series `[N, T, C]` or a map `[N, H, W, C]`; the
+    condition None, a label (integers `[N]`), a vector, a series, a map, a set `[N, M, D]` with a
+    mask `[N, M]` by the name `NAME_mask`, or a dict of several of them.
+
+    Args:
+        x: the arrays x, read `Pairs`, a data set or a simulator.
+        cond: the condition of x.
+        validation: held-out pairs of the same kind; a fraction of the rows if None.
+        test: likewise.
+        validation_fraction: share of the rows that are held out, chosen by their number alone.
+        test_fraction: likewise.
+        bounds: (low, high) of x, or such a pair for each entry of its last axis; None is open. x
+            lies between them, and so does every sample.
+        missing: whether NaN in a condition means missing: the flow is then given 0 and a mask.
+        simulations: pairs of a simulator that count as an epoch.
+
+    Raises:
+        UsageError: if an array can't be learned from; with row and column.
+    """
+
+    x_meaning = "x, in the units of the training data"
+    cond_meaning = "the condition, in the units of the training data"
+    samples_file = "samples.png"
+    simulate: Callable[[int, int], Any] | None = None
+    """The simulator of a subclass."""
+
+    def __init__(
+        self,
+        x: Any = None,
+        cond: Any = None,
+        *,
+        validation: Any = None,
+        test: Any = None,
+        validation_fraction: float = 0.05,
+        test_fraction: float = 0.05,
+        bounds: Sequence[Any] | None = None,
+        missing: bool = False,
+        simulations: int = 20_000,
+    ):
+        for name, share in (("validation", validation_fraction), ("test", test_fraction)):
+            if not 0 <= share < 1:
+                raise UsageError(f"data.{name}_fraction: expected 0 to below 1, got {share}")
+        source = type(self).simulate if x is None else x
+        if source is None:
+            raise UsageError("data.train: expected an .npz or .csv file, or data.x and data.cond")
+        held_out = {"validation": validation, "test": test}
+        if isinstance(source, tf.data.Dataset):
+            self._train = arrays.Stream(source, missing)
+            self._held_out = {
+                name: None if each is None else arrays.Stream(each, missing)
+                for name, each in held_out.items()
+            }
+        elif callable(source):
+            self._train = arrays.Simulation(source, simulations, missing)
+            count = max(1, simulations // 20)
+            self._held_out = {name: arrays.Simulation(source, count, missing) for name in held_out}
+        else:
+            pairs = _pairs(source, cond)
+            fractions = {"validation": validation_fraction, "test": test_fraction}
+            self._train, self._held_out = _split(pairs, held_out, fractions, missing)
+        pairs = self._train.pairs
+        if bounds is not None:
+            bounds = _low_and_high(bounds)
+        unbounded = None if bounds is None else _unbounded(bounds)
+        found = arrays.examine(self._train.chunks(), pairs, bounds, unbounded)
+        self._facts = {
+            "name": self.name,
+            "x": found.pop("x"),
+            "cond": found,
+            "bounds": bounds,
+            "missing": missing,
+            "columns": {name: list(names) for name, names in pairs.columns.items()},
+            "categories": {name: list(names) for name, names in pairs.categories.items()},
+        }
+        for rows in self._held_out.values():
+            if rows is not None and rows.pairs is not pairs and not callable(source):
+                self._check_alike(rows)
+
+    @classmethod
+    def default_config(cls) -> ml_collections.ConfigDict:
+        """The fields of `data` and `model`."""
+        placeholder = config_dict.placeholder
+        return ml_collections.ConfigDict(
+            {
+                "data": {
+                    "kind": cls.name,
+                    # An .npz file with x and cond or cond_NAME, or a .csv file.
+                    "train": placeholder(str),
+                    "x_columns": (),
+                    "cond_columns": (),
+                    # Or .npy files, read as memory maps.
+                    "x": placeholder(str),
+                    "cond": placeholder(str),
+                    # Files of their own, or fractions of the rows.
+                    "validation": placeholder(str),
+                    "test": placeholder(str),
+                    "validation_fraction": 0.05,
+                    "test_fraction": 0.05,
+                    # (low, high) of x, or such a pair for each column; None is open.
+                    "bounds": placeholder(tuple),
+                    # Whether NaN in a condition means that the entry is missing.
+                    "missing": False,
+                    # Pairs of a simulator that count as an epoch.
+                    "simulations": 20_000,
+                },
+                # What is None is chosen by the shapes of x and of the condition.
+                "model": {
+                    "architecture": "from_shapes",
+                    "flow": placeholder(str),
+                    "blocks": placeholder(int),
+                    "hidden": placeholder(tuple),
+                    "activation": "silu",
+                    "dropout": 0.0,
+                    "clamp": 2.0,
+                    "features": 64,
+                    "weight_prior": 0.0,
+                },
+            }
+        )
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any], model: Mapping[str, Any]) -> Arrays:
+        """Reads what the `data` section of a config names.
+
+        Raises:
+            UsageError: if a file can't be read or learned from.
+        """
+        paths = {name: data.get(name) for name in ("train", "x", "cond", "validation", "test")}
+        if (paths["train"] is None) == (paths["x"] is None) and cls.simulate is None:
+            raise UsageError(
+                "data: expected either data.train, an .npz or .csv file, or data.x (and data.cond),"
+                " .npy files"
+            )
+        known: dict[str, Any] = {}
+
+        def read(path):
+            if path is None:
+                return None
+            if pathlib.Path(path).suffix != ".csv":
+                return arrays.read_npz(path)
+            columns = data["x_columns"], data["cond_columns"]
+            pairs = arrays.read_csv(path, *columns, known.get("categories"))
+            known.setdefault("categories", pairs.categories)
+            return pairs
+
+        source = read(paths["train"])
+        if paths["x"] is not None:
+            source = arrays.read_npy(paths["x"], paths["cond"])
+        return cls(
+            source,
+            validation=read(paths["validation"]),
+            test=read(paths["test"]),
+            validation_fraction=data["validation_fraction"],
+            test_fraction=data["test_fraction"],
+            bounds=data["bounds"],
+            missing=data["missing"],
+            simulations=data["simulations"],
+        )
+
+    @classmethod
+    def restore(cls, facts: Mapping[str, Any]) -> Arrays:
+        """The task without its data, of its `facts`."""
+        task = cls.__new__(cls)
+        task._facts = dict(facts)
+        return task
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Shapes, moments, bounds and names: what later programs need, without the data."""
+        return self._facts
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one x."""
+        return tuple(self.facts["x"]["shape"])
+
+    @property
+    def cond_shape(self) -> Any:
+        """Shape of one condition: None, a tuple, or one by part and mask."""
+        shapes = {}
+        for name, part in self.facts["cond"].items():
+            shapes[name] = tuple(part["shape"])
+            if "mask" in part:
+                shapes[name + MASK] = shapes[name][: -1 if part["mask"] == "set" else None]
+        return shapes["cond"] if list(shapes) == ["cond"] else shapes or None
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """What each part of the condition is; see `architectures.ShapedPairs`."""
+        return self.facts["cond"]
+
+    @property
+    def moments(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of the training rows' x, made unbounded."""
+        return self.facts["x"]["mean"], self.facts["x"]["std"]
+
+    @property
+    def bounds(self) -> tuple[Any, Any] | None:
+        """Low and high of x."""
+        return self.facts["bounds"]
+
+    def build(self, model: Mapping[str, Any] | None = None) -> CINN:
+        """Builds the flow that the `model` section of a config names, or the one for the shapes."""
+        fields = {"architecture": "from_shapes"} | dict(model or {})
+        return architectures.build(data=self, **fields)
+
+    def training_batches(
+        self, batch_size: int, seed: int, epoch: Any = 0, start: tuple[int, int] | None = None
+    ) -> tf.data.Dataset:
+        """Batches (x, cond) of an epoch, a function of seed and epoch alone.
+
+        With `start`, epoch and batch in it, the batches from there on without end.
+        """
+        if start is None:
+            return self._train.batches(batch_size, seed, epoch)
+        return epochs(lambda e, b: self._train.batches(batch_size, seed, e).skip(b), start)
+
+    def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
+        """Held-out batches, the same each time."""
+        return self._batches("validation", batch_size)
+
+    def test_batches(self, batch_size: int) -> tf.data.Dataset | None:
+        """Further held-out batches, the same each time."""
+        return self._batches("test", batch_size)
+
+    def conditions(self, texts: Any) -> Any:
+        """Reads conditions; see `tfp_cinn.tasks.arrays.conditions.read_conditions`."""
+        return read_conditions(texts, self.facts)
+
+    @classmethod
+    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
+        """Writes samples of a run's model; see `write_samples` for the kinds of file."""
+        check_drawing(num_samples, temperature, seed)
+        task = cls.restore(workdir.dataset())
+        check_output(output, task.event_shape)
+        cond = task.conditions(cond)
+        model = workdir.load_model()
+        key = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
+        x = model.distribution.sample(cond, num_samples, seed=key, temperature=temperature)
+        log_prob = model.distribution.log_prob(tf.identity(x), cond)
+        task.write_samples(output, x.numpy(), log_prob.numpy(), cond)
+        print(output)
+
+    def write_samples(self, output, x, log_prob=None, cond=None, truth=None) -> None:
+        """See `write_samples`."""
+        write_samples(pathlib.Path(output), x, log_prob, self.facts, cond, truth)
+
+    def draw_samples(self, model: CINN, workdir: Any) -> None:
+        """Draws `samples.png`: for a held-out condition, with the truth marked."""
+        batches = self.validation_batches(1) or self.training_batches(1, 0, 0)
+        example = next(iter(batches))
+        x, cond = example if isinstance(example, tuple) else (example, None)
+        samples = model.distribution.sample(cond, 1000, seed=0)
+        self.write_samples(workdir / "samples.png", samples.numpy(), cond=cond, truth=x)
+
+    def _batches(self, name, batch_size):
+        rows = self._held_out[name]
+        # Of a simulator, pairs that no epoch of training has.
+        seed = {"validation": -1, "test": -2}[name]
+        return None if rows is None else rows.batches(batch_size, seed)
+
+    def _check_alike(self, held_out) -> None:
+        pairs, mine = held_out.pairs, self._train.pairs
+        for name in {"x": 0, **pairs.cond, **mine.cond}:
+            shapes = [
+                None if values is None else values.shape[1:]
+                for values in ((p.x if name == "x" else p.cond.get(name)) for p in (pairs, mine))
+            ]
+            if shapes[0] != shapes[1]:
+                raise UsageError(
+                    f"{pairs.source}: {name} has shape {shapes[0]} a row, expected {shapes[1]} as "
+                    f"in {mine.source}"
+                )
+        for start, values, _ in held_out.chunks():
+            for name, value in values.items():
+                check_values(name, value, pairs, start, self.bounds if name == "x" else None)
+                classes = self.parts.get(name, {}).get("num_classes")
+                if classes and (value >= classes).any():
+                    row = start + int(np.argmax(value >= classes))
+                    raise UsageError(
+                        f"{pairs.source}: row {row}, {name} is {value.max()}, expected a class "
+                        f"from 0 to {classes - 1} as in {mine.source}"
+                    )
+
+
+def _pairs(source: Any, cond: Any) -> arrays.Pairs:
+    if isinstance(source, arrays.Pairs):
+        return source
+    if isinstance(source, tuple):
+        source, cond = source
+    return arrays.Pairs(np.asanyarray(source), as_parts(cond))
+
+
+def _split(pairs, held_out, fractions, missing):
+    """Rows to train on, and the held-out ones by name."""
+    numbers = np.arange(len(pairs))
+    training, splits, low = np.ones(len(pairs), bool), {}, 0.0
+    for name, own in held_out.items():
+        if own is not None:
+            splits[name] = arrays.Rows(_pairs(own, None), None, missing)
+            continue
+        chosen = in_split(numbers, low, low + fractions[name])
+        low += fractions[name]
+        if fractions[name] and not chosen.any():
+            raise UsageError(
+                f"{pairs.source}: {len(pairs)} rows are too few for a {name} split of "
+                f"{fractions[name]:g}; give more, or set data.{name}_fraction=0"
+            )
+        training &= ~chosen
+        splits[name] = arrays.Rows(pairs, numbers[chosen], missing) if chosen.any() else None
+    if training.sum() < 2:
+        raise UsageError(f"{pairs.source}: expected at least 2 rows to train on; give more")
+    rows = None if training.all() else numbers[training]
+    return arrays.Rows(pairs, rows, missing), splits
+
+
+def _low_and_high(bounds: Sequence[Any]) -> tuple[Any, Any]:
+    """Takes (low, high), or pairs of them by column, apart."""
+    pairs = [bounds] if all(side is None or np.ndim(side) == 0 for side in bounds) else bounds
+    if any(len(pair) != 2 for pair in pairs):
+        raise UsageError(
+            f"data.bounds: expected (low, high), or one such pair for each column, got {bounds}"
+        )
+    low, high = (
+        [None if side is None else float(side) for side in s] for s in zip(*pairs, strict=True)
+    )
+    return (low[0], high[0]) if len(pairs) == 1 else (low, high)
+
+
+def _unbounded(bounds: tuple[Any, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    bounded = Bounded(*bounds)
+    return lambda x: bounded.inverse(tf.constant(x)).numpy()
