@@ -17,7 +17,7 @@ from tfp_cinn.data import arrays
 from tfp_cinn.data.arrays.batches import in_split
 from tfp_cinn.data.arrays.moments import check_values
 from tfp_cinn.data.arrays.pairs import MASK, as_parts
-from tfp_cinn.data.batches import epochs
+from tfp_cinn.data.batches import of_epoch
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.arrays.conditions import read_conditions
@@ -243,16 +243,9 @@ class Arrays(Task):
         fields = {"architecture": "from_shapes"} | dict(model or {})
         return architectures.build(data=self, **fields)
 
-    def training_batches(
-        self, batch_size: int, seed: int, epoch: Any = 0, start: tuple[int, int] | None = None
-    ) -> tf.data.Dataset:
-        """Batches (x, cond) of an epoch, a function of seed and epoch alone.
-
-        With `start`, epoch and batch in it, the batches from there on without end.
-        """
-        if start is None:
-            return self._train.batches(batch_size, seed, epoch)
-        return epochs(lambda e, b: self._train.batches(batch_size, seed, e).skip(b), start)
+    def training_batches(self, batch_size: int, seed: int, epoch: Any = None) -> tf.data.Dataset:
+        """Return the batches (x, cond) of an epoch, a function of seed and epoch alone."""
+        return of_epoch(lambda number: self._train.batches(batch_size, seed, number), epoch)
 
     def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
         """Held-out batches, the same each time."""
