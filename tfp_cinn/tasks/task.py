@@ -205,6 +205,8 @@ class Task:
         workdir: Workdir,
         source: str | None = None,
         batch_size: int = 250,
+        temperature: float = 1.0,
+        seed: int = 0,
         **options: Any,
     ) -> dict[str, Any]:
         """Measure a run's model on test data; print a table and JSON, write `evaluation.json`.
@@ -213,6 +215,8 @@ class Task:
             workdir: the run.
             source: folder to read the data from; here refused, as the config names the data.
             batch_size: examples a batch; changes no figure beyond rounding.
+            temperature: of samples; these figures draw none.
+            seed: likewise.
             **options: none.
 
         Returns:
