@@ -148,7 +148,7 @@ def test_gray_levels_that_only_the_data_know_have_to_be_given(config, weights, t
                           "image_shape": [28, 28, 1], "class_names": list("0123456789")}),
         (color_digits_config, {"name": "mnist", "num_classes": 10, "image_shape": [28, 28, 3],
                                "cond_shape": [28, 28, 1], "class_names": list("0123456789")}),
-        (colorization_config, {"name": "photos", "image_shape": [64, 64, 2],
+        (colorization_config, {"name": "photographs", "image_shape": [64, 64, 2],
                                "cond_shape": [64, 64, 1]}),
     ],
     ids=["classes", "color_digits", "colorization"],

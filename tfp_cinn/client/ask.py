@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from tfp_cinn import tasks
 from tfp_cinn.client.base import UNREADABLE, Client
 from tfp_cinn.client.connection import connect
 from tfp_cinn.client.local_client import open_local
 from tfp_cinn.errors import UsageError
 from tfp_cinn.tasks.colorization.photographs import draw_colorings, gray_of
 from tfp_cinn.tasks.output import check_drawing, check_output, to_labels, write_samples
-from tfp_cinn.tasks.task import Task
-from tfp_cinn.workdir import Workdir
 
 __all__ = ["ask_for_samples"]
 
@@ -111,9 +110,12 @@ def ask_for_samples(
             draw_colorings(paint, cond, num_samples, temperature, seed, output)
             return output
         if "class_names" not in card:
-            x, log_prob = _draw_arrays(client, card, cond, num_samples, temperature, seed, output)
-            with Workdir(output.parent).writing(output.name) as scratch:
-                np.savez(scratch, x=x, log_prob=log_prob, temperature=temperature, seed=seed)
+            known = card.get("kind") in tasks.names()  # others are drawn as any x and c are
+            task = tasks.find(card["kind"], "card") if known else tasks.Task
+            facts = card.get("facts", {})
+            task.check_output(output, facts)
+            x, log_prob, cond = _draw(client, card, task, cond, num_samples, temperature, seed)
+            task.write_samples(output, x, log_prob, cond, facts)
             print(output)
             return output
         names = [str(name) for name in _fact(client, card, "class_names", list)]
@@ -174,18 +176,16 @@ def _array(
         ) from None
 
 
-def _draw_arrays(
+def _draw(
     client: Client,
     card: Mapping[str, Any],
-    cond: Any,
+    task: type[tasks.Task],
+    texts: Any,
     num_samples: int,
     temperature: float,
     seed: int,
-    output: pathlib.Path,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Samples `[num_samples, conditions, *event]` of any flow, and their log-densities."""
-    if output.suffix != ".npz" or not output.parent.is_dir():
-        raise UsageError(f"{output}: expected a .npz file in a folder that exists")
+) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Samples `[num_samples, conditions, *event]` of any flow, log-densities, conditions."""
     try:
         told = card["signatures"]["sample"]
         row = told["outputs"]["x"]
@@ -197,8 +197,17 @@ def _draw_arrays(
         raise UsageError(
             f"{client}: doesn't draw x ({error!r}); export a model with bin/export.py"
         ) from None
-    parts = {key: tuple(parts[key]) for key in parts if key not in ("seed", "temperature")}
-    cond = Task.read_conditions(cond, parts or None) or {}
+    shapes = {
+        key.removeprefix("cond_"): tuple(parts[key])
+        for key in parts
+        if key not in ("seed", "temperature")
+    }
+    shapes = shapes["cond"] if list(shapes) == ["cond"] else shapes or None
+    given = task.read_conditions(texts, shapes, card.get("facts"))
+    if isinstance(given, Mapping):
+        cond = {f"cond_{key}".lower(): np.asarray(part) for key, part in given.items()}
+    else:
+        cond = {} if given is None else {"cond": np.asarray(given)}
     rows = len(next(iter(cond.values()))) if cond else 1
     x = _array(client, rows, num_samples, shape, dtype)
     _fill(x, client, cond, np.arange(rows), temperature, seed)
@@ -211,7 +220,7 @@ def _draw_arrays(
         )["log_prob"]
         for start in range(0, len(every), size)
     ]
-    return x.swapaxes(0, 1), np.concatenate(log_prob).reshape(rows, num_samples).T
+    return x.swapaxes(0, 1), np.concatenate(log_prob).reshape(rows, num_samples).T, given
 
 
 def _rows(cond: np.ndarray, num_samples: int, start: int, size: int) -> np.ndarray:

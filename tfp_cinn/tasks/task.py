@@ -119,13 +119,16 @@ class Task:
         """Write samples into the workdir, of the same latents each time; by default nothing."""
 
     @classmethod
-    def read_conditions(cls, texts: Sequence[str] | None, shape: Any) -> Any:
-        """Read conditions, stacked along a first axis.
+    def read_conditions(
+        cls, texts: Sequence[str] | None, shape: Any, facts: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Read conditions, stacked along a first axis, for whoever draws: a model or a server.
 
         Args:
             texts: one `.npy` file `[conditions, *shape]`, or a `.npz` with `cond`, or `cond_NAME`
                 for each part.
             shape: of one condition, or a dict of these by part.
+            facts: of the run, or those that `card` published.
 
         Raises:
             UsageError: if there is no such file, or it holds another shape or NaN.
@@ -179,25 +182,51 @@ class Task:
             num_samples: samples of each condition.
             temperature: factor on the latents.
             seed: the same seed draws the same samples.
-            output: the `.npz` file.
+            output: the file; see `write_samples`.
 
         Raises:
             UsageError: if an argument is wrong.
         """
         check_drawing(num_samples, temperature, seed)
-        if output.suffix != ".npz" or not output.parent.is_dir():
-            raise UsageError(f"{output}: expected a .npz file in a folder that exists")
+        facts = workdir.dataset()
+        cls.check_output(output, facts)
         model = workdir.load_model()
-        cond = cls.read_conditions(cond, model.cond_shape)
+        cond = cls.read_conditions(cond, model.cond_shape, facts)
         cond = tf.nest.map_structure(_as_condition, cond)
         key = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
         x = model.distribution.sample(
             cond, sample_shape=num_samples, seed=key, temperature=temperature
         )
         log_prob = model.distribution.log_prob(tf.identity(x), cond)
+        cls.write_samples(output, x.numpy(), log_prob.numpy(), cond, facts)
         print(output)
+
+    @classmethod
+    def check_output(cls, output: pathlib.Path, facts: Mapping[str, Any]) -> None:
+        """Refuse a file that samples can't be written to, before they are drawn."""
+        if output.suffix != ".npz" or not output.parent.is_dir():
+            raise UsageError(f"{output}: expected a .npz file in a folder that exists")
+
+    @classmethod
+    def write_samples(
+        cls,
+        output: pathlib.Path,
+        x: np.ndarray,
+        log_prob: np.ndarray,
+        cond: Any,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Write samples, whoever drew them.
+
+        Args:
+            output: the file, which `check_output` let pass.
+            x: `[num_samples, conditions, *event]`, or `[num_samples, *event]` of no condition.
+            log_prob: their log-densities in nats.
+            cond: the conditions, as `read_conditions` gave them.
+            facts: as there.
+        """
         with Workdir(output.parent).writing(output.name) as scratch:
-            np.savez(scratch, x=x, log_prob=log_prob, temperature=temperature, seed=seed)
+            np.savez(scratch, x=x, log_prob=log_prob)
 
     @classmethod
     def evaluate(

@@ -8,10 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import tasks
+from tfp_cinn.client.ask import ask_for_samples
 from tfp_cinn.errors import UsageError
+from tfp_cinn.export import export_run
 from tfp_cinn.model import load_model
 from tfp_cinn.tasks.arrays import Arrays
 from tfp_cinn.training import default_config, train
+from tfp_cinn.workdir import Workdir
 
 N = 80
 RNG = np.random.default_rng(0)
@@ -70,15 +73,15 @@ def test_every_shape_from_arrays_to_files(x, cond, tmp_path):
     first = None if cond_batch is None else tf.nest.map_structure(lambda c: c[:1], cond_batch)
     if first is not None:
         samples, log_prob = samples[:, :1], log_prob[:, :1]
-    arguments = (samples.numpy(), log_prob.numpy(), first, x_batch[:1])
+    arguments = samples.numpy(), log_prob.numpy(), first, restored.facts, x_batch[:1]
     for suffix in (".npz", ".png", *[".csv"] * (len(task.event_shape) == 1)):
-        restored.write_samples(tmp_path / f"s{suffix}", *arguments)
+        Arrays.write_samples(tmp_path / f"s{suffix}", *arguments)
         assert (tmp_path / f"s{suffix}").stat().st_size > 500
     written = np.load(tmp_path / "s.npz")
     assert written["x"].shape == (120, 1, *task.event_shape)
     assert written["log_prob"].shape == (120, 1)
     if cond_batch is not None:  # what was written can be read as conditions again
-        read = restored.conditions([str(tmp_path / "s.npz")])
+        read = Arrays.read_conditions([str(tmp_path / "s.npz")], None, restored.facts)
         tf.nest.map_structure(np.testing.assert_allclose, read, first)
 
 
@@ -95,9 +98,9 @@ def test_a_table_with_categories(tmp_path):
     task = Arrays.load(data, {})
     assert task.cond_shape == {"cond": (2,), "kind": ()}
     table[["age", "rain", "kind"]][:3].to_csv(tmp_path / "c.csv", index=False)
-    cond = Arrays.restore(task.facts).conditions([str(tmp_path / "c.csv")])
+    cond = Arrays.read_conditions([str(tmp_path / "c.csv")], None, task.facts)
     assert cond["kind"].tolist() == [1, 0, 0]
-    task.write_samples(tmp_path / "s.csv", np.ones((2, 3, 1)), np.zeros((2, 3)))
+    Arrays.write_samples(tmp_path / "s.csv", np.ones((2, 3, 1)), np.zeros((2, 3)), None, task.facts)
     written = pd.read_csv(tmp_path / "s.csv")
     assert list(written) == ["condition", "sample", "height", "log_prob"] and len(written) == 6
 
@@ -124,8 +127,9 @@ def test_wrong_data(tmp_path):
 
 def test_wrong_conditions(tmp_path):
     label, vector = (Arrays(X["vector"], COND[c]) for c in ("label", "vector"))
-    assert label.conditions(None).tolist() == [0, 1, 2]
-    assert vector.conditions(["1", "2", "3.5", "0"]).shape == (1, 4)
+    assert Arrays.read_conditions(None, (), label.facts).tolist() == [0, 1, 2]
+    numbers = ["1", "2", "3.5", "0"]
+    assert Arrays.read_conditions(numbers, (4,), vector.facts).shape == (1, 4)
     np.save(tmp_path / "c.npy", np.ones((2, 5)))
     np.save(tmp_path / "nan.npy", np.full((2, 4), np.nan))
     for task, texts, message in [
@@ -137,7 +141,7 @@ def test_wrong_conditions(tmp_path):
         (vector, ["1", "2"], r"cond: cond has shape \(2,\), expected \(conditions, 4\)"),
     ]:
         with pytest.raises(UsageError, match=message):
-            task.conditions(texts)
+            Arrays.read_conditions(texts, None, task.facts)
 
 
 @pytest.mark.parametrize(
@@ -190,5 +194,16 @@ def test_a_run_from_the_file_to_samples(tmp_path):
     assert (run / "samples.png").exists()
     figures = tasks.evaluate(run)
     assert np.isfinite(figures["nats_per_dim"]["mean"])
-    tasks.sample(run, [str(tmp_path / "observed.npy")], 5, output=tmp_path / "s.npz")
+    observed = [str(tmp_path / "observed.npy")]
+    tasks.sample(run, observed, 5, output=tmp_path / "s.npz")
     assert np.load(tmp_path / "s.npz")["x"].shape == (5, 2, 3)
+    export_run(run, tmp_path / "models" / "mine", batch_sizes=[4])
+    asked = {"saved_model": tmp_path / "models" / "mine", "cond": observed, "num_samples": 5}
+    ask_for_samples(**asked, output=tmp_path / "asked.csv")
+    table = pd.read_csv(tmp_path / "asked.csv")
+    assert list(table) == ["condition", "sample", "x0", "x1", "x2", "log_prob"]
+    cond = np.repeat(np.float32(COND["vector"][:2]), 5, axis=0)
+    table = table.sort_values(["condition", "sample"])
+    x = np.float32(table[["x0", "x1", "x2"]])
+    expected = Workdir(run).load_model().distribution.log_prob(x, cond)
+    np.testing.assert_allclose(table["log_prob"], expected, rtol=1e-4, atol=1e-4)  # float32

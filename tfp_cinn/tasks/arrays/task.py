@@ -22,7 +22,6 @@ from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.arrays.conditions import read_conditions
 from tfp_cinn.tasks.arrays.samples import check_output, write_samples
-from tfp_cinn.tasks.output import check_drawing
 from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["Arrays"]
@@ -255,27 +254,25 @@ class Arrays(Task):
         """Further held-out batches, the same each time."""
         return self._batches("test", batch_size)
 
-    def conditions(self, texts: Any) -> Any:
-        """Reads conditions; see `tfp_cinn.tasks.arrays.conditions.read_conditions`."""
-        return read_conditions(texts, self.facts)
+    @classmethod
+    def card(cls, facts: Mapping[str, Any], source: pathlib.Path) -> dict[str, Any]:
+        """Return the facts: shapes, moments, bounds, and names of columns and classes."""
+        return {"facts": dict(facts)}
 
     @classmethod
-    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
-        """Writes samples of a run's model; see `write_samples` for the kinds of file."""
-        check_drawing(num_samples, temperature, seed)
-        task = cls.restore(workdir.dataset())
-        check_output(output, task.event_shape)
-        cond = task.conditions(cond)
-        model = workdir.load_model()
-        key = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
-        x = model.distribution.sample(cond, num_samples, seed=key, temperature=temperature)
-        log_prob = model.distribution.log_prob(tf.identity(x), cond)
-        task.write_samples(output, x.numpy(), log_prob.numpy(), cond)
-        print(output)
+    def read_conditions(cls, texts: Any, shape: Any, facts: Mapping[str, Any]) -> Any:
+        """Read conditions; see `tfp_cinn.tasks.arrays.conditions.read_conditions`."""
+        return read_conditions(texts, facts)
 
-    def write_samples(self, output, x, log_prob=None, cond=None, truth=None) -> None:
-        """See `write_samples`."""
-        write_samples(pathlib.Path(output), x, log_prob, self.facts, cond, truth)
+    @classmethod
+    def check_output(cls, output: pathlib.Path, facts: Mapping[str, Any]) -> None:
+        """Refuse a file that samples can't be written to."""
+        check_output(output, tuple(facts["x"]["shape"]))
+
+    @classmethod
+    def write_samples(cls, output, x, log_prob, cond, facts, truth=None) -> None:
+        """Write samples; see `tfp_cinn.tasks.arrays.samples.write_samples`."""
+        write_samples(pathlib.Path(output), x, log_prob, facts, cond, truth)
 
     def draw_samples(self, model: CINN, workdir: Any) -> None:
         """Draws `samples.png`: for a held-out condition, with the truth marked."""
@@ -283,7 +280,8 @@ class Arrays(Task):
         example = next(iter(batches))
         x, cond = example if isinstance(example, tuple) else (example, None)
         samples = model.distribution.sample(cond, 1000, seed=0)
-        self.write_samples(workdir / "samples.png", samples.numpy(), cond=cond, truth=x)
+        output = workdir / "samples.png"
+        self.write_samples(output, samples.numpy(), None, cond, self.facts, truth=x)
 
     def _batches(self, name, batch_size):
         rows = self._held_out[name]

@@ -100,7 +100,8 @@ class Colorization(Task):
     def facts(self):
         """Name and shapes."""
         return {
-            "name": self.photos.name,
+            # Published with a served model: not the folder.
+            "name": self.photos.name if self.photos.train.shapes is None else "photographs",
             "image_shape": list(self.event_shape),
             "cond_shape": list(self.cond_shape),
         }
