@@ -1,4 +1,4 @@
-"""The README's Python, and its commands for serving, work when pasted."""
+"""The Python of README and docs, and the commands for serving, work when pasted."""
 
 import os
 import pathlib
@@ -12,10 +12,19 @@ import pytest
 import yaml
 from small_server import SmallServer
 
+from tfp_cinn import tasks
+
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-(SERVING,) = re.findall(r"## Serving it\n.*?```sh\n(.*?)```", README, flags=re.S)
+SERVING_PAGE = (ROOT / "docs/serving.md").read_text()
+
+
+def python_of(text):
+    return re.findall(r"```python\n(.*?)```", text, flags=re.S)
+
+
+BLOCKS = python_of(README)
+(SERVING,) = re.findall(r"answered requests\n.*?```sh\n(.*?)```", SERVING_PAGE, flags=re.S)
 SMALL = " --config.train.epochs=1 --config.model.blocks=2 '--config.model.hidden=(16,)'"
 
 
@@ -41,8 +50,23 @@ def test_the_plain_tfp_example_has_gradients_for_all_weights():
     assert all(g is not None for g in names["gradients"])
 
 
-def test_the_configs_it_names_exist():
-    for name in re.findall(r"`(\w+\.py)`", README):
+@pytest.mark.parametrize("page", ["extending", "arrays"])
+def test_a_page_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tasks.task, "_TASKS", dict(tasks.task._TASKS))
+    names = {"__name__": page}
+    for block in python_of((ROOT / f"docs/{page}.md").read_text()):
+        exec(block, names)
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_configs_that_are_named_exist():
+    for name in re.findall(r"`(\w+\.py)`", (ROOT / "docs/results.md").read_text()):
         assert (ROOT / "configs" / name).exists(), name
 
 
@@ -50,7 +74,7 @@ def test_the_configs_it_names_exist():
 def test_the_exporting_example_answers(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"model": exported.model}
-    exec(BLOCKS[3], names)
+    exec(python_of(SERVING_PAGE)[0], names)
     assert names["x"].shape == (1, 8, 8, 1) and np.isfinite(names["x"]).all()
 
 
@@ -107,7 +131,7 @@ def test_the_commands_for_serving_fit_each_other(checkout, tmp_path):
     by_grpc, by_rest = "--server=localhost:8500", "--server=localhost:8501 --protocol=rest"
     by_none = "--saved_model=models/digits"
     assert by_grpc in client and "--model=digits" in shlex.split(client)
-    assert f"`{by_rest}`" in README.replace("\n", " ") and f"`{by_none}`" in README
+    assert f"`{by_rest}`" in SERVING_PAGE.replace("\n", " ") and f"`{by_none}`" in SERVING_PAGE
     with SmallServer(tmp_path / "models" / "digits" / "1") as server:
         grpc, rest = server.addresses["grpc"], server.addresses["rest"]
         addresses = {"localhost:8500": grpc, "localhost:8501": rest}

@@ -244,7 +244,9 @@ class Arrays(Task):
 
     def training_batches(self, batch_size: int, seed: int, epoch: Any = None) -> tf.data.Dataset:
         """Return the batches (x, cond) of an epoch, a function of seed and epoch alone."""
-        return of_epoch(lambda number: self._train.batches(batch_size, seed, number), epoch)
+        batches = of_epoch(lambda number: self._train.batches(batch_size, seed, number), epoch)
+        length = self._train.batches(batch_size, seed, 0).cardinality()
+        return batches.apply(tf.data.experimental.assert_cardinality(length))
 
     def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
         """Held-out batches, the same each time."""
