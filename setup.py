@@ -17,6 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["tfp_cinn", "tfp_cinn.*"]),
+    entry_points={"console_scripts": ["tfp-cinn = tfp_cinn.cli.command:main"]},
     install_requires=[
         "absl-py>=2.3",
         "h5py>=3.11",

@@ -611,7 +611,7 @@ def load_model(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None
         UsageError: if there is no such file, it is damaged, holds another kind of model, or more
             than a model.
     """
-    path = os.fspath(path)
+    path = os.fspath(files.user_path(path))
     model = load_file(path, custom_objects)
     if not isinstance(model, CINN):
         raise UsageError(f"{path}: expected a tfp_cinn.CINN, got a {type(model).__name__}")

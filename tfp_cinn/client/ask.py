@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from tfp_cinn import files
 from tfp_cinn.client.base import UNREADABLE, Client
 from tfp_cinn.client.connection import connect
 from tfp_cinn.client.local_client import open_local
@@ -88,7 +89,7 @@ def ask_for_samples(
             "answered without one; take one or the other away"
         )
     check_drawing(num_samples, temperature, seed)
-    output = pathlib.Path(output)
+    output = files.user_path(output)
     # What gRPC logs of a failure says no more than the one line that we print.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if saved_model is not None:
