@@ -35,4 +35,4 @@ def __getattr__(name: str):
 
 if "keras" in sys.modules:
     # Keras's own load_model knows our classes once they are imported.
-    from tfp_cinn import latent, model  # noqa: F401
+    from tfp_cinn import fused_adam, latent, model, networks  # noqa: F401

@@ -120,9 +120,8 @@ def _override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
     if not isinstance(section, ml_collections.ConfigDict) or field not in section:
         near = difflib.get_close_matches(path, names, 1)
         within = [name for name in names if name.startswith(".".join([*sections, ""]))]
-        hint = (
-            f"did you mean --config.{near[0]}?" if near else f"it has {', '.join(within or names)}"
-        )
+        among = ", ".join(within or names)
+        hint = f"did you mean --config.{near[0]}?" if near else f"expected one of {among}"
         raise UsageError(f"--config.{path}: no such field; {hint}")
     kind = section.get_type(field)
     if isinstance(section[field], ml_collections.ConfigDict):
