@@ -28,6 +28,8 @@ setup(
         "ml_collections>=1.1",
         "numpy>=2.0",
         "pillow>=11",
+        # Memory that is available.
+        "psutil>=5.9,<8",
         "protobuf>=6.31.1,<8",
         "requests>=2.31",
         "safetensors>=0.5,<1",

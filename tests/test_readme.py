@@ -43,7 +43,7 @@ def test_the_plain_tfp_example_has_gradients_for_all_weights():
 
 def test_the_configs_it_names_exist():
     for name in re.findall(r"`(\w+\.py)`", README):
-        assert (ROOT / "configs" / name).exists(), name
+        assert (ROOT / "tfp_cinn/configs" / name).exists(), name
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_the_exporting_example_answers(exported, tmp_path, monkeypatch):
 @pytest.fixture
 def checkout(tmp_path):
     """A folder like a checkout of the repository; returns what starts a command in it."""
-    for name in ("bin", "configs", "serving"):
+    for name in ("bin", "serving"):
         (tmp_path / name).symlink_to(ROOT / name)
     programs = tmp_path / "programs"
     programs.mkdir()

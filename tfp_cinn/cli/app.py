@@ -8,6 +8,10 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+__all__ = ["fail", "run"]
+
+_OUT_OF_MEMORY = {"MemoryError", "_ArrayMemoryError", "ResourceExhaustedError"}
+
 
 class _Stop:
     """Turns SIGINT and SIGTERM into KeyboardInterrupt.
@@ -55,8 +59,11 @@ def run(
             main(flags.parse(sys.argv, flag_values, description))
         except UsageError as error:
             fail(" ".join(str(error).split()), status=getattr(error, "status", 2))
-        except MemoryError as error:
-            fail(f"out of memory ({' '.join(str(error).split())}); ask for less at once")
+        except Exception as error:
+            # TensorFlow's is told by name, as it may not be imported.
+            if type(error).__name__ not in _OUT_OF_MEMORY:
+                raise
+            fail(f"out of memory ({' '.join(str(error).split())[:200]}); ask for less at once")
     except BaseException as error:
         # Libraries wrap an interruption that comes while they call back, as AutoGraph does.
         if stop.number is None and not isinstance(error, KeyboardInterrupt):
@@ -69,5 +76,6 @@ def run(
 
 def fail(message: str, program: str | None = None, status: int = 2) -> NoReturn:
     """End the program with one line on standard error."""
+    message = message.encode(errors="backslashreplace").decode()
     print(f"{program or sys.argv[0]}: {message}", file=sys.stderr)
     sys.exit(status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from types import ModuleType
@@ -64,8 +65,11 @@ def failure(error: Exception, path: str | os.PathLike = "") -> str:
     else:
         calls = [(call.filename, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
         calls = [call for call in calls if not call[0].startswith("<")]
-        place = [*calls, *(call for call in calls if call[0] == str(path))][-1]
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        # Not all the fields that ml_collections then lists.
-        reason = " ".join(str(text).split()).split("Other fields present")[0].strip()
+        place = [*calls, *(call for call in calls if call[0] == os.path.abspath(path))][-1]
+        # ml_collections wraps one error into another, and lists all fields.
+        text = error
+        while isinstance(text, (AttributeError, KeyError)) and text.args:
+            text = text.args[0]
+        reason = re.sub(r'Other fields present: ".*?}"', "", " ".join(str(text).split()))
+        reason = " ".join(reason.split())
     return f"{place[0]}:{place[1]}: {type(error).__name__}: {reason}"

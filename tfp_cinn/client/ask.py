@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 import pathlib
 import time
@@ -18,13 +17,13 @@ from tfp_cinn.client.base import UNREADABLE, Client
 from tfp_cinn.client.connection import connect
 from tfp_cinn.client.local_client import open_local
 from tfp_cinn.errors import UsageError
+from tfp_cinn.memory import check_room
 from tfp_cinn.tasks import ClassImages
 from tfp_cinn.tasks.colorization.photographs import draw_colorings, gray_of
 from tfp_cinn.tasks.output import check_drawing, check_output, to_labels, write_samples
 
 __all__ = ["ask_for_samples"]
 
-_MAX_GIB = 4  # of samples in one file, which are all in memory at once
 _INPUTS = {"cond", "seed", "temperature"}
 
 
@@ -153,17 +152,9 @@ def _room(client: Client, card: Mapping[str, Any], labels: int, num_samples: int
             f"{client}: doesn't draw x for a class ({error!r}); export a training run with "
             "bin/export.py"
         ) from None
-    size = labels * num_samples * math.prod(shape) * dtype.itemsize
-    try:
-        if size > _MAX_GIB * 2**30:
-            raise MemoryError
-        return np.empty((labels, num_samples, *shape), dtype)
-    except MemoryError:
-        raise UsageError(
-            f"num_samples: {labels} x {num_samples} samples need {size >> 20} MiB, expected up to "
-            f"{_MAX_GIB} GiB and what the memory holds; ask for fewer at a time, each time with "
-            "another seed"
-        ) from None
+    shape = labels, num_samples, *shape
+    check_room("num_samples", shape, dtype.itemsize)
+    return np.empty(shape, dtype)
 
 
 def _fill(x: np.ndarray, client: Client, labels: np.ndarray, temperature: float, seed: int) -> None:

@@ -31,7 +31,7 @@ def default_config() -> ml_collections.ConfigDict:
 
     Numbers: the published reference code of arXiv 1907.02392 (mnist_minimal_example).
     """
-    return ml_collections.ConfigDict(
+    config = ml_collections.ConfigDict(
         {
             "data": {
                 "kind": "classes",
@@ -99,6 +99,10 @@ def default_config() -> ml_collections.ConfigDict:
             },
         }
     )
+    # So that a config file that misspells one of these fields is told where.
+    config.data.lock()
+    config.train.lock()
+    return config
 
 
 def colorization_config() -> ml_collections.ConfigDict:
