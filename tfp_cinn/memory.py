@@ -26,6 +26,6 @@ def check_room(name: str, shape: Sequence[int], itemsize: int = 4) -> None:
     need, free = math.prod(shape) * itemsize, psutil.virtual_memory().available
     if need > free:
         raise UsageError(
-            f"{name}: an array {list(shape)} needs {need / 2**30:,.1f} GiB, {free / 2**30:,.1f} "
+            f"{name}: an array {list(shape)} needs {need >> 20:,} MiB, {free >> 20:,} "
             "are available; ask for less at a time, each time with another seed"
         )

@@ -335,4 +335,4 @@ def test_a_run_is_sampled_from_in_one_line_where_memory_ends(program, tmp_path):
     arguments = ["--workdir=run", "--num_samples=100000000", "--output=x.npz"]
     status, error = program("sample", *arguments, target=sample)
     assert (status, error.count("\n")) == (2, 1)
-    assert "num_samples: an array [10, 100000000, 8, 8, 1] needs 238.4 GiB" in error
+    assert "num_samples: an array [10, 100000000, 8, 8, 1] needs 244,140 MiB" in error

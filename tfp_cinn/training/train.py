@@ -59,7 +59,7 @@ def train(
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
         WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
-    config = as_dict(config)
+    config, workdir = as_dict(config), Workdir(workdir)
     section = config["train"]
     check(section)
     if section["shards"] > 1:
@@ -73,7 +73,6 @@ def train(
     if section["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(section["seed"])
-    workdir = Workdir(workdir)
     with replicas.one_fate(), replicas.scope():
         model = architectures.build(data=experiment, **config["model"])
         model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])
