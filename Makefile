@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN ?= runs/digits
-CONFIG ?= configs/digits.py
+CONFIG ?= digits
 MODEL ?= models/digits
 REPRODUCTION ?= runs/reproduction
 PHOTOS ?= photos

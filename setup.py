@@ -17,6 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["tfp_cinn", "tfp_cinn.*"]),
+    entry_points={"console_scripts": ["tfp-cinn = tfp_cinn.cli.command:main"]},
     install_requires=[
         "absl-py>=2.3",
         "corner>=2.2.3,<3",
@@ -29,6 +30,8 @@ setup(
         "numpy>=2.0",
         "pandas>=2.2,<4",
         "pillow>=11",
+        # Memory that is available.
+        "psutil>=5.9,<8",
         "protobuf>=6.31.1,<8",
         "requests>=2.31",
         "safetensors>=0.5,<1",

@@ -3,7 +3,7 @@
 What the data pipeline of a colorization config delivers by itself, beside what a training step
 takes, and how long the steps of a real `fit` wait for their batches.
 
-    python benchmarks/pipeline.py --folder=photos [--config=configs/photos.py] [--steps=20]
+    python benchmarks/pipeline.py --folder=photos [--config=FILE] [--steps=20]
 
 The wait of a step is the time from its beginning to the arrival of its batch inside the graph.
 """
@@ -19,7 +19,7 @@ from ml_collections import config_flags
 
 from tfp_cinn import architectures, tasks
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/photos.py", "The experiment.")
+_CONFIG = config_flags.DEFINE_config_file("config", "tfp_cinn/configs/photos.py", "The experiment.")
 _FOLDER = flags.DEFINE_string("folder", None, "Folder of photographs.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 20, "Training steps.", lower_bound=2)
 _BATCHES = flags.DEFINE_integer("batches", 100, "Batches without training.", lower_bound=1)

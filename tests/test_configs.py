@@ -1,13 +1,12 @@
 import importlib.util
-import inspect
 import pathlib
 
 import numpy as np
 import pytest
 
-from tfp_cinn import architectures, data
+from tfp_cinn import architectures, configs, data
+from tfp_cinn.configs import color_digits_config, colorization_config, default_config
 from tfp_cinn.tasks import ColorDigits
-from tfp_cinn.training import color_digits_config, colorization_config, default_config
 from tfp_cinn.training.schedule import learning_rate
 
 WHOLE = {
@@ -15,7 +14,7 @@ WHOLE = {
     "color_digits": color_digits_config,
     "colorization": colorization_config,
 }
-CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+CONFIGS = sorted(pathlib.Path(configs.__file__).parent.glob("[!_]*.py"))
 CONFIGS = [path for path in CONFIGS if path.stem != "arrays"]  # with fields of its own
 
 DENSE = 402 * 512 + 512, 512 * 784 + 784, 512 * 512 + 512  # first, last, and inner layers
@@ -34,9 +33,8 @@ def test_a_config_has_the_fields_of_its_kind_and_of_its_architecture(path):
     whole = WHOLE[config.data.kind]()
     for section in ("data", "train"):
         assert set(config[section]) == set(whole[section])
-    architecture = architectures.ARCHITECTURES[config.model.architecture]
-    known = inspect.signature(architecture).parameters
-    assert set(config.model) - {"architecture"} <= set(known)
+    architecture = config.model.architecture
+    assert set(config.model) - {"architecture"} <= set(architectures.arguments(architecture))
     if config.data.kind != "colorization":
         assert config.data.name in data.DATASETS
 

@@ -9,9 +9,28 @@ import pathlib
 import uuid
 from collections.abc import Iterator
 
-from tfp_cinn.errors import WriteError
+from tfp_cinn.errors import UsageError, WriteError
 
-__all__ = ["scratch_files", "sha256", "write_through", "writing"]
+__all__ = ["scratch_files", "sha256", "user_path", "write_through", "writing"]
+
+
+def user_path(path: str | os.PathLike) -> pathlib.Path:
+    """Return a path as a user means it: `~` and `~name` are home folders.
+
+    Raises:
+        UsageError: if it is empty, there is no such home, or its name isn't UTF-8, which
+            TensorFlow can't open.
+    """
+    text = os.fspath(path)
+    if not text:
+        raise UsageError("expected a path, got an empty one; . is the current folder")
+    try:
+        text.encode()
+        return pathlib.Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!a}: the name isn't UTF-8; rename it") from None
+    except RuntimeError as error:
+        raise UsageError(f"{text}: {error}; write the folder out") from None
 
 
 @contextlib.contextmanager
@@ -19,11 +38,14 @@ def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
     """Context for writing a file whole or not at all: yields a scratch path to write to.
 
     Args:
-        target: the file; its folder is made if it isn't there.
+        target: the file; its folder is made if it isn't there. What a link points at is written,
+            and the link stays.
 
     Raises:
         WriteError: if it can't be written.
     """
+    if target.is_symlink():
+        target = pathlib.Path(os.path.realpath(target))
     # The suffix stays last, since writers choose their format by it.
     scratch = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
     try:

@@ -23,7 +23,7 @@ from tfp_cinn.conditions import as_tensors, build_flow, refuse_strings
 from tfp_cinn.diagnosis import first_non_finite, off_scale
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
 from tfp_cinn.errors import NonFiniteStepError, UsageError
-from tfp_cinn.files import writing
+from tfp_cinn.files import user_path, writing
 from tfp_cinn.model_files import load_file, serialize_shared, sharing, why_not_savable
 from tfp_cinn.replicas import Ballot, Totals, over_replicas, share_of_loss
 
@@ -611,7 +611,7 @@ def load_model(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None
         UsageError: if there is no such file, it is damaged, holds another kind of model, or more
             than a model.
     """
-    path = os.fspath(path)
+    path = os.fspath(user_path(path))
     model = load_file(path, custom_objects)
     if not isinstance(model, CINN):
         raise UsageError(f"{path}: expected a tfp_cinn.CINN, got a {type(model).__name__}")

@@ -27,6 +27,9 @@ def load_file(path: str, custom_objects: Mapping[str, Any] | None = None) -> ker
     Raises:
         UsageError: if there is no such file, it is damaged, or names what isn't known here.
     """
+    # A model names classes of these; each registers its own when it is imported.
+    from tfp_cinn import fused_adam, networks  # noqa: F401
+
     if not os.path.isfile(path):
         raise UsageError(f"{path}: no such model file")
     try:

@@ -30,10 +30,13 @@ class Workdir:
 
     Args:
         path: the folder.
+
+    Raises:
+        UsageError: if the path is empty or can't be used.
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path)
+        self.path = files.user_path(path)
 
     def __truediv__(self, name: str) -> pathlib.Path:
         return self.path / name

@@ -14,7 +14,7 @@ import numpy as np
 from tfp_cinn import tasks
 from tfp_cinn.metrics import coverage, recall
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 
 SOURCES = {"data__idx_dir": "/usr/share/datasets/fashion-mnist", "data__folder": "photos"}
 """Where Fashion-MNIST and the photographs are."""
@@ -27,8 +27,8 @@ DRAWS = 8
 
 
 def config_of(file, **fields):
-    """The config of a file of `configs/`, with fields such as `model__blocks` changed."""
-    spec = importlib.util.spec_from_file_location("config", ROOT / "configs" / file)
+    """The config of a shipped config, with fields such as `model__blocks` changed."""
+    spec = importlib.util.spec_from_file_location("config", ROOT / "tfp_cinn" / "configs" / file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     config = module.get_config()

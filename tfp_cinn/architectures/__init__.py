@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from typing import Any
 
 from tfp_cinn.architectures.color_mnist import color_mnist
@@ -18,6 +20,7 @@ __all__ = [
     "ARCHITECTURES",
     "ImagePairs",
     "ShapedPairs",
+    "arguments",
     "build",
     "color_mnist",
     "colorization_imagenet",
@@ -49,11 +52,21 @@ def build(architecture: str, data: LabeledImages | ImagePairs | ShapedPairs, **f
     """
     if architecture not in ARCHITECTURES:
         raise UsageError(
-            f"architecture: expected one of {', '.join(ARCHITECTURES)}, got {architecture!r}"
+            f"config.model.architecture: expected one of {', '.join(ARCHITECTURES)}, got "
+            f"{architecture!r}"
         )
-    try:
-        return ARCHITECTURES[architecture](data, **fields)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise UsageError(f"architecture {architecture}: {error}") from None
+    known = arguments(architecture)
+    for field in fields:
+        if field not in known:
+            near = difflib.get_close_matches(field, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            raise UsageError(f"config.model.{field}: {architecture} has no such argument; {hint}")
+    return ARCHITECTURES[architecture](data, **fields)
+
+
+def arguments(architecture: str | None) -> dict[str, Any]:
+    """Return the arguments of the named architecture with their defaults; none if there is none."""
+    if architecture not in ARCHITECTURES:
+        return {}
+    parameters = inspect.signature(ARCHITECTURES[architecture]).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}

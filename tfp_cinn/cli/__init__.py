@@ -1,1 +1,1 @@
-"""What the command-line programs share."""
+"""The command line: a module for each verb of `tfp-cinn`, and what they share."""

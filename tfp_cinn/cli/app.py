@@ -1,4 +1,4 @@
-"""How the binaries start and how they fail."""
+"""How the programs start, how they read their flags, and how they fail."""
 
 from __future__ import annotations
 
@@ -6,61 +6,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
-import ml_collections
-from absl import app
+__all__ = ["fail", "run"]
 
-from tfp_cinn.errors import UsageError
-
-__all__ = ["checked_config", "run"]
-
-
-def run(main: Callable[[list[str]], None]) -> None:
-    """Runs a binary's `main` under absl.
-
-    What the user can put right is answered by one line on standard error and exit status 2, not by
-    a traceback. SIGINT and SIGTERM unwind alike, so that scratch files are taken away, and end in
-    one line and exit status 128 plus the signal's number.
-
-    Args:
-        main: takes the positional arguments, of which there should be none.
-    """
-
-    def guarded(argv: list[str]) -> None:
-        stop = _Stop()
-        try:
-            if len(argv) > 1:
-                raise UsageError(f"unexpected argument {argv[1]!r}; all options are flags (--help)")
-            main(argv)
-        except UsageError as error:
-            _fail(" ".join(str(error).split()), getattr(error, "status", 2))
-        except BaseException as error:
-            # Libraries wrap an interruption that comes while they call back, as AutoGraph does.
-            if stop.number is None and not isinstance(error, KeyboardInterrupt):
-                raise
-            number = stop.number or signal.SIGINT
-            message = str(error) if isinstance(error, KeyboardInterrupt) else ""
-            name = signal.Signals(number).name
-            _fail(message or f"stopped by {name}", getattr(error, "status", 128 + number))
-
-    app.run(guarded, flags_parser=_parse)
-
-
-def checked_config(config: ml_collections.ConfigDict | None) -> dict:
-    """Returns the value of a config flag as nested dicts, with None for unset fields.
-
-    Raises:
-        UsageError: if the flag is missing or its file couldn't be loaded.
-    """
-    if config is None:
-        raise UsageError("--config: expected a config file, such as configs/digits.py")
-    if not isinstance(config, ml_collections.ConfigDict):
-        # ml_collections keeps the error of a config file until a field is asked for.
-        try:
-            config.train  # noqa: B018
-        except Exception as error:
-            raise UsageError(f"--config: the file can't be loaded ({error})") from None
-    return config.to_dict(preserve_field_references=False)
+_OUT_OF_MEMORY = {"MemoryError", "_ArrayMemoryError", "ResourceExhaustedError"}
 
 
 class _Stop:
@@ -70,7 +20,7 @@ class _Stop:
         number: the signal that came, None if none did.
     """
 
-    # A second signal so soon after the first means the same; the scratch files shall go still.
+    # A second signal so soon after the first means the same; scratch files still have to go.
     _PATIENCE = 5.0  # seconds
 
     def __init__(self):
@@ -86,19 +36,46 @@ class _Stop:
         raise KeyboardInterrupt
 
 
-def _parse(argv: list[str]) -> list[str]:
+def run(
+    main: Callable[[list[str]], None], flag_values=None, description: str | None = None
+) -> None:
+    """Parse a program's flags and run its `main`.
+
+    What the user can put right is answered by one line on standard error and exit status 2, not by
+    a traceback. SIGINT and SIGTERM unwind alike, during imports too, so that scratch files are
+    removed, and end in one line and exit status 128 plus the signal's number.
+
+    Args:
+        main: takes the positional arguments, which are none.
+        flag_values: absl's FlagValues or `tfp_cinn.cli.flags.Flags`; absl's global ones if None.
+        description: what --help shows above the flags; the docstring of the script if None.
+    """
+    stop = _Stop()
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        overrides = [a for a in argv if a.startswith(("--config.", "-config."))]
-        unknown = str(error).strip("\"'").split("'")[0]
-        guilty = next((a for a in overrides if unknown in a), " ".join(overrides))
-        _fail(
-            f"unknown or unsuitable config field in {guilty}; the fields stand in the config file"
-        )
-    return []
+        from tfp_cinn.cli import flags
+        from tfp_cinn.errors import UsageError
+
+        try:
+            main(flags.parse(sys.argv, flag_values, description))
+        except UsageError as error:
+            fail(" ".join(str(error).split()), status=getattr(error, "status", 2))
+        except Exception as error:
+            # TensorFlow's is told by name, as it may not be imported.
+            if type(error).__name__ not in _OUT_OF_MEMORY:
+                raise
+            fail(f"out of memory ({' '.join(str(error).split())[:200]}); ask for less at once")
+    except BaseException as error:
+        # Libraries wrap an interruption that comes while they call back, as AutoGraph does.
+        if stop.number is None and not isinstance(error, KeyboardInterrupt):
+            raise
+        number = stop.number or signal.SIGINT
+        message = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        name = signal.Signals(number).name
+        fail(message or f"stopped by {name}", status=getattr(error, "status", 128 + number))
 
 
-def _fail(message: str, status: int = 2) -> None:
-    print(f"{sys.argv[0]}: {message}", file=sys.stderr)
+def fail(message: str, program: str | None = None, status: int = 2) -> NoReturn:
+    """End the program with one line on standard error."""
+    message = message.encode(errors="backslashreplace").decode()
+    print(f"{program or sys.argv[0]}: {message}", file=sys.stderr)
     sys.exit(status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 import pathlib
 import time
@@ -13,17 +12,17 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from tfp_cinn import tasks
+from tfp_cinn import files, tasks
 from tfp_cinn.client.base import UNREADABLE, Client
 from tfp_cinn.client.connection import connect
 from tfp_cinn.client.local_client import open_local
 from tfp_cinn.errors import UsageError
+from tfp_cinn.memory import check_room
 from tfp_cinn.tasks.colorization.photographs import draw_colorings, gray_of
 from tfp_cinn.tasks.output import check_drawing, check_output, to_labels, write_samples
 
 __all__ = ["ask_for_samples"]
 
-_MAX_GIB = 4  # of samples in one file, which are all in memory at once
 _INPUTS = {"cond", "seed", "temperature"}
 
 
@@ -89,7 +88,7 @@ def ask_for_samples(
             "answered without one; take one or the other away"
         )
     check_drawing(num_samples, temperature, seed)
-    output = pathlib.Path(output)
+    output = files.user_path(output)
     # What gRPC logs of a failure says no more than the one line that we print.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if saved_model is not None:
@@ -157,23 +156,13 @@ def _room(client: Client, card: Mapping[str, Any], labels: int, num_samples: int
             f"{client}: doesn't draw x for a class ({error!r}); export a training run with "
             "bin/export.py"
         ) from None
-    return _array(client, labels, num_samples, shape, dtype)
+    return _array(labels, num_samples, shape, dtype)
 
 
-def _array(
-    client: Client, labels: int, num_samples: int, shape: Sequence[int], dtype: np.dtype
-) -> np.ndarray:
-    size = labels * num_samples * math.prod(shape) * dtype.itemsize
-    try:
-        if size > _MAX_GIB * 2**30:
-            raise MemoryError
-        return np.empty((labels, num_samples, *shape), dtype)
-    except MemoryError:
-        raise UsageError(
-            f"num_samples: {labels} x {num_samples} samples need {size >> 20} MiB, expected up to "
-            f"{_MAX_GIB} GiB and what the memory holds; ask for fewer at a time, each time with "
-            "another seed"
-        ) from None
+def _array(rows: int, num_samples: int, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    shape = rows, num_samples, *shape
+    check_room("num_samples", shape, dtype.itemsize)
+    return np.empty(shape, dtype)
 
 
 def _draw(
@@ -209,7 +198,7 @@ def _draw(
     else:
         cond = {} if given is None else {"cond": np.asarray(given)}
     rows = len(next(iter(cond.values()))) if cond else 1
-    x = _array(client, rows, num_samples, shape, dtype)
+    x = _array(rows, num_samples, shape, dtype)
     _fill(x, client, cond, np.arange(rows), temperature, seed)
     size, every = client.batch_size, x.reshape(-1, *shape)
     log_prob = [

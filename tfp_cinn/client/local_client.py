@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tfp_cinn import files
 from tfp_cinn.client.base import Client, Tensor
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.publish import versions
@@ -29,7 +30,7 @@ def open_local(folder: str | os.PathLike, version: int | None = None) -> Client:
     Raises:
         UsageError: if there is no such model, or it can't be loaded.
     """
-    return _LocalClient(_version_folder(pathlib.Path(folder), version))
+    return _LocalClient(_version_folder(files.user_path(folder), version))
 
 
 class _LocalClient(Client):

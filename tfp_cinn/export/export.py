@@ -14,7 +14,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from tfp_cinn import tasks
+from tfp_cinn import files, tasks
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.arguments import (
     BATCH_SIZES,
@@ -139,9 +139,8 @@ def export_model(
     Raises:
         UsageError: if the weights aren't finite, an argument is wrong, or it can't be written.
     """
-    if not os.fspath(output):
-        raise UsageError("output: expected a folder, got an empty name")
-    models = pathlib.Path(os.path.abspath(output))  # has a name, even if given as '.'
+    # Absolute, so that it has a name even if given as '.'.
+    models = pathlib.Path(os.path.abspath(files.user_path(output)))
     if bad_rows not in BAD_ROWS:
         raise UsageError(f"bad_rows: expected one of {', '.join(BAD_ROWS)}, got {bad_rows!r}")
     if not isinstance(model, CINN):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from tfp_cinn.configs import default_config
 from tfp_cinn.errors import UsageError
 
 __all__ = ["check"]
@@ -15,7 +17,7 @@ _MOST = 1 << 53  # whole numbers that a float holds, and more steps than anyone 
 
 
 def check(section: Mapping[str, Any]) -> None:
-    """Refuses fields that are missing, of the wrong type or out of range.
+    """Refuses fields that are missing or unknown, of the wrong type or out of range.
 
     Args:
         section: the config's `train`.
@@ -23,6 +25,12 @@ def check(section: Mapping[str, Any]) -> None:
     Raises:
         UsageError: names the field, what was expected and what it is.
     """
+    known = default_config().train
+    for field in section:
+        if field not in known:
+            near = difflib.get_close_matches(field, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(known)}"
+            raise UsageError(f"config.train.{field}: no such field; {hint}")
     for field in ("epochs", "batch_size", "shards", "keep_checkpoints", "max_skipped"):
         _expect(section, field, _is_count, "at least 1")
     _expect(

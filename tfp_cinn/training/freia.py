@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from tfp_cinn import architectures, files, tasks
+from tfp_cinn.configs import as_dict
 from tfp_cinn.errors import UsageError
 from tfp_cinn.interop import export_freia, import_freia, read_checkpoint
 from tfp_cinn.model import CINN
@@ -28,7 +29,7 @@ def import_run_from_freia(
     mean and standard deviation of gray levels, which the config has to give.
 
     Args:
-        config: nested dicts with the fields of `default_config`, those of the same network.
+        config: as for `train`, of the same network.
         weights: the file; see `tfp_cinn.interop.read_checkpoint` and
             `tfp_cinn.interop.import_freia`.
         workdir: the folder, in which there is no run yet; see `Workdir`.
@@ -39,7 +40,7 @@ def import_run_from_freia(
     Raises:
         UsageError: if the config, the file or the workdir don't serve; nothing is written then.
     """
-    workdir = Workdir(workdir)
+    config, workdir = as_dict(config), Workdir(workdir)
     if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
         raise UsageError(f"{workdir}: holds a run already; choose another workdir")
     tensors = read_checkpoint(weights)
@@ -73,7 +74,7 @@ def export_run_to_freia(
     Raises:
         UsageError: if the workdir, its model or an argument don't serve.
     """
-    output = pathlib.Path(output)
+    output = files.user_path(output)
     if output.suffix != ".safetensors":
         raise UsageError(f"output: expected a file name that ends in .safetensors, got {output}")
     tensors = export_freia(Workdir(workdir).load_model(), names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import pathlib
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_cinn import architectures, tasks
+from tfp_cinn import architectures, files, tasks
+from tfp_cinn.configs import as_dict
 from tfp_cinn.errors import UsageError
 from tfp_cinn.networks import color_regressor
 from tfp_cinn.workdir import Workdir
@@ -32,7 +32,8 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
     Learning rate, batch size and seed are those of the config.
 
     Args:
-        config: nested dicts with the fields of `colorization_config` or `color_digits_config`.
+        config: with the fields of `colorization_config` or `color_digits_config`, a ConfigDict or
+            nested dicts.
         output: the file to write the weights of the epoch with the lowest validation error to,
             ending in `.weights.h5`.
         epochs: how often to go through the data.
@@ -43,7 +44,7 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
     Raises:
         UsageError: if the config, the data or an argument don't serve.
     """
-    output = pathlib.Path(output)
+    config, output = as_dict(config), files.user_path(output)
     if not output.name.endswith(_SUFFIX) or output.name == _SUFFIX:
         raise UsageError(f"output: expected a file name that ends in {_SUFFIX}, got {output}")
     try:

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfp_cinn import tasks
+from tfp_cinn.configs import as_dict
 from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
@@ -42,7 +43,7 @@ def train(
     A run that goes on ends as one that never stopped; docs/training.md says how exactly.
 
     Args:
-        config: nested dicts with the fields of `default_config`.
+        config: with the fields of `default_config`, a ConfigDict or nested dicts.
         workdir: the folder for all results; see `Workdir`. Of several workers, the chief alone
             reads and writes it.
         strategy: on which devices to train; see `Replicas`.
@@ -58,6 +59,7 @@ def train(
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
         WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
+    config, workdir = as_dict(config), Workdir(workdir)
     section = config["train"]
     check(section)
     if section["shards"] > 1:
@@ -71,7 +73,6 @@ def train(
     if section["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(section["seed"])
-    workdir = Workdir(workdir)
     with replicas.one_fate(), replicas.scope():
         model = experiment.build(config["model"])
         model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])

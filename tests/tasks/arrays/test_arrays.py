@@ -13,7 +13,7 @@ from tfp_cinn.errors import UsageError
 from tfp_cinn.export import export_run
 from tfp_cinn.model import load_model
 from tfp_cinn.tasks.arrays import Arrays
-from tfp_cinn.training import default_config, train
+from tfp_cinn.training import train
 from tfp_cinn.workdir import Workdir
 
 N = 80
@@ -183,9 +183,7 @@ def test_a_simulator_draws_new_pairs_in_every_step():
 def test_a_run_from_the_file_to_samples(tmp_path):
     np.savez(tmp_path / "mine.npz", x=X["vector"], cond=COND["vector"])
     np.save(tmp_path / "observed.npy", COND["vector"][:2])
-    config = default_config()
-    own = Arrays.default_config()
-    config.data, config.model = own.data, own.model
+    config = Arrays.default_config()
     config.data.train = str(tmp_path / "mine.npz")
     config.model.update(SMALL)
     config.train.update({"epochs": 1, "batch_size": 16, "milestones": ()})

@@ -9,10 +9,10 @@ from typing import Any
 import ml_collections
 import numpy as np
 import tensorflow as tf
-from ml_collections import config_dict
 
 from tfp_cinn import architectures
 from tfp_cinn.bijectors import Bounded
+from tfp_cinn.configs.arrays import get_config
 from tfp_cinn.data import arrays
 from tfp_cinn.data.arrays.batches import in_split
 from tfp_cinn.data.arrays.moments import check_values
@@ -116,45 +116,8 @@ class Arrays(Task):
 
     @classmethod
     def default_config(cls) -> ml_collections.ConfigDict:
-        """The fields of `data` and `model`."""
-        placeholder = config_dict.placeholder
-        return ml_collections.ConfigDict(
-            {
-                "data": {
-                    "kind": cls.name,
-                    # An .npz file with x and cond or cond_NAME, or a .csv file.
-                    "train": placeholder(str),
-                    "x_columns": (),
-                    "cond_columns": (),
-                    # Or .npy files, read as memory maps.
-                    "x": placeholder(str),
-                    "cond": placeholder(str),
-                    # Files of their own, or fractions of the rows.
-                    "validation": placeholder(str),
-                    "test": placeholder(str),
-                    "validation_fraction": 0.05,
-                    "test_fraction": 0.05,
-                    # (low, high) of x, or such a pair for each column; None is open.
-                    "bounds": placeholder(tuple),
-                    # Whether NaN in a condition means that the entry is missing.
-                    "missing": False,
-                    # Pairs of a simulator that count as an epoch.
-                    "simulations": 20_000,
-                },
-                # What is None is chosen by the shapes of x and of the condition.
-                "model": {
-                    "architecture": "from_shapes",
-                    "flow": placeholder(str),
-                    "blocks": placeholder(int),
-                    "hidden": placeholder(tuple),
-                    "activation": "silu",
-                    "dropout": 0.0,
-                    "clamp": 2.0,
-                    "features": 64,
-                    "weight_prior": 0.0,
-                },
-            }
-        )
+        """Return the config that comes with the package, `--config=arrays`."""
+        return get_config()
 
     @classmethod
     def load(cls, data: Mapping[str, Any], model: Mapping[str, Any]) -> Arrays:

@@ -10,6 +10,7 @@ import numpy as np
 import tqdm
 
 from tfp_cinn.errors import UsageError
+from tfp_cinn.memory import check_room
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.facts import class_names, field
 from tfp_cinn.tasks.output import (
@@ -89,6 +90,7 @@ def draw(
         raise UsageError(
             f"sampling: expected a model of class labels, its condition is {model.cond_shape}"
         )
+    check_room("num_samples", (len(labels), num_samples, *model.event_shape))
     x = np.empty((len(labels), num_samples, *model.event_shape), np.float32)
     for row, label in enumerate(tqdm.tqdm(labels, "sample", leave=False, disable=None)):
         for start in range(0, num_samples, _CHUNK):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_cinn.data.image_files import SUFFIXES, read_image
 from tfp_cinn.errors import UsageError
+from tfp_cinn.memory import check_room
 from tfp_cinn.tasks.color_digits.task import ColorDigits, draw_colored
 from tfp_cinn.tasks.facts import class_names
 from tfp_cinn.tasks.output import check_drawing, check_output, to_labels
@@ -53,6 +54,7 @@ def sample_color_digits(
     check_drawing(num_samples, temperature, seed)
     check_output(output, len(cond), num_samples + 1)
     model = workdir.load_model()
+    check_room("num_samples", (len(cond), num_samples, *model.event_shape))
     grays = np.empty((len(cond), *model.cond_shape), np.float32)
     is_file = np.array([each.lower().endswith(SUFFIXES) for each in cond], bool)
     for row in np.flatnonzero(is_file):

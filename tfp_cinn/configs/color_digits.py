@@ -1,6 +1,6 @@
 """The paper's color-MNIST on scikit-learn's 8x8 digits: minutes on two cores, no download."""
 
-from tfp_cinn.training import color_digits_config
+from tfp_cinn.configs import color_digits_config
 
 
 def get_config():

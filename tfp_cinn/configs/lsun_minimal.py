@@ -3,7 +3,7 @@
 Needs `lsun/bedroom` as tensorflow-datasets prepares it.
 """
 
-from tfp_cinn.training import colorization_config
+from tfp_cinn.configs import colorization_config
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """Scikit-learn's 8x8 digits, embedded in the package: minutes on two cores, no download."""
 
-from tfp_cinn.training import default_config
+from tfp_cinn.configs import default_config
 
 
 def get_config():

@@ -6,7 +6,7 @@ conditioner has its own, without the weight prior, and both lower their learning
 stays, where here is the fixed schedule that stands beside it.
 """
 
-from tfp_cinn.training import colorization_config
+from tfp_cinn.configs import colorization_config
 
 
 def get_config():

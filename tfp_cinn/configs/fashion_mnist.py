@@ -1,6 +1,6 @@
 """Fashion-MNIST with the network of the paper's minimal MNIST example."""
 
-from tfp_cinn.training import default_config
+from tfp_cinn.configs import default_config
 
 
 def get_config():

@@ -1,11 +1,29 @@
-"""The fields of an experiment."""
+"""The fields of an experiment, and the configs that come with the package, a module each."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 from ml_collections import config_dict
 
-__all__ = ["color_digits_config", "colorization_config", "default_config"]
+__all__ = ["as_dict", "color_digits_config", "colorization_config", "default_config"]
+
+
+def as_dict(config: Mapping[str, Any] | ml_collections.ConfigDict) -> dict[str, Any]:
+    """Return a config as nested dicts, with None for unset fields and `~` expanded."""
+    if isinstance(config, ml_collections.ConfigDict):
+        config = config.to_dict(preserve_field_references=False)
+    return {name: _plain(value) for name, value in config.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+        return as_dict(value)
+    # No text but a path begins so.
+    return os.path.expanduser(value) if isinstance(value, str) and value[:1] == "~" else value
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -13,7 +31,7 @@ def default_config() -> ml_collections.ConfigDict:
 
     Numbers: the published reference code of arXiv 1907.02392 (mnist_minimal_example).
     """
-    return ml_collections.ConfigDict(
+    config = ml_collections.ConfigDict(
         {
             "data": {
                 "kind": "classes",
@@ -81,6 +99,10 @@ def default_config() -> ml_collections.ConfigDict:
             },
         }
     )
+    # So that a config file that misspells one of these fields is told where.
+    config.data.lock()
+    config.train.lock()
+    return config
 
 
 def colorization_config() -> ml_collections.ConfigDict:

@@ -1,6 +1,6 @@
 """MNIST as in the paper's minimal example (mnist_minimal_example of its reference code)."""
 
-from tfp_cinn.training import default_config
+from tfp_cinn.configs import default_config
 
 
 def get_config():

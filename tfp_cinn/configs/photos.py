@@ -3,7 +3,7 @@
 Needs photographs: tools/gather_photos makes a folder of them; --config.data.folder names another.
 """
 
-from tfp_cinn.training import colorization_config
+from tfp_cinn.configs import colorization_config
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """MNIST as in the paper (mnist_cINN of its reference code), which draws at temperature 0.8."""
 
-from tfp_cinn.training import default_config
+from tfp_cinn.configs import default_config
 
 
 def get_config():
