@@ -95,10 +95,10 @@ def test_sample_writes_arrays_of_classes_by_name(workdir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config=configs/digits.py", "--config.train.epoch=3"], "unknown or unsuitable config"),
-        (["--config=configs/none.py"], "the file can't be loaded"),
+        (["--config=configs/digits.py", "--config.train.epoch=3"], "did you mean"),
+        (["--config=configs/none.py"], "no such file"),
         (["--config=configs/digits.py", "--flag=1"], "Unknown command line flag"),
-        ([], "expected a config file"),
+        ([], "--config: expected a value"),
         (["--config=configs/digits.py", "--config.data.name=cats"], "unknown data set 'cats'"),
         (["--config=configs/digits.py", "--config.train.batch_size=2000"], "has 1350 images"),
     ],
@@ -107,7 +107,7 @@ def test_train_answers_wrong_input_in_one_line_and_writes_nothing(tmp_path, argu
     done = call("train", *arguments, f"--workdir={tmp_path / 'new'}")
     text = complaint(done)
     assert message in text
-    assert len(text.splitlines()) == 1 or "FATAL Flags parsing" in text
+    assert len(text.splitlines()) == 1
     assert not (tmp_path / "new").exists()
 
 

@@ -120,7 +120,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
 def test_outputs_that_cannot_be_are_refused_in_one_line(model, tmp_path):
     (tmp_path / "file").write_text("")
     for output, message in (
-        ("", "output: expected a folder, got an empty name"),
+        ("", "expected a path, got an empty one"),
         (tmp_path / ("m" * 300), r"can't be read \(File name too long\)"),
         (tmp_path / "file" / "m", r"can't be written \(Not a directory\)"),
     ):
