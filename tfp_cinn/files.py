@@ -51,7 +51,7 @@ def scratch_files(target: pathlib.Path) -> list[pathlib.Path]:
 
 
 def write_through(place: pathlib.Path) -> None:
-    """Waits until the disk has a file's content, or a folder's names."""
+    """Wait until the disk has a file's content, or a folder's names."""
     descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)

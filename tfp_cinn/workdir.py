@@ -91,7 +91,7 @@ class Workdir:
             yield
 
     def prepare(self, config: Mapping[str, Any]) -> None:
-        """Makes the folder ready for a run with `config`, new or continued.
+        """Make the folder ready for a run with `config`, new or continued.
 
         What a killed run was writing is removed.
 
@@ -112,7 +112,7 @@ class Workdir:
             scratch.write_text(json.dumps(config, indent=2) + "\n")
 
     def describe(self, kind: str, facts: Mapping[str, Any]) -> None:
-        """Writes down what later programs need to know of the experiment.
+        """Write down what later programs need to know of the experiment.
 
         Args:
             kind: of the experiment.
@@ -122,19 +122,19 @@ class Workdir:
             scratch.write_text(json.dumps({"kind": kind, **facts}, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:
-        """Returns the config of the run that is here."""
+        """Return the config of the run that is here."""
         return self._read("config.json")
 
     def dataset(self) -> dict[str, Any]:
-        """Returns what `describe` wrote."""
+        """Return what `describe` wrote."""
         return self._read("dataset.json")
 
     def evaluation(self) -> dict[str, Any]:
-        """Returns what `bin/evaluate.py` measured, nothing if it didn't run."""
+        """Return what `bin/evaluate.py` measured, nothing if it didn't run."""
         return self._read("evaluation.json") if (self.path / "evaluation.json").exists() else {}
 
     def model_sha256(self) -> str:
-        """Returns what tells the trained model from any other.
+        """Return what tells the trained model from any other.
 
         Raises:
             UsageError: if there is none, or it can't be read.
@@ -146,7 +146,7 @@ class Workdir:
             raise UsageError(f"{self.model_path}: can't be read ({error.strerror})") from None
 
     def load_model(self) -> CINN:
-        """Loads the trained model.
+        """Load the trained model.
 
         Raises:
             UsageError: if there is none.

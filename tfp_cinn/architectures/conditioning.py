@@ -52,7 +52,7 @@ def image_shapes(data: ImagePairs, divisor: int = 1) -> tuple[Shape, Shape]:
 
 
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises a UsageError unless the value is one of the choices."""
+    """Raise a UsageError unless the value is one of the choices."""
     if value not in choices:
         raise UsageError(f"{field}: expected one of {', '.join(choices)}, got {value!r}")
 
@@ -64,7 +64,7 @@ def make_conditioner(
     needs: Mapping[str, Shape] | Shape,
     pretrained: str | None,
 ) -> keras.Model:
-    """Makes the conditioner of a flow.
+    """Make the conditioner of a flow.
 
     Args:
         conditioner: one of `CONDITIONERS`.

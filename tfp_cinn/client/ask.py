@@ -43,7 +43,7 @@ def ask_for_samples(
     timeout: float | None = None,
     tls: bool | None = None,
 ) -> pathlib.Path:
-    """Asks for samples, writes them into a picture or an array file, and prints the latency.
+    """Ask for samples, writes them into a picture or an array file, and prints the latency.
 
     A sample depends on the seed, its class and its number alone, not on the other classes, on how
     rows are split into requests, or on who is asked; but for the rounding of matrix products
@@ -183,7 +183,7 @@ def _draw_arrays(
     seed: int,
     output: pathlib.Path,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples `[num_samples, conditions, *event]` of any flow, and their log-densities."""
+    """Sample `[num_samples, conditions, *event]` of any flow, and their log-densities."""
     if output.suffix != ".npz" or not output.parent.is_dir():
         raise UsageError(f"{output}: expected a .npz file in a folder that exists")
     try:
@@ -227,7 +227,7 @@ def _fill(
     temperature: float,
     seed: int,
 ) -> None:
-    """Puts samples into `x`, `[conditions, num_samples, *event]`; prints the latency.
+    """Put samples into `x`, `[conditions, num_samples, *event]`; prints the latency.
 
     Args:
         x: the array.

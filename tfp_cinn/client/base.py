@@ -51,7 +51,7 @@ class Client(abc.ABC):
         self._signatures: dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
 
     def card(self) -> dict[str, Any]:
-        """Returns the content of the model's `model_card.json`.
+        """Return the content of the model's `model_card.json`.
 
         Raises:
             UsageError: if the model can't be asked, or wasn't exported by this package.
@@ -80,7 +80,7 @@ class Client(abc.ABC):
         return self.card()["batch_sizes"][-1]
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Answers one request, of any number of rows.
+        """Answer one request, of any number of rows.
 
         More rows than `batch_size` are asked for one batch after another. No rows at all are
         answered here: JSON can't tell their shape, and a server with batching, which pads with
@@ -141,7 +141,7 @@ class Client(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Lets go of the connection or the model."""
+        """Let go of the connection or the model."""
 
     def __enter__(self) -> Client:
         return self
@@ -153,7 +153,7 @@ class Client(abc.ABC):
     def _ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
     ) -> dict[str, np.ndarray]:
-        """Answers one request of at most `batch_size` rows.
+        """Answer one request of at most `batch_size` rows.
 
         Args:
             signature: its name.

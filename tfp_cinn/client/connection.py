@@ -22,7 +22,7 @@ def connect(
     timeout: float = 10.0,
     tls: bool = False,
 ) -> Client:
-    """Returns a client of a model that a TensorFlow Serving serves.
+    """Return a client of a model that a TensorFlow Serving serves.
 
     Nothing is sent before the first request. A request that the server can't take for the moment
     (it starts, or its queue is full) is made again, four times within about three seconds;

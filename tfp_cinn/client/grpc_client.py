@@ -83,5 +83,5 @@ class GrpcClient(ServerClient):
         return {key: tf.make_ndarray(proto) for key, proto in answer.outputs.items()}
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Let go of the connection."""
         self._channel.close()

@@ -17,7 +17,7 @@ __all__ = ["open_local"]
 
 
 def open_local(folder: str | os.PathLike, version: int | None = None) -> Client:
-    """Loads an exported model into this process, and returns a client of it.
+    """Load an exported model into this process, and returns a client of it.
 
     It answers as a server does, from the graph alone, but nothing listens and nobody else can ask.
     Several threads may.
@@ -53,7 +53,7 @@ class _LocalClient(Client):
             raise UsageError(f"{self}: {error}; export the model with bin/export.py") from None
 
     def close(self) -> None:
-        """Lets go of the model."""
+        """Let go of the model."""
         self._session.close()
 
 

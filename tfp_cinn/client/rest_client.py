@@ -90,7 +90,7 @@ class RestClient(ServerClient):
         raise self._failed(code, said)
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Let go of the connection."""
         self._session.close()
 
 

@@ -15,7 +15,7 @@ __all__ = ["as_channels"]
 def as_channels(
     who: str, what: str, value: Any, channels: int | Collection[int], *, to_float: str = "cast it"
 ) -> tf.Tensor:
-    """Converts to a float tensor whose last axis holds color channels.
+    """Convert to a float tensor whose last axis holds color channels.
 
     Args:
         who: the function that asks, for the error message.

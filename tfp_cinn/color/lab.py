@@ -27,7 +27,7 @@ _F_SLOPE, _F_OFFSET = 7.787, 16.0 / 116.0
 
 
 def rgb_to_lab(rgb: Any) -> tf.Tensor:
-    """Converts sRGB to CIE Lab (D65, 2 degree observer).
+    """Convert sRGB to CIE Lab (D65, 2 degree observer).
 
         v = ((rgb + 0.055) / 1.055)^2.4          (rgb / 12.92 up to 0.04045)
         X, Y, Z = M v / (0.95047, 1, 1.08883)
@@ -58,7 +58,7 @@ def rgb_to_lab(rgb: Any) -> tf.Tensor:
 
 
 def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
-    """Converts CIE Lab (D65, 2 degree observer) to sRGB: the inverse of `rgb_to_lab`.
+    """Convert CIE Lab (D65, 2 degree observer) to sRGB: the inverse of `rgb_to_lab`.
 
     Many a Lab is no color of sRGB. With `clip`, channels outside [0, 1] are set to 0 or 1, which
     equals scikit-image's `lab2rgb` for L in 0..100 and a, b in -128..128 to 3e-14 in float64 and

@@ -24,7 +24,7 @@ _PARTS = {1: slice(0, 1), 2: slice(1, 3), 3: slice(0, 3)}
 
 
 def normalize(x: Any) -> tf.Tensor:
-    """Computes (x - offset) / scale channel by channel, by `LAB_OFFSETS` and `LAB_SCALES`.
+    """Compute (x - offset) / scale channel by channel, by `LAB_OFFSETS` and `LAB_SCALES`.
 
     Args:
         x: Lab `[..., 3]`, L alone `[..., 1]` or ab alone `[..., 2]`.
@@ -38,7 +38,7 @@ def normalize(x: Any) -> tf.Tensor:
 
 
 def denormalize(x: Any) -> tf.Tensor:
-    """Computes x * scale + offset channel by channel: undoes `normalize`.
+    """Compute x * scale + offset channel by channel: undoes `normalize`.
 
     Args:
         x: normalized Lab `[..., 3]`, L alone `[..., 1]` or ab alone `[..., 2]`.

@@ -32,7 +32,7 @@ class LabParts(NamedTuple):
 
 
 def split_lab(rgb: Any, size: tuple[int, int]) -> LabParts:
-    """Takes photographs apart: lightness as it was, and lightness and color at a low resolution.
+    """Take photographs apart: lightness as it was, and lightness and color at a low resolution.
 
     Low resolution is the mean of Lab over the area of a pixel: of any size, whole multiples or not.
 
@@ -64,7 +64,7 @@ def split_lab(rgb: Any, size: tuple[int, int]) -> LabParts:
 
 
 def to_rgb(L: Any, ab: Any, method: str = "joint_bilateral") -> tf.Tensor:
-    """Puts lightness, and color of a lower resolution, together as a photograph.
+    """Put lightness, and color of a lower resolution, together as a photograph.
 
     12 megapixels take 1.6 GB in float32, in a `tf.function` 0.6 GB.
 

@@ -16,7 +16,7 @@ def dimension(x: tf.Tensor, axis: int) -> Size:
 
 
 def area_average(x: tf.Tensor, height: Size, width: Size) -> tf.Tensor:
-    """Averages over the rectangles that the pixels of a coarser grid cover.
+    """Average over the rectangles that the pixels of a coarser grid cover.
 
     A pixel that lies across the border of two counts in each with the part of it that lies there.
     This is `tf.image.resize(x, size, "area")`, which has no gradient, no float64 and no XLA.

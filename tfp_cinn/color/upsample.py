@@ -30,7 +30,7 @@ def upsample_ab(
     sigma_range: float = 8.0,
     radius: int | None = None,
 ) -> tf.Tensor:
-    """Brings color at a low resolution to that of the lightness it belongs to.
+    """Bring color at a low resolution to that of the lightness it belongs to.
 
     `"bilinear"` interpolates (`tf.image.resize`: half-pixel centers, in float32), and so smears
     color over edges. With `"joint_bilateral"` edges of L are edges of color: the pixel p gets
@@ -122,7 +122,7 @@ def _check(ab: Any, L: Any) -> tuple[tf.Tensor, tf.Tensor]:
 def _joint_bilateral(
     low: tf.Tensor, L: tf.Tensor, sigma_space: float, sigma_range: float, radius: int
 ) -> tf.Tensor:
-    """Maps ab `[S, N, h, w, 2]` and L `[N, H, W]` to `[S, N, H, W, 2]`."""
+    """Map ab `[S, N, h, w, 2]` and L `[N, H, W]` to `[S, N, H, W, 2]`."""
     samples, batch, h, w = (dimension(low, axis) for axis in range(4))
     height, width = dimension(L, 1), dimension(L, 2)
     window = functools.partial(_window, sigma=sigma_space, radius=radius, dtype=L.dtype)
@@ -170,7 +170,7 @@ def _joint_bilateral(
 def _window(
     pixels: tf.Tensor, size: Size, cells: Size, *, sigma: float, radius: int, dtype: tf.DType
 ) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the 2 radius + 1 cells around each pixel of one axis, and their spatial log-weights.
+    """Return the 2 radius + 1 cells around each pixel of one axis, and their spatial log-weights.
 
     The axis has `size` pixels in all, and `cells` cells.
     """

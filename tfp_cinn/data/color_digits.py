@@ -50,7 +50,7 @@ def class_hues() -> np.ndarray:
 
 
 def paint(gray: tf.Tensor, hues: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """Colors gray images, as the paper's code does (color_mnist.py of mnist_cINN).
+    """Color gray images, as the paper's code does (color_mnist.py of mnist_cINN).
 
         hue        = g h_fg + (1 - g) h_bg + 0.25 s blur(n_1; 4 s)   modulo 1 turn
         saturation = 0.8 + 0.3 s blur(n_2; 2 s)                      clipped to [0, 1]

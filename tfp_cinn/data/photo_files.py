@@ -104,7 +104,7 @@ def decode(path: tf.Tensor, downscale: int) -> tf.Tensor:
 
 
 def is_gray(pixels: tf.Tensor) -> tf.Tensor:
-    """Whether fewer than 1 % of the pixels `[H, W, 3]` have channels more than 8 levels apart."""
+    """Return whether fewer than 1 % of the pixels `[H, W, 3]` have channels more than 8 levels apart."""
     # Channel by channel, as reducing an axis of 3 is slow.
     red, green, blue = tf.unstack(pixels, axis=-1)
     spread = tf.maximum(tf.maximum(red, green), blue) - tf.minimum(tf.minimum(red, green), blue)

@@ -21,7 +21,7 @@ _MAX_BATCH_SIZES = 100
 
 
 def checked_batch_sizes(batch_sizes: Sequence[int | str]) -> list[int]:
-    """Returns batch sizes as numbers.
+    """Return batch sizes as numbers.
 
     Raises:
         UsageError: if they aren't increasing whole numbers, or too many.
@@ -39,7 +39,7 @@ def checked_batch_sizes(batch_sizes: Sequence[int | str]) -> list[int]:
 
 
 def num_classes_of(model: CINN, names: Sequence[str] | None) -> int | None:
-    """Returns the number of classes of the condition, None if it isn't a label or isn't known.
+    """Return the number of classes of the condition, None if it isn't a label or isn't known.
 
     Raises:
         UsageError: if there are names for another number of classes.
@@ -55,7 +55,7 @@ def num_classes_of(model: CINN, names: Sequence[str] | None) -> int | None:
 
 
 def check_weights(model: CINN) -> None:
-    """Makes sure that all weights are numbers.
+    """Make sure that all weights are numbers.
 
     Raises:
         UsageError: if one is NaN or infinite.

@@ -26,7 +26,7 @@ _OWN = {
 
 
 def is_estimate(value: Any) -> bool:
-    """Whether a value is a mean with its standard error, both finite."""
+    """Return whether a value is a mean with its standard error, both finite."""
     return (
         isinstance(value, Mapping)
         and value.keys() == {"mean", "standard_error"}
@@ -35,7 +35,7 @@ def is_estimate(value: Any) -> bool:
 
 
 def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns facts for a card as JSON will hold them.
+    """Return facts for a card as JSON will hold them.
 
     Args:
         facts: see `tfp_cinn.export.export_model`.
@@ -84,7 +84,7 @@ def make_card(
     rounding: Mapping[str, float] | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Returns what clients of an exported model need to know, ready for JSON.
+    """Return what clients of an exported model need to know, ready for JSON.
 
     Args:
         model: the model.

@@ -55,7 +55,7 @@ def export_run(
     xla: bool = False,
     bad_rows: str = "nan",
 ) -> pathlib.Path:
-    """Exports the model of a training run, as `bin/export.py` does.
+    """Export the model of a training run, as `bin/export.py` does.
 
     Args:
         workdir: the training run.
@@ -106,7 +106,7 @@ def export_model(
     facts: Mapping[str, Any] | None = None,
     bad_rows: str = "nan",
 ) -> pathlib.Path:
-    """Writes a model as a SavedModel that TensorFlow Serving loads, `output/version`.
+    """Write a model as a SavedModel that TensorFlow Serving loads, `output/version`.
 
     It has the signatures `sample` (the default), `log_prob`, `encode`, `decode` and `card`; see
     `tfp_cinn.export.signatures`. Beside the SavedModel lie `model_card.json`, `MODEL_CARD.md`,

@@ -41,7 +41,7 @@ _LAST = 2**63 - 1
 
 
 def versions(models: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Returns the versions that a server sees in a folder, in their order.
+    """Return the versions that a server sees in a folder, in their order.
 
     Servers take every name that is a number of 63 bits for a version, '007' for 7, and pass over
     everything else.
@@ -61,7 +61,7 @@ def versions(models: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def choose_version(models: pathlib.Path, version: int | None) -> int:
-    """Returns the version to publish: the one given, or the one after the highest there.
+    """Return the version to publish: the one given, or the one after the highest there.
 
     Args:
         models: folder of the model's versions, whose name is the model's.
@@ -164,14 +164,14 @@ def _reason(error: OSError | tf.errors.OpError) -> str:
 
 
 def write_checksums(path: pathlib.Path) -> None:
-    """Writes `SHA256SUMS` of all files of a model, in the form of the program `sha256sum`."""
+    """Write `SHA256SUMS` of all files of a model, in the form of the program `sha256sum`."""
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     sums = [f"{sha256(file)}  {file.relative_to(path)}\n" for file in files]
     (path / CHECKSUMS).write_text("".join(sums))
 
 
 def verify(path: str | os.PathLike) -> dict[str, Any]:
-    """Makes sure that an exported model is whole and can be served.
+    """Make sure that an exported model is whole and can be served.
 
     Every file has to have the checksum it was published with; then a fresh process loads the model
     as a server does and replays its warm-up records, whose answers have to be what the model gave

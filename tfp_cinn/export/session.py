@@ -72,7 +72,7 @@ class SavedModelSession:
         }
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Answers one request.
+        """Answer one request.
 
         Args:
             signature: its name.
@@ -114,7 +114,7 @@ class SavedModelSession:
 
 
 def replay(path: str | os.PathLike) -> dict[str, Any]:
-    """Loads a SavedModel and answers its warm-up records, as a server does before it serves.
+    """Load a SavedModel and answers its warm-up records, as a server does before it serves.
 
     Beyond what a server does, each answer is compared with the response that the exporter put into
     the record: an output may differ by 1e-3 of its largest absolute value.

@@ -25,7 +25,7 @@ def write_warm_up(
     batch_sizes: Sequence[int],
     num_classes: int,
 ) -> None:
-    """Writes a record for each signature and batch size into a model's folder.
+    """Write a record for each signature and batch size into a model's folder.
 
     Without such records a server loads a model whose weights are missing, and fails at every
     request; with them it refuses to serve it (and the first requests are not slower than the rest).
@@ -89,7 +89,7 @@ def _records(
 def measured_rounding(
     sample: tuple[Signature, Callable], rows: int, num_classes: int
 ) -> dict[str, float] | None:
-    """Measures how far a row of `sample` depends on the batch that it is in.
+    """Measure how far a row of `sample` depends on the batch that it is in.
 
     The difference of a row k is max |x_k alone - x_k in the batch| / max |x_k in the batch|, over
     the dimensions of x. It is rounding: matrix products add up in an order that depends on the

@@ -36,7 +36,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read_state_dict(path: str | os.PathLike, key: str | None = None) -> dict[str, np.ndarray]:
-    """Reads the weights that `torch.save(module.state_dict(), path)` wrote.
+    """Read the weights that `torch.save(module.state_dict(), path)` wrote.
 
     Both formats are read: zip archives, and what PyTorch before 1.6 wrote. The pickle within may
     name nothing but tensors, their storages and an ordered dict: no other function is ever called,
@@ -57,7 +57,7 @@ def read_state_dict(path: str | os.PathLike, key: str | None = None) -> dict[str
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads all the weights that a training script's `torch.save`, or safetensors, wrote.
+    """Read all the weights that a training script's `torch.save`, or safetensors, wrote.
 
     As `read_state_dict`, for files that may hold several things by name: the tensors of every
     state dict among them, named `net.` and so on before their own names. What holds anything else,

@@ -14,7 +14,7 @@ __all__ = ["as_values", "at_least", "check_distribution"]
 
 
 def check_distribution(dist: Any) -> None:
-    """Refuses what isn't the distribution of a flow, such as its model."""
+    """Refuse what isn't the distribution of a flow, such as its model."""
     if not isinstance(dist, ConditionalTransformedDistribution):
         raise UsageError(
             "dist: expected a ConditionalTransformedDistribution, such as model.distribution, got "
@@ -23,7 +23,7 @@ def check_distribution(dist: Any) -> None:
 
 
 def at_least(name: str, value: Any, minimum: int) -> int:
-    """Returns an integer that is `minimum` or more."""
+    """Return an integer that is `minimum` or more."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -34,7 +34,7 @@ def at_least(name: str, value: Any, minimum: int) -> int:
 
 
 def as_values(name: str, values: Any, minimum: int) -> np.ndarray:
-    """Returns one number an example, float64 `[N]`, of `minimum` or more examples."""
+    """Return one number an example, float64 `[N]`, of `minimum` or more examples."""
     try:
         values = np.asarray(values, np.float64)
     except (TypeError, ValueError):

@@ -29,7 +29,7 @@ class Ranking(NamedTuple):
 
     @classmethod
     def of(cls, nats_per_dim: Any) -> Ranking:
-        """Ranks examples by their nats/dim, `[N]`.
+        """Rank examples by their nats/dim, `[N]`.
 
         Raises:
             UsageError: if they aren't one number an example.
@@ -47,7 +47,7 @@ class Ranking(NamedTuple):
 
 
 def rank(dist: ConditionalTransformedDistribution, batches: Iterable[tuple[Any, Any]]) -> Ranking:
-    """Ranks a set by -log p(x | c) / D, in nats/dim.
+    """Rank a set by -log p(x | c) / D, in nats/dim.
 
     A density is in units of the data: it ranks images of one shape and one noise, no others. Likely
     are images with little to say, such as plain areas, rather than good examples.

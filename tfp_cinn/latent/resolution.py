@@ -24,7 +24,7 @@ def resample(
     seed: Any = 0,
     num_samples: int = 1,
 ) -> tf.Tensor:
-    """Samples whose latents of one resolution are new: x = f([z_0 | ... | z' | ...]; h(cond)).
+    """Sample whose latents of one resolution are new: x = f([z_0 | ... | z' | ...]; h(cond)).
 
     z' ~ N(0, I) takes the place of z[start:stop] of `dist.bijector.latent_scales[scale]`; what the
     samples differ in is what that resolution decides. With `FactorOut`, the first scale is the

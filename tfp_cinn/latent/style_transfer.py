@@ -15,7 +15,7 @@ __all__ = ["transfer"]
 def transfer(
     dist: ConditionalTransformedDistribution, x: Any, cond: Any, new_cond: Any
 ) -> tf.Tensor:
-    """Decodes x under another condition and the same latents: f(f^-1(x; h(cond)); h(new_cond)).
+    """Decode x under another condition and the same latents: f(f^-1(x; h(cond)); h(new_cond)).
 
     Maximum likelihood makes z independent of the condition, so that z is what the condition leaves
     open, the style: of a digit slant and thickness, of a photograph its colors given lightness.

@@ -21,7 +21,7 @@ def sweep(
     num_samples: int = 1,
     seed: Any = 0,
 ) -> tf.Tensor:
-    """Samples x = f(T z; h(cond)) for each temperature T, of the same z ~ N(0, I).
+    """Sample x = f(T z; h(cond)) for each temperature T, of the same z ~ N(0, I).
 
     At 0 all samples of a condition are one image, f(0), which is no mean of the data and need not
     be the likeliest; at 1 they are the model's draws; beyond, z is where the flow saw no data. The

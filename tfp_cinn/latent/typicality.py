@@ -67,7 +67,7 @@ class Typicality(NamedTuple):
         return np.where(np.isnan(distance), np.inf, distance)
 
     def is_foreign(self, nats_per_dim: Any) -> np.ndarray:
-        """Whether each example is foreign, `[N]`."""
+        """Return whether each example is foreign, `[N]`."""
         return self.distance(nats_per_dim) > self.threshold
 
 

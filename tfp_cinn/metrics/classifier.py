@@ -17,7 +17,7 @@ _BATCH_SIZE = 64
 
 
 def train_classifier(images: LabeledImages, seed: int = 0) -> keras.Model:
-    """Trains a convolutional network on the real training set, dequantized as for the flow.
+    """Train a convolutional network on the real training set, dequantized as for the flow.
 
     All randomness comes from `seed`; no global random state is read or changed.
 
@@ -46,7 +46,7 @@ def train_classifier(images: LabeledImages, seed: int = 0) -> keras.Model:
 
 
 def is_recognized(classifier: keras.Model, split: Split) -> np.ndarray:
-    """Whether the classifier gives each image its own label.
+    """Return whether the classifier gives each image its own label.
 
     Args:
         classifier: from images in gray levels to logits, as `train_classifier` returns it.

@@ -106,7 +106,7 @@ def chroma_distance(histograms: np.ndarray) -> float:
 
 
 def top5_agreement(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Whether a classifier sees in a coloring what it sees in the photograph.
+    """Return whether a classifier sees in a coloring what it sees in the photograph.
 
     1 where the class that is first for the photograph is among the first five for the coloring,
     else 0. It needs no labels, and no photograph of one of the classifier's classes; the

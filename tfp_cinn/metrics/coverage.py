@@ -11,7 +11,7 @@ __all__ = ["coverage", "recall"]
 
 
 def coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
-    """Whether a sample lies near each real example.
+    """Return whether a sample lies near each real example.
 
         min_j |r_i - s_j| <= |r_i - its k-th nearest other real example|
 
@@ -39,7 +39,7 @@ def coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
 
 
 def recall(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
-    """Whether each real example lies within the samples' support, as the samples outline it.
+    """Return whether each real example lies within the samples' support, as the samples outline it.
 
         |r_i - s_j| <= |s_j - its k-th nearest other sample|    for some j
 

@@ -36,7 +36,7 @@ class LightnessToGray(keras.layers.Layer):
         return 255 * keras.ops.where(y > 0.0031308, curved, 12.92 * y)
 
     def compute_output_shape(self, input_shape):
-        """Returns the same shape."""
+        """Return the same shape."""
         return input_shape
 
 

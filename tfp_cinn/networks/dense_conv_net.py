@@ -75,7 +75,7 @@ class DenselyConnected(keras.layers.Layer):
         return [getattr(self, name) for name in self._names]
 
     def build(self, input_shape):
-        """Builds the convolutions."""
+        """Build the convolutions."""
         *space, channels = input_shape
         for layer in (*self.hidden, self.last):
             if not layer.built:  # as those of a saved layer are
@@ -83,13 +83,13 @@ class DenselyConnected(keras.layers.Layer):
             channels += layer.filters
 
     def call(self, x):
-        """Maps `[N, H, W, C]` to `[N, H, W, channels of last]`."""
+        """Map `[N, H, W, C]` to `[N, H, W, channels of last]`."""
         for layer in self.hidden:
             x = keras.ops.concatenate([x, layer(x)], axis=-1)
         return self.last(x)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return super().get_config() | {
             "hidden": [keras.saving.serialize_keras_object(layer) for layer in self.hidden],
             "last": keras.saving.serialize_keras_object(self.last),
@@ -97,7 +97,7 @@ class DenselyConnected(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> DenselyConnected:
-        """Rebuilds the layer of a `get_config`."""
+        """Rebuild the layer of a `get_config`."""
         hidden = [keras.saving.deserialize_keras_object(layer) for layer in config["hidden"]]
         last = keras.saving.deserialize_keras_object(config["last"])
         return cls(**config | {"hidden": hidden, "last": last})

@@ -49,7 +49,7 @@ class _LabelConditioner(keras.layers.Layer):
         return tf.where(valid[..., tf.newaxis], features, features.dtype.as_numpy_dtype("nan"))
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return super().get_config() | {"num_classes": self.num_classes}
 
 
@@ -66,7 +66,7 @@ class OneHot(_LabelConditioner):
         return tf.eye(self.num_classes, dtype=self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape `[..., K]`."""
+        """Return the shape `[..., K]`."""
         return (*input_shape, self.num_classes)
 
 
@@ -87,7 +87,7 @@ class LabelEmbedding(_LabelConditioner):
         self.units = int(units)
 
     def build(self, input_shape):
-        """Creates the table `[K, units]`."""
+        """Create the table `[K, units]`."""
         self.embeddings = self.add_weight(
             shape=(self.num_classes, self.units), initializer="normal", name="embeddings"
         )
@@ -96,9 +96,9 @@ class LabelEmbedding(_LabelConditioner):
         return tf.convert_to_tensor(self.embeddings)
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape `[..., units]`."""
+        """Return the shape `[..., units]`."""
         return (*input_shape, self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return super().get_config() | {"units": self.units}

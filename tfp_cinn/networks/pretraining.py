@@ -72,7 +72,7 @@ def color_regressor(
 
 
 def load_weights(network: keras.Model, path: str | os.PathLike) -> None:
-    """Loads what `network.save_weights(path)` or `network.save(path)` wrote.
+    """Load what `network.save_weights(path)` or `network.save(path)` wrote.
 
     Args:
         network: a network of the same layers as the one that was saved.

@@ -63,7 +63,7 @@ def draw_panels(
     row_labels: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Draws panels side by side.
+    """Draw panels side by side.
 
     Args:
         panels: of as many rows each, images of one size.
@@ -154,7 +154,7 @@ def _joined(panel):
 def draw_scores(
     sets: Sequence[ScoredSet], path: str | os.PathLike, title: str, axis_label: str
 ) -> None:
-    """Draws sets below each other: a few examples, histograms of scores, and remarks.
+    """Draw sets below each other: a few examples, histograms of scores, and remarks.
 
     Args:
         sets: what to draw; scores far from those of the held-out sets pile up at the borders.

@@ -20,7 +20,7 @@ def draw_samples(
     row_labels: Sequence[object],
     title: str = "",
 ) -> None:
-    """Draws gray images as a grid, a row for each condition.
+    """Draw gray images as a grid, a row for each condition.
 
     Args:
         images: `[rows, columns, H, W, 1]`, in gray levels of the data domain [0, levels).
@@ -55,7 +55,7 @@ def draw_samples(
 
 
 def draw_sheet(images: np.ndarray, path: str | os.PathLike, column_labels: Sequence[str]) -> None:
-    """Draws color images as a grid, a row for each photograph.
+    """Draw color images as a grid, a row for each photograph.
 
     Args:
         images: `[rows, columns, H, W, 3]`, sRGB in [0, 1].
@@ -88,7 +88,7 @@ def draw_hues(
     class_names: Sequence[str],
     path: str | os.PathLike,
 ) -> None:
-    """Draws histograms of hues, a row for each class, foreground beside background.
+    """Draw histograms of hues, a row for each class, foreground beside background.
 
     Args:
         data: hues of the data, `[N, ..., 2]`, degrees in [0, 360).
@@ -130,7 +130,7 @@ def draw_hues(
 
 
 def draw_curve(rows: Sequence[Mapping[str, float]], path: str | os.PathLike) -> None:
-    """Draws bits/dim of training and validation over the epochs.
+    """Draw bits/dim of training and validation over the epochs.
 
     Args:
         rows: one an epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`; what is NaN

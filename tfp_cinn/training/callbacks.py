@@ -43,14 +43,14 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch, logs=None):
-        """Moves the bar."""
+        """Move the bar."""
         self._steps += 1
         self._bar.update()
         if logs and not self._bar.disable:
             self._bar.set_postfix_str(_likelihood(logs, ""), refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Prints the epoch's line."""
+        """Print the epoch's line."""
         now = time.time()
         if now - self._last_line < _LINE_EVERY_SECONDS and epoch + 1 < self._epochs:
             return
@@ -65,7 +65,7 @@ class Progress(keras.callbacks.Callback):
         sys.stdout.flush()
 
     def on_train_end(self, logs=None):
-        """Closes the bar."""
+        """Close the bar."""
         self._bar.close()
 
 
@@ -90,7 +90,7 @@ class Metrics(keras.callbacks.Callback):
         self._complaints = _Complaints()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Adds the epoch."""
+        """Add the epoch."""
         seconds, batches = self._position.moment.seconds, self._position.moment.batch
         if self._position.moment.skipped:
             logs["skipped"] = self._position.moment.skipped
@@ -108,7 +108,7 @@ class Metrics(keras.callbacks.Callback):
             writer.writerows(self._rows)
 
     def on_train_end(self, logs=None):
-        """Draws the curve."""
+        """Draw the curve."""
         if self._rows:
             with self._workdir.writing("curve.png") as scratch:
                 draw_curve(self._rows, scratch)
@@ -139,19 +139,19 @@ class Checkpoint(keras.callbacks.Callback):
         self._complaints = _Complaints()
 
     def on_train_begin(self, logs=None):
-        """Makes a second model, without optimizer, to hold the best weights."""
+        """Make a second model, without optimizer, to hold the best weights."""
         if self._best_model is not None:
             return
         config = keras.saving.serialize_keras_object(self.model)["config"]
         self._best_model = type(self.model).from_config(config)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Saves if it is time."""
+        """Save if it is time."""
         if not self._position.all_steps_done:
             self._save_if_it_is_time()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Compares with the best epoch, and saves if it is time."""
+        """Compare with the best epoch, and saves if it is time."""
         value = _criterion(logs)
         if not math.isfinite(value):
             raise NonFiniteError(
@@ -167,7 +167,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._save_if_it_is_time()
 
     def save_now(self) -> pathlib.Path:
-        """Saves the best model and a checkpoint; returns the checkpoint."""
+        """Save the best model and a checkpoint; returns the checkpoint."""
         # The model first: killed in between, the next run does the epochs since again.
         if self._best_is_new:
             checkpoints.save_best(self._best_model, self._workdir, self._best)
@@ -202,7 +202,7 @@ class TensorBoard(keras.callbacks.Callback):
             self._writer.close()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes."""
+        """Write."""
         with self._complaints.instead_of_failing(), self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)

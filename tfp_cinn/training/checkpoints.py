@@ -48,7 +48,7 @@ class Moment(NamedTuple):
 
 
 def save(model: CINN, workdir: Workdir, moment: Moment, keep: int) -> pathlib.Path:
-    """Saves a checkpoint, and drops all but the newest `keep`.
+    """Save a checkpoint, and drops all but the newest `keep`.
 
     It is a `.npz` file of one array a variable: weights, noise generators, the optimizer's
     variables, and the sums behind the metrics of the running epoch; and of the moment, as JSON. The
@@ -81,7 +81,7 @@ def newest(workdir: Workdir) -> pathlib.Path | None:
 
 
 def restore(model: CINN, workdir: Workdir) -> tuple[Moment | None, list[str]]:
-    """Loads the newest good checkpoint into a compiled model.
+    """Load the newest good checkpoint into a compiled model.
 
     The learning rate stays as it is: it is the config's to say. Damaged checkpoints are renamed to
     `*.damaged`, so that they no longer count; the newest of these is kept.
@@ -125,7 +125,7 @@ def restore(model: CINN, workdir: Workdir) -> tuple[Moment | None, list[str]]:
 
 
 def save_best(model: CINN, workdir: Workdir, nats_per_dim: float) -> None:
-    """Saves the model of the best epoch so far as the workdir's `model.keras`.
+    """Save the model of the best epoch so far as the workdir's `model.keras`.
 
     Raises:
         UsageError: if the file can't be written; what was there is kept.
@@ -161,7 +161,7 @@ def _members(model: CINN) -> Iterator[tuple[str, keras.Variable]]:
 
 
 def _load(model: CINN, path: pathlib.Path) -> Moment:
-    """Sets all variables, or none."""
+    """Set all variables, or none."""
     variables = dict(_members(model))
     try:
         with zipfile.ZipFile(path) as archive:

@@ -15,7 +15,7 @@ _MOST = 1 << 53  # whole numbers that a float holds, and more steps than anyone 
 
 
 def check(section: Mapping[str, Any]) -> None:
-    """Refuses fields that are missing, of the wrong type or out of range.
+    """Refuse fields that are missing, of the wrong type or out of range.
 
     Args:
         section: the config's `train`.

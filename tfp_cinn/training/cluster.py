@@ -35,7 +35,7 @@ class Cluster(NamedTuple):
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker is the one that writes."""
+        """Return whether this worker is the one that writes."""
         return self.index == 0
 
     def name(self, index: int) -> str:
@@ -44,7 +44,7 @@ class Cluster(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Cluster:
-        """Reads the variable TF_CONFIG, in the form that TensorFlow gives it.
+        """Read the variable TF_CONFIG, in the form that TensorFlow gives it.
 
         A `chief` in it is the first worker.
 
@@ -82,7 +82,7 @@ class Cluster(NamedTuple):
         return cls(tuple(chiefs + workers), index + (len(chiefs) if job == "worker" else 0))
 
     def wait_for_all(self, seconds: float) -> None:
-        """Waits until every worker is there, at the addresses where TensorFlow will look for them.
+        """Wait until every worker is there, at the addresses where TensorFlow will look for them.
 
         TensorFlow's own waiting has no end and hears no signal. Here all others call the chief, and
         it answers when the last has called.

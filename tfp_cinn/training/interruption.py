@@ -59,12 +59,12 @@ class StopOnSignal(keras.callbacks.Callback):
         self.__exit__()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Stops, if a signal came."""
+        """Stop, if a signal came."""
         if not self._position.all_steps_done:
             self._stop()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Stops, if a signal came."""
+        """Stop, if a signal came."""
         self._stop()
 
     def _stop(self):

@@ -31,7 +31,7 @@ class Position(keras.callbacks.Callback):
 
     @property
     def all_steps_done(self) -> bool:
-        """Whether of the running epoch only the validation is left, which nothing may cut off."""
+        """Return whether of the running epoch only the validation is left, which nothing may cut off."""
         return self.moment.batch == self._steps
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -39,18 +39,18 @@ class Position(keras.callbacks.Callback):
         self._began = time.time() - self.moment.seconds
 
     def on_train_batch_end(self, batch, logs=None):
-        """Counts the batch."""
+        """Count the batch."""
         now = self.moment
         self.moment = now._replace(
             step=now.step + 1, batch=now.batch + 1, seconds=time.time() - self._began
         )
 
     def skip_batch(self):
-        """Counts a batch that wasn't trained on."""
+        """Count a batch that wasn't trained on."""
         self.moment = self.moment._replace(skipped=self.moment.skipped + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Counts the epoch."""
+        """Count the epoch."""
         self.moment = self.moment._replace(epoch=epoch + 1, batch=0, seconds=0.0)
 
 
@@ -70,18 +70,18 @@ class RestOfEpoch(keras.callbacks.Callback):
         self._steps: int | None = steps
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Undoes that `fit` has set the metrics back."""
+        """Undo that `fit` has set the metrics back."""
         while self._sums:
             variable, value = self._sums.pop()
             variable.assign(value)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Ends the epoch."""
+        """End the epoch."""
         if batch + 1 == self._steps:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        """Lets the epochs after it be whole: `fit` asks once more whether to stop."""
+        """Let the epochs after it be whole: `fit` asks once more whether to stop."""
         if self._steps is not None:
             self.model.stop_training = False
             self._steps = None

@@ -24,7 +24,7 @@ _SUFFIX = ".weights.h5"
 
 
 def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int = 10) -> keras.Model:
-    """Trains the conditioner of an image's colors to predict these, without a flow.
+    """Train the conditioner of an image's colors to predict these, without a flow.
 
     It minimizes the mean squared error of x, ab in units of CIE Lab or RGB, as
     `tfp_cinn.networks.color_regressor` predicts it; the flow can then start with it

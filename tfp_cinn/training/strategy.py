@@ -80,7 +80,7 @@ class Replicas:
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
     def check(self, section: Mapping[str, Any]) -> None:
-        """Refuses what can't be done on several replicas.
+        """Refuse what can't be done on several replicas.
 
         Args:
             section: the config's `train` section.
@@ -104,7 +104,7 @@ class Replicas:
             )
 
     def check_config(self, config: Mapping[str, Any]) -> None:
-        """Refuses a run whose workers have different configs.
+        """Refuse a run whose workers have different configs.
 
         Args:
             config: of this worker, but for what may differ from machine to machine.
@@ -122,7 +122,7 @@ class Replicas:
             )
 
     def split(self, batches: tf.data.Dataset | None) -> Any:
-        """Gives each replica its part of every batch.
+        """Give each replica its part of every batch.
 
         Of n examples, replica r of R has those from floor(r n / R) to floor((r + 1) n / R): all
         replicas together see what one alone would see, each example once. Each worker makes the
@@ -145,7 +145,7 @@ class Replicas:
         return self._strategy.distribute_datasets_from_function(of_worker)
 
     def same_start(self, model: CINN, facts: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Gives all workers the chief's variables, and all replicas noise of their own.
+        """Give all workers the chief's variables, and all replicas noise of their own.
 
         Args:
             model: compiled, its optimizer built; the chief's may be restored from a checkpoint.
@@ -170,7 +170,7 @@ class Replicas:
         return facts
 
     def same_end(self, model: CINN) -> None:
-        """Waits until all workers have come here, and compares their weights.
+        """Wait until all workers have come here, and compares their weights.
 
         A chief that failed before makes the others fail here.
 
@@ -226,7 +226,7 @@ class Replicas:
         return self._strategy.reduce("SUM", values, axis=None).numpy()
 
     def _set_apart(self, state: tf.Variable) -> None:
-        """Gives the noise generator of each replica another seed; replica 0 keeps its own."""
+        """Give the noise generator of each replica another seed; replica 0 keeps its own."""
         first = self._index * self.count // self.workers
         for number, copy in enumerate(self._strategy.experimental_local_results(state)):
             seed, count = copy.numpy()

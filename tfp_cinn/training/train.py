@@ -37,7 +37,7 @@ def train(
     strategy: str = "none",
     wait: float = 300.0,
 ) -> CINN:
-    """Trains what a config describes, or goes on with it from the workdir's last checkpoint.
+    """Train what a config describes, or goes on with it from the workdir's last checkpoint.
 
     A run that goes on ends as one that never stopped; docs/training.md says how exactly.
 
@@ -104,7 +104,7 @@ def train(
 def _begin(
     model: CINN, experiment: Task, section: Mapping[str, Any], steps: int, workdir: Workdir
 ) -> Moment:
-    """Restores the run, or calibrates a new model; returns where the run is."""
+    """Restore the run, or calibrates a new model; returns where the run is."""
     moment, problems = checkpoints.restore(model, workdir)
     for problem in problems:
         print(f"{problem}; going back to the checkpoint before it")
@@ -138,7 +138,7 @@ def _fit(
     moment: Moment,
     replicas: Replicas,
 ) -> None:
-    """Trains to the end; writes into the workdir, if there is one."""
+    """Train to the end; writes into the workdir, if there is one."""
     epochs = section["epochs"]
     position = Position(moment, steps)
     validation = experiment.validation_batches(section["batch_size"])
@@ -188,7 +188,7 @@ def _fit(
 
 
 def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
-    """Saves, where it is this process's to save, and says what to do next."""
+    """Save, where it is this process's to save, and says what to do next."""
     if checkpoint is None:
         return "; the chief saves"
     try:
