@@ -46,7 +46,7 @@ def rgb_to_lab(rgb: Any) -> tf.Tensor:
         `[..., 3]`: L in 0..100, a in about -86..98, b in about -108..94.
 
     Raises:
-        UsageError: integers, or no three channels.
+        UsageError: if the dtype is an integer or there aren't three channels.
     """
     rgb = as_channels("rgb_to_lab", "rgb", rgb, 3, to_float="divide 8-bit values by 255.0")
     # The branch that isn't taken is kept off 0: where its slope is infinite, 0 * inf would be NaN.
@@ -74,7 +74,7 @@ def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
         `[..., 3]`: sRGB.
 
     Raises:
-        UsageError: integers, or no three channels.
+        UsageError: if the dtype is an integer or there aren't three channels.
     """
     lab = as_channels("lab_to_rgb", "lab", lab, 3)
     L, a, b = tf.unstack(lab, axis=-1)

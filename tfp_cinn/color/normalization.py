@@ -30,7 +30,7 @@ def normalize(x: Any) -> tf.Tensor:
         x: Lab `[..., 3]`, L alone `[..., 1]` or ab alone `[..., 2]`.
 
     Raises:
-        UsageError: integers, or another number of channels.
+        UsageError: if the dtype is an integer or the number of channels is wrong.
     """
     x = as_channels("normalize", "x", x, _PARTS)
     part = _PARTS[x.shape[-1]]
@@ -44,7 +44,7 @@ def denormalize(x: Any) -> tf.Tensor:
         x: normalized Lab `[..., 3]`, L alone `[..., 1]` or ab alone `[..., 2]`.
 
     Raises:
-        UsageError: integers, or another number of channels.
+        UsageError: if the dtype is an integer or the number of channels is wrong.
     """
     x = as_channels("denormalize", "x", x, _PARTS)
     part = _PARTS[x.shape[-1]]

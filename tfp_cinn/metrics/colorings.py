@@ -1,4 +1,4 @@
-"""How good and how varied colorings of photographs are: one number a photograph."""
+"""How good and how varied colorings of photographs are: one number per photograph."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of(cls, values: Any) -> Estimate:
-        """Mean and standard error std / sqrt(N) of values `[N]`, one an example."""
+        """Mean and standard error std / sqrt(N) of values `[N]`, one per example."""
         values = np.asarray(values, np.float64)
         if not len(values):
             return cls(math.nan, math.nan)
@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
         With K classes, mean = sum_k mean_k / K and error = sqrt(sum_k error_k^2) / K.
 
         Args:
-            values: `[N]`, one an example.
+            values: `[N]`, one per example.
             labels: `[N]`, the class of each.
         """
         values, labels = np.asarray(values, np.float64), np.asarray(labels)
@@ -59,7 +59,7 @@ class Estimate(NamedTuple):
         as they like.
 
         Args:
-            values: `[N, ...]`, one an example.
+            values: `[N, ...]`, one per example.
             groups: `[N]`, the group of each; every example its own if None.
             statistic: of `[n, ...]`, whatever n.
             num_resamples: how often; the paper's code uses 256, good for 4 % of the error.
@@ -97,7 +97,7 @@ class Estimate(NamedTuple):
         blocks left out, 1.1 to 1.5 times.
 
         Args:
-            values: `[N, ...]`, one an example.
+            values: `[N, ...]`, one per example.
             groups: `[N]`, the group of each; every example its own if None.
             statistic: of `[n, ...]`, whatever n.
             max_blocks: B at most, and at most the number of groups.

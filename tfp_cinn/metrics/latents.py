@@ -44,7 +44,7 @@ def latent_statistics(model: CINN, batches: tf.data.Dataset) -> LatentStatistics
     centered = z - z.mean()
     second, fourth = (centered**2).mean(axis=1), (centered**4).mean(axis=1)
     kurtosis = fourth.mean() / second.mean() ** 2
-    # The ratio linearized around its means: one value an example, with its standard error.
+    # The ratio linearized around its means: one value per example, with its standard error.
     influence = fourth / second.mean() ** 2 - 2 * kurtosis * (second / second.mean() - 1)
     return LatentStatistics(
         mean=Estimate.of(z.mean(axis=1)),

@@ -133,7 +133,7 @@ def draw_curve(rows: Sequence[Mapping[str, float]], path: str | os.PathLike) -> 
     """Draw bits/dim of training and validation over the epochs.
 
     Args:
-        rows: one an epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`; what is NaN
+        rows: one per epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`; what is NaN
             or infinite is left out.
         path: the PNG to write.
     """

@@ -21,7 +21,7 @@ __all__ = ["export_freia", "import_freia"]
 
 _SHOWN = 5
 
-# Inputs and outputs of the nodes, which FrEIA of the paper's time kept as buffers after a call.
+# Inputs and outputs of the nodes, which the FrEIA of the paper kept as buffers after a call.
 _BUFFER = re.compile(r"(^|\.)tmp_var_\d+$")
 
 
