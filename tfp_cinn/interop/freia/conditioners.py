@@ -45,7 +45,7 @@ def _feature_pyramid(network: keras.Model) -> Part:
     for k, level in enumerate(levels):
         until = len(_weighted(keras.Model(network.input, network.output[level])))
         for n, layer in enumerate(layers[done:until]):
-            # A leaky ReLU follows every convolution but the last, across levels too.
+            # Leaky ReLUs separate all convolutions, also across levels.
             entries += layer_entries(f"resolution_levels.{k}.{2 * n + (k > 0)}", layer)
         done = until
     if "vector" in network.output:

@@ -55,9 +55,8 @@ _PYPI = Convention(
 def conventions(names: str, splits: int, classes: bool, inserted: bool) -> Iterator[Convention]:
     """Return all conventions of a generation, the published code's first.
 
-    In the FrEIA of the paper a node has its place in the list of nodes as number. Since then
-    they are sorted, and which number the last one has among the latents that left early is left to
-    chance, by the order of a Python set.
+    The FrEIA of the paper numbers the nodes in the order of their list. Later ones sort them, and
+    the order of a Python set decides the last one's number among the latents that left early.
 
     Args:
         names: one of `NAMES`.
