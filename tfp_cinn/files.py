@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["scratch_files", "sha256", "write_through", "writing"]
 
 @contextlib.contextmanager
 def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Context for writing a file whole or not at all: yields a scratch path to write to.
+    """Write a file atomically, in a context that yields a scratch path to write to.
 
     Args:
-        target: the file; its folder is made if it isn't there.
+        target: the file; its folder is created if needed.
 
     Raises:
         WriteError: if it can't be written.
     """
-    # The suffix stays last, since writers choose their format by it.
+    # Keep the suffix last, since writers choose their format by it.
     scratch = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
     try:
         target.parent.mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def scratch_files(target: pathlib.Path) -> list[pathlib.Path]:
-    """What `writing` left behind where its process was killed, or is writing now.
+    """Return the scratch files of `writing`, left by killed processes or in use.
 
     Args:
         target: the file; its name may be a pattern.
@@ -51,7 +51,7 @@ def scratch_files(target: pathlib.Path) -> list[pathlib.Path]:
 
 
 def write_through(place: pathlib.Path) -> None:
-    """Wait until the disk has a file's content, or a folder's names."""
+    """Flush a file's content, or a folder's names, to disk."""
     descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -60,7 +60,7 @@ def write_through(place: pathlib.Path) -> None:
 
 
 def sha256(path: pathlib.Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

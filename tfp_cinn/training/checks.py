@@ -1,4 +1,4 @@
-"""Whether a config's `train` section can be trained by."""
+"""Checks of a config's `train` section."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tfp_cinn.errors import UsageError
 
 __all__ = ["check"]
 
-_MOST = 1 << 53  # whole numbers that a float holds, and more steps than anyone takes
+_MOST = 1 << 53  # floats hold all integers up to this
 
 
 def check(section: Mapping[str, Any]) -> None:
-    """Refuse fields that are missing, of the wrong type or out of range.
+    """Raise a UsageError for fields that are missing, of the wrong type or out of range.
 
     Args:
         section: the config's `train`.
 
     Raises:
-        UsageError: names the field, what was expected and what it is.
+        UsageError: with the field, what was expected and its value.
     """
     for field in ("epochs", "batch_size", "shards", "keep_checkpoints", "max_skipped"):
         _expect(section, field, _is_count, "at least 1")

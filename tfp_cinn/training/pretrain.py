@@ -1,4 +1,4 @@
-"""Training a conditioner by itself."""
+"""Pretraining of a conditioner."""
 
 from __future__ import annotations
 
@@ -24,24 +24,23 @@ _SUFFIX = ".weights.h5"
 
 
 def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int = 10) -> keras.Model:
-    """Train the conditioner of an image's colors to predict these, without a flow.
+    """Train a conditioner to predict an image's colors directly, without a flow.
 
-    It minimizes the mean squared error of x, ab in units of CIE Lab or RGB, as
-    `tfp_cinn.networks.color_regressor` predicts it; the flow can then start with it
-    (`config.model.pretrained`), and leave it as it is (`config.model.conditioner="frozen"`).
-    Learning rate, batch size and seed are those of the config.
+    Minimizes the mean squared error of `tfp_cinn.networks.color_regressor` on x, ab in CIE Lab
+    units or RGB. A flow can then start with the conditioner (`config.model.pretrained`) and freeze
+    it (`config.model.conditioner="frozen"`). Uses the config's learning rate, batch size and seed.
 
     Args:
         config: nested dicts with the fields of `colorization_config` or `color_digits_config`.
-        output: the file to write the weights of the epoch with the lowest validation error to,
-            ending in `.weights.h5`.
-        epochs: how often to go through the data.
+        output: the file for the weights of the epoch with the lowest validation error, ending in
+            `.weights.h5`.
+        epochs: number of epochs.
 
     Returns:
         The conditioner.
 
     Raises:
-        UsageError: if the config, the data or an argument don't serve.
+        UsageError: if the config, the data or an argument is unsuitable.
     """
     output = pathlib.Path(output)
     if not output.name.endswith(_SUFFIX) or output.name == _SUFFIX:
