@@ -1,4 +1,5 @@
 """Export of a trained model for TensorFlow Serving."""
+
 from __future__ import annotations
 
 import dataclasses
