@@ -7,7 +7,7 @@ CONFIG ?= digits
 MODEL ?= models/digits
 REPRODUCTION ?= runs/reproduction
 PHOTOS ?= photos
-# As Debian's dataset-fashion-mnist installs it, or out of that package without installing it.
+# Installed by Debian's dataset-fashion-mnist, or extracted from that package.
 FASHION_MNIST ?= $(firstword $(wildcard /usr/share/datasets/fashion-mnist) data/usr/share/datasets/fashion-mnist)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

@@ -1,4 +1,4 @@
-"""Errors that a user can put right."""
+"""Errors that a user can fix."""
 
 import re
 
@@ -6,17 +6,17 @@ __all__ = ["NonFiniteError", "NonFiniteStepError", "UsageError", "WriteError", "
 
 
 class UsageError(ValueError):
-    """Something the caller can put right: a flag, a field, a file, a shape, a label.
+    """An error that the caller can fix: in a flag, a field, a file, a shape, a label.
 
     The message is one line that says what was wrong, what was expected and what to do. The binaries
     print it and exit with status 2.
     """
 
-    # AutoGraph makes an error of a traced function into another kind, unless it has this one's
-    # constructor; then it only adds where it was.
+    # AutoGraph replaces errors of a traced function by another kind unless they have this
+    # constructor; then it only adds the location.
     __init__ = Exception.__init__
 
-    # Keras wraps what a layer raises into several lines about the call, unless it finds this mark.
+    # Keras wraps errors of a layer in several lines about the call, unless it finds this mark.
     _keras_call_info_injected = True
 
 
@@ -29,10 +29,10 @@ class NonFiniteStepError(NonFiniteError):
 
 
 class WriteError(UsageError):
-    """A file can't be written; the one that was there is unharmed."""
+    """A file can't be written; the old one is unchanged."""
 
 
-# What Keras writes around its reason when a layer or a config is at fault.
+# The text that Keras puts around the reason of an error in a layer or a config.
 _AROUND = (
     r"\x1b\[\d*m",
     r"Exception encountered when calling .*",
@@ -44,7 +44,7 @@ _AROUND = (
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of what went wrong, without what Keras writes around it."""
+    """Return the first line of an error's message, without the text that Keras puts around it."""
     text = str(error)
     for pattern in _AROUND:
         text = re.sub(pattern, "", text)

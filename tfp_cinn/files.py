@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def user_path(path: str | os.PathLike) -> pathlib.Path:
 
 @contextlib.contextmanager
 def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Context for writing a file whole or not at all: yields a scratch path to write to.
+    """Write a file atomically, in a context that yields a scratch path to write to.
 
     Args:
         target: the file; its folder is made if it isn't there. What a link points at is written,
@@ -64,7 +64,7 @@ def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def scratch_files(target: pathlib.Path) -> list[pathlib.Path]:
-    """What `writing` left behind where its process was killed, or is writing now.
+    """Return the scratch files of `writing`, left by killed processes or in use.
 
     Args:
         target: the file; its name may be a pattern.
@@ -73,7 +73,7 @@ def scratch_files(target: pathlib.Path) -> list[pathlib.Path]:
 
 
 def write_through(place: pathlib.Path) -> None:
-    """Waits until the disk has a file's content, or a folder's names."""
+    """Flush a file's content, or a folder's names, to disk."""
     descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -82,7 +82,7 @@ def write_through(place: pathlib.Path) -> None:
 
 
 def sha256(path: pathlib.Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""The folder that holds all of a training run."""
+"""The folder of a training run."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tfp_cinn.model import CINN, load_model
 
 __all__ = ["Workdir", "without_paths"]
 
-# Where data are read from may change between runs, what they are may not.
+# Fields that may change between runs: where the data are, but not what they are.
 _PATHS = {"data.idx_dir", "data.data_dir", "data.folder"}
 
 
 class Workdir:
     """A training run's folder.
 
-    It holds `config.json`, `dataset.json` (what `describe` wrote), `checkpoints/`, `metrics.csv`,
-    pictures, `tensorboard/`, `lock`, and `model.keras`, the best epoch's model. Files are written
-    beside their place and then renamed: what stands there is whole.
+    It holds `config.json`, `dataset.json` (from `describe`), `checkpoints/`, `metrics.csv`,
+    pictures, `tensorboard/`, `lock`, and `model.keras`, the best epoch's model. All files are
+    written atomically.
 
     Args:
         path: the folder.
@@ -49,16 +49,16 @@ class Workdir:
 
     @property
     def model_path(self) -> pathlib.Path:
-        """Where the trained model is."""
+        """Path of the trained model."""
         return self.path / "model.keras"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Context in which no other process may train here; makes the folder.
+        """Lock the folder against other training processes, and create it if needed.
 
-        The lock is the kernel's (`flock` on the file `lock`) and ends with its process, however
-        that ends. Over NFS it holds between machines if the mount has locks, as Linux does by
-        default; with `nolock` or `local_lock` it holds on each machine alone.
+        The lock is the kernel's (`flock` on the file `lock`) and ends with the process. Over NFS it
+        works between machines if the mount has locks, the default of Linux; with `nolock` or
+        `local_lock` it works only within a machine.
 
         Raises:
             UsageError: if another process trains here, or the folder can't be written.
@@ -94,9 +94,9 @@ class Workdir:
             yield
 
     def prepare(self, config: Mapping[str, Any]) -> None:
-        """Makes the folder ready for a run with `config`, new or continued.
+        """Prepare the folder for a new or resumed run with `config`.
 
-        What a killed run was writing is removed.
+        Removes scratch files of killed runs.
 
         Args:
             config: the run's config, nested dicts.
@@ -107,7 +107,7 @@ class Workdir:
         """
         if (self.path / "config.json").exists():
             self._check_same(config)
-        # Of names that training alone writes: others may be being written by other programs.
+        # Only names that training writes: other programs may be writing others.
         for name in ("config.json", "dataset.json", "metrics.csv", "model.keras", "checkpoints/*"):
             for left in files.scratch_files(self.path / name):
                 left.unlink(missing_ok=True)
@@ -115,29 +115,29 @@ class Workdir:
             scratch.write_text(json.dumps(config, indent=2) + "\n")
 
     def describe(self, kind: str, facts: Mapping[str, Any]) -> None:
-        """Writes down what later programs need to know of the experiment.
+        """Write what later programs need to know about the experiment.
 
         Args:
-            kind: of the experiment.
-            facts: of its data.
+            kind: kind of the experiment.
+            facts: facts about its data.
         """
         with self.writing("dataset.json") as scratch:
             scratch.write_text(json.dumps({"kind": kind, **facts}, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:
-        """Returns the config of the run that is here."""
+        """Return the config of the run."""
         return self._read("config.json")
 
     def dataset(self) -> dict[str, Any]:
-        """Returns what `describe` wrote."""
+        """Return what `describe` wrote."""
         return self._read("dataset.json")
 
     def evaluation(self) -> dict[str, Any]:
-        """Returns what `bin/evaluate.py` measured, nothing if it didn't run."""
+        """Return the results of `bin/evaluate.py`; empty if it hasn't run."""
         return self._read("evaluation.json") if (self.path / "evaluation.json").exists() else {}
 
     def model_sha256(self) -> str:
-        """Returns what tells the trained model from any other.
+        """Return an identifier of the trained model.
 
         Raises:
             UsageError: if there is none, or it can't be read.
@@ -149,7 +149,7 @@ class Workdir:
             raise UsageError(f"{self.model_path}: can't be read ({error.strerror})") from None
 
     def load_model(self) -> CINN:
-        """Loads the trained model.
+        """Load the trained model.
 
         Raises:
             UsageError: if there is none.
@@ -158,7 +158,7 @@ class Workdir:
         return load_model(self.model_path)
 
     def writing(self, name: str) -> contextlib.AbstractContextManager[pathlib.Path]:
-        """Context for writing a file whole or not at all: yields a scratch path to write to.
+        """Write a file atomically, in a context that yields a scratch path to write to.
 
         Args:
             name: the file, relative to the workdir.
@@ -169,7 +169,7 @@ class Workdir:
         return files.writing(self.path / name)
 
     def _check_is_run(self) -> None:
-        # Unlike a path's own method, False for a name that is too long or may not be looked at.
+        # Unlike Path.exists, False for names that are too long or not accessible.
         if not os.path.exists(self.path / "config.json"):
             there = os.path.exists(self.path)
             what = "not the workdir of a training run" if there else "no such workdir"
@@ -212,7 +212,7 @@ class Workdir:
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config as one flat dict, without the fields that may differ from machine to machine."""
+    """Return a config as one flat dict, without the fields that may differ between machines."""
     return {key: value for key, value in _flat(config).items() if key not in _PATHS}
 
 

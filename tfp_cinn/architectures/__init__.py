@@ -43,8 +43,7 @@ def build(architecture: str, data: LabeledImages | ImagePairs | ShapedPairs, **f
 
     Args:
         architecture: one of `ARCHITECTURES`.
-        data: the data set, for what the architecture asks of it: shapes, number of classes, mean
-            and standard deviation.
+        data: the data set, for its shapes, number of classes, mean and standard deviation.
         **fields: the architecture's own arguments.
 
     Raises:

@@ -43,29 +43,28 @@ def color_mnist(
     cond_mean: float = 0.0,
     cond_std: float = 1.0,
 ) -> CINN:
-    """A colored digit given the gray one: conditional 1x1 blocks, then dense blocks.
+    """Build the flow of a colored digit given the gray one: 1x1 blocks, then dense blocks.
 
         x -> Standardize -> [permutation, 1x1 block] * 3      given digit and features
           -> Flatten -> [permutation, dense block] * 7 -> z   given nothing, unless dense_features
 
     Blocks are Glow couplings; block k of each kind is permuted with seed k. The 1x1 blocks have
-    densely connected subnets (`tfp_cinn.networks.DenseConvNet`) and are given, at each pixel, the
-    gray digit and the vector of `tfp_cinn.networks.digit_features`. The dense blocks see no
-    condition; with `dense_features`, they are given as many linear features of all that.
+    densely connected subnets (`tfp_cinn.networks.DenseConvNet`), conditioned at each pixel on the
+    gray digit and the vector of `tfp_cinn.networks.digit_features`. The dense blocks are
+    unconditional, unless `dense_features` gives them linear features of both.
 
-    The defaults are the paper's color-MNIST flow, x being an RGB image and c a digit of 28 x 28
-    pixels, both from 0 to 1: 13,681,884 weights, and 912,960 of the conditioner (`colorize` in
-    mnist_cINN of the reference code; with its weights it is the same function). There the
-    conditioner is trained to classify digits first, and then frozen with its dropout active.
+    The defaults are the paper's color-MNIST flow, where x is an RGB image and c a digit of 28 x 28
+    pixels, both from 0 to 1: 13,681,884 weights, and 912,960 in the conditioner (`colorize` in
+    mnist_cINN of the reference code; with its weights, this is the same function). There the
+    conditioner is first trained to classify digits, then frozen with its dropout active.
 
     Args:
-        data: the data set, for the shapes of x and c, which have the same resolution.
+        data: the data set, for the shapes of x and c, which must have the same resolution.
         conv_blocks: number of 1x1 blocks.
         conv_hidden: channels of the hidden layers of their subnets.
         dense_blocks: number of dense blocks.
         dense_hidden: widths of the hidden layers of their subnets.
-        dense_features: how many features of the condition they are given; 0 for none, as in the
-            paper.
+        dense_features: number of features of the condition that they get; 0 in the paper.
         clamp: bound of the log-scale, nats.
         clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         permutation: "random" (hard) or "soft" (a rotation).
@@ -121,7 +120,7 @@ def color_mnist(
     dense = []
     for k in range(dense_blocks):
         coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp, clamp_type=clamp_type)
-        # Embedded, they are given the condition together.
+        # All dense blocks share one embedding of the condition.
         dense += [
             permute(permutation, seed=k),
             coupling if dense_features else Select(None, coupling),

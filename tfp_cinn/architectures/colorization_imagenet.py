@@ -63,39 +63,39 @@ def colorization_imagenet(
     cond_mean: float = 50.0,
     cond_std: float = 1.0,
 ) -> CINN:
-    """Color given lightness, after the paper's experiment on ImageNet.
+    """Build the flow of color given lightness from the paper's experiment on ImageNet.
 
         x -> Standardize -> section 0 -> ... -> section 3 -> Flatten
           -> [permutation, dense block] * 8 -> z
         section k: [conv block, rotation] * blocks[k] -> downsampling
                    -> [rotation, 1x1 block] * 2 -> FactorOut(keep[k])
 
-    The condition is one feature map of the resolution of x. Each conv block, a Glow coupling with
-    3x3 kernels, is given it by a network of its own (`Embed` of
-    `tfp_cinn.networks.strided_features`) at the section's resolution; the dense blocks share one
-    (`tfp_cinn.networks.strided_vector`); the 1x1 blocks see no condition. Downsampling is by
-    `Squeeze`, in the last section by Haar wavelets ordered by wavelet; no latents leave the first
-    section. Rotations are fixed random ones; dense block k is permuted with seed k.
+    The condition is one feature map at the resolution of x. Each conv block, a Glow coupling with
+    3x3 kernels, has its own network (`Embed` of `tfp_cinn.networks.strided_features`) that brings
+    it to the section's resolution; the dense blocks share one (`tfp_cinn.networks.strided_vector`);
+    the 1x1 blocks are unconditional. Downsampling is by `Squeeze`, in the last section by Haar
+    wavelets ordered by wavelet; no latents leave the first section. Rotations are random and fixed;
+    dense block k is permuted with seed k.
 
-    The defaults are the published network, x being the chroma ab of 64 x 64 pixels and c the
-    lightness L of 256 x 256, both in Lab units: 54,352,208 weights of the blocks and their
-    networks, 2,361,472 of the network that the dense blocks share, and 32,154,944 of the backbone
-    (colorization_cINN of the reference code; with its weights and rotations it is the same
-    function, up to the order of z within a scale). Two accidents of its starting weights are left
-    out: its rotations may be reflections, and in the section at 32 x 32 the batch normalization of
-    the blocks' networks starts at zero there, as if it were a last layer.
+    The defaults are the published network, where x is the chroma ab of 64 x 64 pixels and c the
+    lightness L of 256 x 256, both in Lab units: 54,352,208 weights in the blocks and their
+    networks, 2,361,472 in the network that the dense blocks share, and 32,154,944 in the backbone
+    (colorization_cINN of the reference code; with its weights and rotations, this is the same
+    function, up to the order of z within a scale). Two accidents of its initialization aren't
+    reproduced: its rotations may be reflections, and at 32 x 32 the batch normalization in the
+    blocks' networks starts at zero.
 
-    "frozen" leaves the backbone alone; the networks on top of it are trained with the flow.
+    "frozen" freezes only the backbone; the networks on top of it are trained with the flow.
 
     Args:
-        data: the data set, for the shapes of x and c; H and W of x divisible by 2 to the number of
-            sections.
+        data: the data set, for the shapes of x and c; H and W of x must be divisible by
+            2^(number of sections).
         blocks: number of conv blocks in each section; its length is the number of sections.
-        widths: for each section, channels of the subnets' two hidden layers, and of the condition.
+        widths: for each section, channels of the subnets' two hidden layers and of the condition.
         mixing_widths: channels of the two hidden layers in the 1x1 blocks' subnets.
-        keep: number of channels that go on at each section's end; 0 for all.
-        strided: channels of the strided convolutions before a block's condition, of which section k
-            has the first k.
+        keep: number of channels kept at the end of each section; 0 for all.
+        strided: channels of the strided convolutions before a block's condition; section k uses the
+            first k.
         dense_blocks: number of dense blocks.
         dense_hidden: widths of the hidden layers of their subnets.
         dense_strided: channels of the convolutions before their condition.
@@ -103,13 +103,13 @@ def colorization_imagenet(
         clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         init_std: see `tfp_cinn.networks.MLP`; also of the conv blocks' conditioning networks.
         zero_last: see `tfp_cinn.networks.MLP`.
-        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the gray
-            image itself at each resolution, and at the last section's as vector).
+        conditioner: "joint" (trained with the flow), "frozen" (not trained), or "none" (the gray
+            image itself at each resolution, and as a vector at the last section's).
         backbone: "zhang" (`tfp_cinn.networks.zhang_features`), or the name of a network of
             `keras.applications`.
-        backbone_width: width of the former.
-        tap: of another backbone, the name of a layer at the resolution of x; None for the last one.
-        enlarge: of another backbone; see `tfp_cinn.networks.application_features`.
+        backbone_width: width of "zhang".
+        tap: for other backbones, the name of a layer at the resolution of x; None for the last one.
+        enlarge: for other backbones; see `tfp_cinn.networks.application_features`.
         weights: likewise.
         pretrained: file with weights of the backbone; see `tfp_cinn.networks.load_weights`.
         subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
@@ -164,7 +164,7 @@ def colorization_imagenet(
         return Embed(strided_vector(network.output.shape[1:], dense_strided), bijector)
 
     def from_section(k):
-        """The flow from section k on."""
+        """Return the flow from section k on."""
         if k == sections:
             members = []
             for n in range(dense_blocks):

@@ -56,49 +56,49 @@ def colorization_minimal(
     cond_mean: float = 47.5,
     cond_std: float = 25.6,
 ) -> CINN:
-    """Color given lightness: convolutions at three resolutions, then dense blocks.
+    """Build the flow of color given lightness: conv blocks at three resolutions, then dense ones.
 
         x -> Standardize -> [conv block] * 2                            given level0
           -> Haar -> [conv block, permutation] * 4 -> FactorOut(2)      given level1
           -> Haar -> [conv block, permutation] * 4 -> FactorOut(4)      given level2
           -> Flatten -> [dense block, permutation] * 4 -> z             given vector
 
-    Blocks are Glow couplings; of the conv blocks between permutations every other one has kernels
-    of 1x1, the first of them, the others 3x3. Block k of a section is followed by a permutation of
-    seed k. The condition is `tfp_cinn.networks.feature_pyramid`, or another backbone with features
-    of the same resolutions.
+    Blocks are Glow couplings; conv blocks between permutations alternate between 1x1 and 3x3
+    kernels, 1x1 first. Block k of a section is followed by a permutation with seed k. The condition
+    is `tfp_cinn.networks.feature_pyramid`, or another backbone with features at the same
+    resolutions.
 
-    The defaults are the flow that the paper's minimal example trains on LSUN bedrooms, x being the
-    chroma ab of 64 x 64 pixels and c their lightness L, both in Lab units: 9,555,080 weights, and
-    1,455,680 of the conditioner (colorization_minimal_example of the reference code; with its
-    weights it is the same function, up to the order of z within a scale).
+    The defaults are the flow that the paper's minimal example trains on LSUN bedrooms, where x is
+    the chroma ab of 64 x 64 pixels and c their lightness L, both in Lab units: 9,555,080 weights,
+    and 1,455,680 in the conditioner (colorization_minimal_example of the reference code; with its
+    weights, this is the same function, up to the order of z within a scale).
 
     Args:
-        data: the data set, for the shapes of x and c; H and W of x divisible by 4.
+        data: the data set, for the shapes of x and c; H and W of x must be divisible by 4.
         blocks: number of blocks at each of the three resolutions, and of dense ones.
         widths: width of the hidden layer of the subnets in each of these sections.
         clamps: bound of the log-scale in each, nats.
         clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
-        keep: number of channels that go on at the end of the second and of the third.
+        keep: number of channels kept at the end of the second and of the third section.
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
-        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the gray
-            image itself at each resolution, and at a quarter of the lowest as vector).
+        conditioner: "joint" (trained with the flow), "frozen" (not trained), or "none" (the gray
+            image itself at each resolution, and as a vector at a quarter of the lowest).
         backbone: "pyramid", or the name of a network of `keras.applications`.
-        levels: of the pyramid; see `tfp_cinn.networks.feature_pyramid`.
+        levels: for the pyramid; see `tfp_cinn.networks.feature_pyramid`.
         vector: likewise.
-        taps: of another backbone, the names of three layers, at the full resolution of x, a half
-            and a quarter; None for the last layer of each. Its vector is the mean of its last
+        taps: for other backbones, the names of three layers, at the full resolution of x, a half
+            and a quarter; None for the last layer of each. The vector is the mean of the last
             layer.
-        enlarge: of another backbone; see `tfp_cinn.networks.application_features`.
+        enlarge: for other backbones; see `tfp_cinn.networks.application_features`.
         weights: likewise.
         pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
         subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
         mean: mean of x, a number or one for each channel, in the units of x.
         std: standard deviation of x likewise.
-        cond_mean: mean of c; other backbones than the pyramid have their own.
+        cond_mean: mean of c; backbones other than the pyramid have their own.
         cond_std: standard deviation of c likewise.
 
     Raises:

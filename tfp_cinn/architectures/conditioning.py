@@ -1,4 +1,4 @@
-"""What the flows that are given an image have in common."""
+"""Parts shared by the flows that are conditioned on an image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tfp_cinn.networks import load_weights
 __all__ = ["CONDITIONERS", "ImagePairs", "check_choice", "image_shapes", "make_conditioner"]
 
 CONDITIONERS = ("joint", "frozen", "none")
-"""Trained with the flow; left as it is; the gray image itself. The last two are ablations."""
+"""Trained with the flow; not trained; the gray image itself. The last two are ablations."""
 
 
 class ImagePairs(Protocol):
-    """A data set of pairs of images (x, c), as far as an architecture asks for it."""
+    """A data set of pairs of images (x, c), as an architecture sees it."""
 
     image_shape: Shape
     """Shape (H, W, C) of one x."""
@@ -28,14 +28,14 @@ class ImagePairs(Protocol):
 
 
 def image_shapes(data: ImagePairs, divisor: int = 1) -> tuple[Shape, Shape]:
-    """Shapes of x and c.
+    """Return the shapes of x and c.
 
     Args:
         data: the data set.
-        divisor: what H and W of x have to be divisible by.
+        divisor: number that must divide H and W of x.
 
     Raises:
-        UsageError: if one isn't that of an image, or x has another size.
+        UsageError: if a shape isn't an image's, or x isn't divisible.
     """
     shapes = [tuple(getattr(data, name, None) or ()) for name in ("image_shape", "cond_shape")]
     if any(len(shape) != 3 for shape in shapes):
@@ -52,7 +52,7 @@ def image_shapes(data: ImagePairs, divisor: int = 1) -> tuple[Shape, Shape]:
 
 
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises a UsageError unless the value is one of the choices."""
+    """Raise a UsageError unless the value is one of the choices."""
     if value not in choices:
         raise UsageError(f"{field}: expected one of {', '.join(choices)}, got {value!r}")
 
@@ -64,18 +64,18 @@ def make_conditioner(
     needs: Mapping[str, Shape] | Shape,
     pretrained: str | None,
 ) -> keras.Model:
-    """Makes the conditioner of a flow.
+    """Make the conditioner of a flow.
 
     Args:
         conditioner: one of `CONDITIONERS`.
         trained: makes the network for "joint" and "frozen".
-        gray: makes what stands in for it for "none".
-        needs: resolution (h, w) of each feature that the flow asks for, () for a vector; one
-            resolution instead of a dict, if the trained network returns one tensor.
+        gray: makes its replacement for "none".
+        needs: resolution (h, w) of each feature that the flow needs, () for a vector; a single
+            resolution instead of a dict if the network returns one tensor.
         pretrained: file with weights for the trained network.
 
     Raises:
-        UsageError: if `conditioner` is something else, the file isn't one with such weights, or the
+        UsageError: if `conditioner` is unknown, the file doesn't hold such weights, or the
             network's features don't have the resolutions needed (the message lists both).
     """
     check_choice("conditioner", conditioner, CONDITIONERS)
@@ -94,7 +94,7 @@ def make_conditioner(
         )
     if pretrained is not None:
         load_weights(network, pretrained)
-    # Frozen, batch normalization keeps its averages as well.
+    # Freezing also stops batch normalization from updating its averages.
     network.trainable = conditioner == "joint"
     return network
 

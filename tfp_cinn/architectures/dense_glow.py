@@ -31,12 +31,12 @@ def dense_glow(
     mean: float | None = None,
     std: float | None = None,
 ) -> CINN:
-    """Flattened images given their class: `blocks` times (permutation, Glow coupling).
+    """Build a flow of flattened images given their class: permutations and Glow couplings.
 
         x -> Standardize -> Flatten -> [permutation (-> ActNorm) -> GlowCoupling] * blocks -> z
 
-    The condition is the one-hot class. The defaults are the network of the paper's minimal MNIST
-    example; block k is permuted with seed k, as there.
+    The condition is the one-hot class. The defaults are the paper's minimal MNIST example; as
+    there, block k is permuted with seed k.
 
     Args:
         data: the data set, for image shape, number of classes, mean and standard deviation.
@@ -51,7 +51,7 @@ def dense_glow(
         zero_last: likewise.
         subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
         weight_prior: see `tfp_cinn.CINN`.
-        mean: mean gray level to standardize with; that of the training data if None.
+        mean: mean gray level to standardize with; the training data's if None.
         std: standard deviation likewise.
 
     Raises:

@@ -11,7 +11,7 @@ _PERMUTATIONS = {"random": RandomPermutation, "soft": SoftPermutation}
 
 
 def permute(permutation: str, seed: int) -> ConditionalBijector:
-    """A "random" (hard) permutation, or a "soft" one (a rotation).
+    """Make a "random" (hard) permutation, or a "soft" one (a rotation).
 
     Raises:
         UsageError: if it is neither.

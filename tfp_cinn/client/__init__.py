@@ -1,4 +1,4 @@
-"""Asking an exported model: from a server by gRPC or REST, or in this process."""
+"""Clients of exported models: of a server by gRPC or REST, or in this process."""
 
 from tfp_cinn.client.base import Client
 from tfp_cinn.client.connection import connect

@@ -1,4 +1,4 @@
-"""What `bin/client.py` does: samples from a server, or from an exported model at hand."""
+"""The program `bin/client.py`: samples from a server or from an exported model."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ def ask_for_samples(
     timeout: float | None = None,
     tls: bool | None = None,
 ) -> pathlib.Path:
-    """Asks for samples, writes them into a picture or an array file, and prints the latency.
+    """Request samples, write them to a picture or an array file, and print the latency.
 
-    A sample depends on the seed, its class and its number alone, not on the other classes, on how
-    rows are split into requests, or on who is asked; but for the rounding of matrix products
-    (docs/serving.md has it measured). The files are those of `bin/sample.py`.
+    A sample depends only on the seed, its class and its index, not on the other classes, the
+    requests or the server, up to rounding (see docs/serving.md). The files are those of
+    `bin/sample.py`.
 
     Args:
         server: `host:port` of a server, or None.
         saved_model: an exported model, `MODELS/NAME` or the folder of a version, to answer in this
             process without a server, or None.
-        protocol: as in `connect`; this, model, label, timeout and tls are for
-            servers alone, with the defaults of `connect`.
-        model: the name that a server knows the model by.
+        protocol: as in `connect`; this, model, label, timeout and tls apply only to servers, with
+            the defaults of `connect`.
+        model: the model's name on the server.
         version: the version to ask; by default the server's choice, or the newest.
         label: the label of the version to ask.
-        cond: classes by number or, in any case of letters, by name, all classes if None; of a
-            colorization model, image files, of which only lightness goes out; of any other model,
-            a `.npy` or `.npz` file, as in `tfp_cinn.tasks.Task.read_conditions`.
-        num_samples: samples of each.
+        cond: classes by number or name (case-insensitive), all if None; for a colorization model,
+            image files, of which only the lightness is sent; for other models, a `.npy` or `.npz`
+            file, as in `tfp_cinn.tasks.Task.read_conditions`.
+        num_samples: samples per condition.
         temperature: factor on the latents.
         seed: the same seed gives the same samples.
         output: the `.png` or `.npz` to write.
@@ -70,7 +70,7 @@ def ask_for_samples(
         The file's path, which is printed as well, last.
 
     Raises:
-        UsageError: if an argument doesn't serve, or the model can't be asked.
+        UsageError: if an argument is wrong, or the model can't be reached.
     """
     if (server is None) == (saved_model is None):
         raise UsageError("expected either --server or --saved_model; give exactly one")
@@ -144,7 +144,7 @@ def _fact(client: Client, card: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def _room(client: Client, card: Mapping[str, Any], labels: int, num_samples: int) -> np.ndarray:
-    """An array for the samples, `[labels, num_samples, *event]`."""
+    """Return an array for the samples, `[labels, num_samples, *event]`."""
     try:
         signature = card["signatures"]["sample"]
         told = signature["outputs"]["x"]
@@ -213,7 +213,7 @@ def _draw(
 
 
 def _rows(cond: np.ndarray, num_samples: int, start: int, size: int) -> np.ndarray:
-    """Conditions of samples from `start` on, `num_samples` of each condition after another."""
+    """Return the conditions of samples from `start` on, each repeated `num_samples` times."""
     return cond[np.arange(start, min(start + size, len(cond) * num_samples)) // num_samples]
 
 
@@ -225,15 +225,15 @@ def _fill(
     temperature: float,
     seed: int,
 ) -> None:
-    """Puts samples into `x`, `[conditions, num_samples, *event]`; prints the latency.
+    """Fill `x`, `[conditions, num_samples, *event]`, with samples; print the latency.
 
     Args:
         x: the array.
-        client: who is asked.
+        client: the client.
         cond: the conditions by the names of inputs.
-        labels: a number for each condition, which its noise depends on.
+        labels: a number for each condition, which determines its noise.
         temperature: factor on the latents.
-        seed: of the noise.
+        seed: seed of the noise.
     """
     num_samples, size, seconds = x.shape[1], client.batch_size, []
     x = x.reshape(-1, *x.shape[2:])
@@ -255,7 +255,7 @@ def _color(
     """Yield colorings `[H, W, 3]` of an image `[H, W, 3]`; print the latency."""
     seconds = []
     gray = gray_of(rgb)[np.newaxis, ..., :1].clip(0, 1)
-    # One by one, as each goes with its image: eight of twelve megapixels are no message.
+    # One by one, since each carries its image: eight of twelve megapixels don't fit in a message.
     for number in tqdm.trange(num_samples, desc="ask", leave=False, disable=None):
         inputs = {
             "gray": gray,
@@ -282,7 +282,7 @@ def _print_latency(seconds: Sequence[float], rows: int) -> None:
 
 
 def _seeds(seed: int, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """A pair of integers for each row, `[N, 2]`."""
+    """Return a pair of integers for each row, `[N, 2]`."""
     pairs = [
         np.random.SeedSequence([seed, int(label), int(number)]).generate_state(2)
         for label, number in zip(labels, numbers, strict=True)

@@ -1,4 +1,4 @@
-"""What all clients of an exported model have in common: the card, and checks of what goes by."""
+"""The base class of clients of an exported model, with checks of requests and answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfp_cinn.export.signatures import shape_text
 
 __all__ = ["UNREADABLE", "Client", "Tensor", "cut"]
 
-# What reading an answer can raise when it is anything but what was expected.
+# Exceptions from reading a malformed answer.
 UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 _SHOWN = 5  # rows named in a message
@@ -25,7 +25,7 @@ class Tensor(NamedTuple):
 
     Attributes:
         dtype: NumPy's type, `object` for strings.
-        shape: with None where any size will do.
+        shape: with None for any size.
     """
 
     dtype: np.dtype
@@ -36,14 +36,14 @@ _CARD = {"card": Tensor(np.dtype(object), (None,))}
 
 
 class Client(abc.ABC):
-    """Asks an exported model; `tfp_cinn.client.connect` and `open_local` make one.
+    """A client of an exported model; `tfp_cinn.client.connect` and `open_local` make one.
 
         with connect("localhost:8500", model="digits") as client:
             answer = client.predict("log_prob", {"x": x, "cond": [3, 7]})
             nats = answer["log_prob"]
 
-    What the model takes and gives is learned from its card, once; after a change of the served
-    version to a model of other shapes, connect anew. `str(client)` says who is asked.
+    It reads the model's inputs and outputs from its card, once: if a version with other shapes is
+    served later, reconnect. `str(client)` names the server and model.
     """
 
     def __init__(self):
@@ -51,10 +51,10 @@ class Client(abc.ABC):
         self._signatures: dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
 
     def card(self) -> dict[str, Any]:
-        """Returns the content of the model's `model_card.json`.
+        """Return the content of the model's `model_card.json`.
 
         Raises:
-            UsageError: if the model can't be asked, or wasn't exported by this package.
+            UsageError: if the model can't be reached, or wasn't exported by this package.
         """
         if self._card is None:
             answer = self._ask("card", {"row": np.zeros(1, np.int32)}, _CARD)
@@ -76,15 +76,14 @@ class Client(abc.ABC):
 
     @property
     def batch_size(self) -> int:
-        """The largest number of rows that a server takes at once."""
+        """The largest number of rows in a request."""
         return self.card()["batch_sizes"][-1]
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Answers one request, of any number of rows.
+        """Answer one request with any number of rows.
 
-        More rows than `batch_size` are asked for one batch after another. No rows at all are
-        answered here: JSON can't tell their shape, and a server with batching, which pads with
-        copies of the first row, finds none.
+        Splits more than `batch_size` rows into batches. Zero rows are answered without the server:
+        JSON can't hold their shape, and a batching server pads with copies of the first row.
 
         Args:
             signature: its name, one of the card's.
@@ -95,7 +94,7 @@ class Client(abc.ABC):
 
         Raises:
             UsageError: if signature, names, dtypes, shapes or values are wrong, the model can't be
-                asked, or a row of its answer is NaN or flagged as not valid.
+                reached, or a row of its answer is NaN or flagged as invalid.
         """
         batch_size, card = self.batch_size, self.card()
         if signature not in self._signatures:
@@ -141,7 +140,7 @@ class Client(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Lets go of the connection or the model."""
+        """Close the connection, or free the model."""
 
     def __enter__(self) -> Client:
         return self
@@ -153,12 +152,12 @@ class Client(abc.ABC):
     def _ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
     ) -> dict[str, np.ndarray]:
-        """Answers one request of at most `batch_size` rows.
+        """Answer one request of at most `batch_size` rows.
 
         Args:
             signature: its name.
             inputs: a value for each input.
-            outputs: what is expected.
+            outputs: the expected outputs.
 
         Raises:
             UsageError: if there is no answer.
@@ -183,7 +182,7 @@ class Client(abc.ABC):
 
 
 def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inputs or outputs of a signature as the card tells them."""
+    """Return the inputs or outputs of a signature from the card."""
     return {
         key: Tensor(np.dtype(object if t["dtype"] == "string" else t["dtype"]), tuple(t["shape"]))
         for key, t in side.items()
@@ -193,7 +192,7 @@ def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
 def _checked(
     signature: str, key: str, value: Any, tensor: Tensor, card: Mapping[str, Any]
 ) -> np.ndarray:
-    """The value of an input in the dtype expected."""
+    """Return the value of an input in the expected dtype."""
     what = f"{signature}: input {key}"
     try:
         value = np.asarray(value)
@@ -233,7 +232,7 @@ def _check_rows(what: str, bad: np.ndarray, expected: str, value: np.ndarray) ->
 
 
 def cut(message: str, length: int = 300) -> str:
-    """What somebody else says, on one line that isn't too long."""
+    """Shorten foreign text to one line."""
     message = " ".join(message.split())
     return message if len(message) <= length else message[:length] + "..."
 

@@ -22,25 +22,24 @@ def connect(
     timeout: float = 10.0,
     tls: bool = False,
 ) -> Client:
-    """Returns a client of a model that a TensorFlow Serving serves.
+    """Return a client of a model on TensorFlow Serving.
 
-    Nothing is sent before the first request. A request that the server can't take for the moment
-    (it starts, or its queue is full) is made again, four times within about three seconds;
-    none changes anything on the server.
+    Nothing is sent before the first request. If the server is temporarily unavailable (it is
+    starting, or its queue is full), a request is retried four times within about three seconds; no
+    request changes anything on the server.
 
     Args:
         server: `host:port`; a server's ports are usually 8500 for gRPC and 8501 for REST.
         protocol: `grpc`, which needs the extra `serving`, or `rest`.
         model: the name it is served by.
-        version: the version to ask; the one that the server prefers if None.
+        version: the version to ask; the server's default if None.
         label: the label of the version to ask, such as `canary`, instead of its number.
-        timeout: seconds that a request may take; by gRPC with all its attempts, by REST each wait.
-        tls: whether the server speaks TLS. Certificates of authorities of one's own are named by
-            the environment variables `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH` for gRPC and
-            `REQUESTS_CA_BUNDLE` for REST.
+        timeout: time limit of a request, seconds; for gRPC of all attempts, for REST of each wait.
+        tls: whether the server uses TLS. Name your own certificate authorities in the environment
+            variables `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH` for gRPC and `REQUESTS_CA_BUNDLE` for REST.
 
     Raises:
-        UsageError: if an argument is wrong. The first request says what is wrong with the server.
+        UsageError: if an argument is wrong. Server problems show up at the first request.
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")

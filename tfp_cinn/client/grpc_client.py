@@ -1,4 +1,4 @@
-"""Asking a server by gRPC."""
+"""A client by gRPC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfp_cinn.errors import UsageError
 
 __all__ = ["GrpcClient"]
 
-_MAX_BYTES = 2**31 - 1  # the most that a protobuf holds; gRPC's own limit is 4 MiB
+_MAX_BYTES = 2**31 - 1  # protobuf's limit; gRPC's default is 4 MiB
 
 _SERVICE_CONFIG = {
     "methodConfig": [
@@ -36,9 +36,9 @@ _OPTIONS = [
     ("grpc.max_send_message_length", _MAX_BYTES),
     ("grpc.max_receive_message_length", _MAX_BYTES),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    # Otherwise a request of more than 256 KiB isn't kept for another attempt.
+    # By default, requests over 256 KiB aren't retried.
     ("grpc.per_rpc_retry_buffer_size", _MAX_BYTES),
-    # Attempts fail at once while the channel waits to reconnect.
+    # Attempts fail immediately while the channel waits to reconnect.
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 
@@ -83,5 +83,5 @@ class GrpcClient(ServerClient):
         return {key: tf.make_ndarray(proto) for key, proto in answer.outputs.items()}
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Close the connection."""
         self._channel.close()

@@ -1,4 +1,4 @@
-"""Asking an exported model without a server."""
+"""A client without a server."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ __all__ = ["open_local"]
 
 
 def open_local(folder: str | os.PathLike, version: int | None = None) -> Client:
-    """Loads an exported model into this process, and returns a client of it.
+    """Load an exported model into this process, and return a client of it.
 
-    It answers as a server does, from the graph alone, but nothing listens and nobody else can ask.
-    Several threads may.
+    It answers from the graph, as a server does, and is thread-safe.
 
     Args:
         folder: the model's versions, `MODELS/NAME`, or the folder of one version.
@@ -54,7 +53,7 @@ class _LocalClient(Client):
             raise UsageError(f"{self}: {error}; export the model with bin/export.py") from None
 
     def close(self) -> None:
-        """Lets go of the model."""
+        """Free the model."""
         self._session.close()
 
 

@@ -1,4 +1,4 @@
-"""Asking a server by REST: JSON over HTTP."""
+"""A client by REST: JSON over HTTP."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _CODES = {
 class RestClient(ServerClient):
     """Asks a server by REST; see `tfp_cinn.client.connect` for the arguments.
 
-    Source: TensorFlow Serving's "RESTful API". NaN and infinities, which JSON has no words for,
-    are written `NaN` and `Infinity`, as the server and Python's `json` do.
+    Source: TensorFlow Serving's "RESTful API". NaN and infinities, which JSON lacks, are written
+    `NaN` and `Infinity`, as the server and Python's `json` do.
     """
 
     def __init__(self, *args: Any):
@@ -43,7 +43,7 @@ class RestClient(ServerClient):
         self._url = f"{'https' if self._tls else 'http'}://{self._server}{path}:predict"
         retries = urllib3.Retry(
             RETRIES,
-            read=False,  # a timeout is one, as it comes
+            read=False,  # don't retry timeouts
             redirect=0,
             allowed_methods=None,  # also POST: no request changes anything on the server
             status_forcelist=[503],
@@ -66,7 +66,7 @@ class RestClient(ServerClient):
                 self._url,
                 data=body,
                 headers={"Content-Type": "application/json"},
-                # To connect, for each attempt, and for each pause between bytes.
+                # Applies to connecting, for each attempt, and to each pause between bytes.
                 timeout=(self._timeout / (1 + RETRIES), self._timeout),
                 allow_redirects=False,
             )
@@ -79,7 +79,7 @@ class RestClient(ServerClient):
             answer = response.json()
             if response.ok:
                 values = answer["outputs"]
-                # A single output comes without its name.
+                # The server omits the name of a single output.
                 values = {next(iter(outputs)): values} if len(outputs) == 1 else values
                 return {key: _array(values[key], tensor.dtype) for key, tensor in outputs.items()}
             said = str(answer["error"])
@@ -90,7 +90,7 @@ class RestClient(ServerClient):
         raise self._failed(code, said)
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Close the connection."""
         self._session.close()
 
 

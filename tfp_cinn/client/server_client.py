@@ -1,4 +1,4 @@
-"""What clients of a server share, whatever the protocol: their arguments, and how failures read."""
+"""The base class of clients of a server: their arguments and error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfp_cinn.errors import UsageError
 
 __all__ = ["RETRIES", "ServerClient"]
 
-# Within about three seconds, with pauses that double from 0.2.
+# Within about three seconds, with pauses doubling from 0.2 s.
 RETRIES = 4
 
 
@@ -50,11 +50,11 @@ class ServerClient(Client):
         return f"{self._server}, model {self._model!r}{which}"
 
     def _failed(self, code: str, message: str) -> UsageError:
-        """The line for a request that failed.
+        """Return the error for a request that failed.
 
         Args:
             code: gRPC's name of the status.
-            message: what the server or a library says.
+            message: the message of the server or a library.
         """
         said = f"({code}: {cut(message)})"
         if code == "DEADLINE_EXCEEDED":

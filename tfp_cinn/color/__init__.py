@@ -1,4 +1,4 @@
-"""Color of photographs: CIE Lab, and color at a lower resolution than lightness."""
+"""Color of photographs: CIE Lab, and color at a lower resolution than the lightness."""
 
 from tfp_cinn.color.lab import lab_to_rgb, rgb_to_lab
 from tfp_cinn.color.normalization import LAB_OFFSETS, LAB_SCALES, denormalize, normalize

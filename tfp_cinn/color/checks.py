@@ -1,4 +1,4 @@
-"""What the color functions are given."""
+"""Argument checks of the color functions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["as_channels"]
 def as_channels(
     who: str, what: str, value: Any, channels: int | Collection[int], *, to_float: str = "cast it"
 ) -> tf.Tensor:
-    """Converts to a float tensor whose last axis holds color channels.
+    """Convert to a float tensor whose last axis holds color channels.
 
     Args:
-        who: the function that asks, for the error message.
+        who: the calling function, for the error message.
         what: its argument, likewise.
         value: the tensor or array.
-        channels: how many channels there have to be, or may be.
-        to_float: what to do with another dtype, for the error message.
+        channels: the allowed number or numbers of channels.
+        to_float: how to convert another dtype, for the error message.
 
     Raises:
-        UsageError: if the dtype is neither float32 nor float64, or the last axis is another.
+        UsageError: if the dtype is neither float32 nor float64, or the number of channels is wrong.
     """
     value = tf.convert_to_tensor(value)
     if value.dtype not in (tf.float32, tf.float64):

@@ -12,8 +12,8 @@ from tfp_cinn.color.checks import as_channels
 
 __all__ = ["lab_to_rgb", "rgb_to_lab"]
 
-# Rounded as in scikit-image, with which the paper's images were made; exact ones would move a and b
-# of grays by 0.005.
+# Rounded as in scikit-image, which the paper used; exact constants would move a and b of grays by
+# 0.005.
 _XYZ_FROM_RGB = (
     (0.412453, 0.357580, 0.180423),
     (0.212671, 0.715160, 0.072169),
@@ -27,17 +27,16 @@ _F_SLOPE, _F_OFFSET = 7.787, 16.0 / 116.0
 
 
 def rgb_to_lab(rgb: Any) -> tf.Tensor:
-    """Converts sRGB to CIE Lab (D65, 2 degree observer).
+    """Convert sRGB to CIE Lab (D65, 2 degree observer).
 
         v = ((rgb + 0.055) / 1.055)^2.4          (rgb / 12.92 up to 0.04045)
         X, Y, Z = M v / (0.95047, 1, 1.08883)
         f(t) = t^(1/3)                           (7.787 t + 16/116 up to 0.008856)
         L = 116 f(Y) - 16,   a = 500 (f(X) - f(Y)),   b = 200 (f(Y) - f(Z))
 
-    Equals scikit-image's `rgb2lab` on all 2^24 colors of 8 bits: to 3e-13 in float64, in float32
-    to 3e-5 in L and 2e-4 in a and b. A gray has |a|, |b| < 0.005, as there, since the constants are
-    rounded. Values outside [0, 1] are continued by the same formulas, and gradients are finite
-    everywhere.
+    Equals scikit-image's `rgb2lab` on all 2^24 8-bit colors: to 3e-13 in float64, and in float32 to
+    3e-5 in L and 2e-4 in a and b. Grays have |a|, |b| < 0.005, as there, since the constants are
+    rounded. The same formulas apply outside [0, 1], and gradients are finite everywhere.
 
     Args:
         rgb: `[..., 3]`, floats in [0, 1].
@@ -46,10 +45,10 @@ def rgb_to_lab(rgb: Any) -> tf.Tensor:
         `[..., 3]`: L in 0..100, a in about -86..98, b in about -108..94.
 
     Raises:
-        UsageError: integers, or no three channels.
+        UsageError: if the dtype is an integer or there aren't three channels.
     """
     rgb = as_channels("rgb_to_lab", "rgb", rgb, 3, to_float="divide 8-bit values by 255.0")
-    # The branch that isn't taken is kept off 0: where its slope is infinite, 0 * inf would be NaN.
+    # Keep the unused branch away from 0, where its infinite slope would give 0 * inf = NaN.
     power = ((tf.maximum(rgb, _RGB_KNEE) + 0.055) / 1.055) ** _GAMMA
     linear = tf.where(rgb > _RGB_KNEE, power, rgb / 12.92)
     xyz = _mix(_XYZ_FROM_RGB, tf.unstack(linear, axis=-1))
@@ -58,13 +57,13 @@ def rgb_to_lab(rgb: Any) -> tf.Tensor:
 
 
 def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
-    """Converts CIE Lab (D65, 2 degree observer) to sRGB: the inverse of `rgb_to_lab`.
+    """Convert CIE Lab (D65, 2 degree observer) to sRGB: the inverse of `rgb_to_lab`.
 
-    Many a Lab is no color of sRGB. With `clip`, channels outside [0, 1] are set to 0 or 1, which
-    equals scikit-image's `lab2rgb` for L in 0..100 and a, b in -128..128 to 3e-14 in float64 and
-    2e-5 in float32. A channel that was clipped has no gradient. For a loss, take `clip=False`: then
-    gradients are finite and nowhere 0, and `rgb_to_lab(lab_to_rgb(lab, clip=False))` is lab (to
-    2e-4, by the rounding of the constants), color or not.
+    Not every Lab color exists in sRGB. `clip` sets channels outside [0, 1] to 0 or 1, which equals
+    scikit-image's `lab2rgb` for L in 0..100 and a, b in -128..128 to 3e-14 in float64 and 2e-5 in
+    float32. Clipped channels have no gradient. For a loss, use `clip=False`: gradients are then
+    finite and nowhere 0, and `rgb_to_lab(lab_to_rgb(lab, clip=False))` is lab for any lab (to 2e-4,
+    because the constants are rounded).
 
     Args:
         lab: `[..., 3]`, L in 0..100.
@@ -74,14 +73,14 @@ def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
         `[..., 3]`: sRGB.
 
     Raises:
-        UsageError: integers, or no three channels.
+        UsageError: if the dtype is an integer or there aren't three channels.
     """
     lab = as_channels("lab_to_rgb", "lab", lab, 3)
     L, a, b = tf.unstack(lab, axis=-1)
     y = (L + 16.0) / 116.0
     x, z = y + a / 500.0, y - b / 200.0
     if clip:
-        # No color of sRGB is touched, but scikit-image clips the others here first.
+        # As scikit-image does; sRGB colors don't change.
         z = tf.maximum(z, 0.0)
     xyz = [_f_inverse(t) * white for t, white in zip((x, y, z), _WHITE, strict=True)]
     linear = tf.stack(_mix(_RGB_FROM_XYZ, xyz), axis=-1)
@@ -91,7 +90,7 @@ def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
 
 
 def _mix(matrix: Sequence[Sequence[float]], channels: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    # Not a matrix product: on GPUs TensorFlow may round its factors to 10 bits (TensorFloat-32).
+    # Not a matrix product: TensorFlow may round its factors to 10 bits on GPUs (TensorFloat-32).
     return [sum(m * c for m, c in zip(row, channels, strict=True)) for row in matrix]
 
 

@@ -1,4 +1,4 @@
-"""Photographs taken apart into lightness and color, and put together again."""
+"""Splitting photographs into lightness and color, and recombining them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["LabParts", "split_lab", "to_rgb"]
 
 
 class LabParts(NamedTuple):
-    """A photograph in the parts that colorization has to do with.
+    """The parts of a photograph that colorization works with.
 
     Attributes:
-        L: `[..., H, W, 1]`, lightness in 0..100 as it was.
+        L: `[..., H, W, 1]`, lightness in 0..100 at full resolution.
         small_L: `[..., h, w, 1]`, lightness at the resolution of ab.
-        small_ab: `[..., h, w, 2]`, color: what the flow learns.
+        small_ab: `[..., h, w, 2]`, color, which the flow learns.
     """
 
     L: tf.Tensor
@@ -32,16 +32,16 @@ class LabParts(NamedTuple):
 
 
 def split_lab(rgb: Any, size: tuple[int, int]) -> LabParts:
-    """Takes photographs apart: lightness as it was, and lightness and color at a low resolution.
+    """Split photographs into lightness at full, and lightness and color at low resolution.
 
-    Low resolution is the mean of Lab over the area of a pixel: of any size, whole multiples or not.
+    A low-resolution pixel is the mean of Lab over its area; any sizes work, not only multiples.
 
     Args:
         rgb: `[..., H, W, 3]`, sRGB as floats in [0, 1].
         size: `(h, w)`, at most (H, W).
 
     Raises:
-        UsageError: integers, another shape, a size that is larger or no pair.
+        UsageError: if rgb has an integer dtype or another shape, or size isn't a pair or is larger.
     """
     rgb = as_channels("split_lab", "rgb", rgb, 3, to_float="divide 8-bit values by 255.0")
     if rgb.shape.rank < 3:
@@ -64,21 +64,21 @@ def split_lab(rgb: Any, size: tuple[int, int]) -> LabParts:
 
 
 def to_rgb(L: Any, ab: Any, method: str = "joint_bilateral") -> tf.Tensor:
-    """Puts lightness, and color of a lower resolution, together as a photograph.
+    """Combine lightness and color of a lower resolution into a photograph.
 
-    12 megapixels take 1.6 GB in float32, in a `tf.function` 0.6 GB.
+    12 megapixels take 1.6 GB in float32, or 0.6 GB in a `tf.function`.
 
     Args:
         L: `[*batch, H, W, 1]`, in 0..100.
-        ab: `[..., *batch, h, w, 2]`, of the same dtype; further dimensions on the left are samples
+        ab: `[..., *batch, h, w, 2]`, of the same dtype; extra dimensions on the left are samples
             for the same photographs.
-        method: of `upsample_ab`.
+        method: see `upsample_ab`.
 
     Returns:
         `[..., *batch, H, W, 3]`: sRGB in [0, 1], clipped as `lab_to_rgb` does.
 
     Raises:
-        UsageError: what `upsample_ab` raises.
+        UsageError: as `upsample_ab`.
     """
     L = tf.convert_to_tensor(L)
     ab = upsample_ab(ab, L, method)

@@ -10,16 +10,16 @@ Size = int | tf.Tensor
 
 
 def dimension(x: tf.Tensor, axis: int) -> Size:
-    """Length of an axis: an integer where it is known, else a scalar tensor."""
+    """Return the length of an axis: an integer if it is known, else a scalar tensor."""
     static = x.shape[axis]
     return tf.shape(x)[axis] if static is None else static
 
 
 def area_average(x: tf.Tensor, height: Size, width: Size) -> tf.Tensor:
-    """Averages over the rectangles that the pixels of a coarser grid cover.
+    """Average over the rectangles that the pixels of a coarser grid cover.
 
-    A pixel that lies across the border of two counts in each with the part of it that lies there.
-    This is `tf.image.resize(x, size, "area")`, which has no gradient, no float64 and no XLA.
+    A pixel across a border counts on each side by the share that lies there. This equals
+    `tf.image.resize(x, size, "area")`, which has no gradient, no float64 and no XLA.
 
     Args:
         x: `[N, H, W, C]`.
@@ -35,11 +35,11 @@ def area_average(x: tf.Tensor, height: Size, width: Size) -> tf.Tensor:
 
 def _average_rows(x: tf.Tensor, cells: Size) -> tf.Tensor:
     batch, rows, *others = (dimension(x, axis) for axis in range(4))
-    # In units in which a row is `cells` long and a cell `rows`: exact in integers.
+    # In units where a row is `cells` long and a cell `rows`, these are exact integers.
     row = tf.range(rows)
     cell = row * cells // rows
     beyond = tf.maximum((row + 1) * cells - (cell + 1) * rows, 0)
-    # A negative cell takes nothing, not even a NaN times 0.
+    # A negative segment id drops the value, even where it would be NaN times 0.
     next_cell = tf.where(beyond > 0, cell + 1, -batch * cells)
     first_cell = cells * tf.range(batch)[:, tf.newaxis]
     total = 0.0

@@ -1,4 +1,4 @@
-"""Color at the resolution of the photograph."""
+"""Upsampling of color to the resolution of the lightness."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfp_cinn.errors import UsageError
 __all__ = ["upsample_ab"]
 
 _METHODS = ("joint_bilateral", "bilinear")
-# A window ends where the spatial weight has fallen to this, so that no seam shows.
+# The window ends where the spatial weight falls to this, so that no seams show.
 _NEGLIGIBLE = 1e-3
 _BLOCK_BYTES = 2**26
 
@@ -30,38 +30,38 @@ def upsample_ab(
     sigma_range: float = 8.0,
     radius: int | None = None,
 ) -> tf.Tensor:
-    """Brings color at a low resolution to that of the lightness it belongs to.
+    """Upsample color to the resolution of its lightness.
 
-    `"bilinear"` interpolates (`tf.image.resize`: half-pixel centers, in float32), and so smears
-    color over edges. With `"joint_bilateral"` edges of L are edges of color: the pixel p gets
+    `"bilinear"` interpolates (`tf.image.resize`: half-pixel centers, in float32) and smears color
+    over edges. `"joint_bilateral"` keeps color edges at the edges of L: pixel p gets
 
         ab_p = sum_q w_pq ab_q / sum_q w_pq
         w_pq = exp(-|p - q|^2 / (2 sigma_space^2) - (L_p - L_q)^2 / (2 sigma_range^2))
 
-    over the low-resolution pixels q that lie in the image and in the square window around p, where
-    |p - q| is in low-resolution pixels and L_q the mean of L over the area of q. So the result is
-    within what ab is in the window, and a constant ab stays exactly what it is.
+    over the low-resolution pixels q of the image in the square window around p, where |p - q| is in
+    low-resolution pixels and L_q is the mean of L over the area of q. The result stays within the
+    range of ab in the window, and a constant ab is preserved exactly.
 
     Blocks of rows bound the memory: for 12 megapixels in float32, 0.2 GB with ab at 64 x 64 and
     0.4 GB with ab at a quarter, 0.1 GB of it the result. Eight samples at once take 2.6 GB, 0.8 GB
     of it the result. Gradients reach ab and L, and keep all blocks.
 
     Args:
-        ab: `[..., *batch, h, w, 2]`; further dimensions on the left are samples for the same
+        ab: `[..., *batch, h, w, 2]`; extra dimensions on the left are samples for the same
             photographs, which share their weights.
         L: `[*batch, H, W, 1]`, in 0..100, of the dtype of ab.
         method: `"joint_bilateral"` or `"bilinear"`.
         sigma_space: in low-resolution pixels; the default is as wide as bilinear interpolation.
         sigma_range: in units of L.
-        radius: of the window, in low-resolution pixels: it holds (2 radius + 1)^2. If None, up to
+        radius: of the window, which holds (2 radius + 1)^2 low-resolution pixels. If None, it ends
             where the spatial weight is 1/1000.
 
     Returns:
         `[..., *batch, H, W, 2]`.
 
     Raises:
-        UsageError: integers, shapes or dtypes that don't fit, another method, a sigma or radius
-            that isn't positive.
+        UsageError: if a dtype is an integer, shapes or dtypes don't fit, the method is unknown, or
+            a sigma or radius isn't positive.
 
     Source: J. Kopf, M. F. Cohen, D. Lischinski and M. Uyttendaele, "Joint bilateral upsampling",
     ACM Transactions on Graphics 26(3), 2007, with sigma_space 0.5. The reference code of
@@ -122,12 +122,12 @@ def _check(ab: Any, L: Any) -> tuple[tf.Tensor, tf.Tensor]:
 def _joint_bilateral(
     low: tf.Tensor, L: tf.Tensor, sigma_space: float, sigma_range: float, radius: int
 ) -> tf.Tensor:
-    """Maps ab `[S, N, h, w, 2]` and L `[N, H, W]` to `[S, N, H, W, 2]`."""
+    """Map ab `[S, N, h, w, 2]` and L `[N, H, W]` to `[S, N, H, W, 2]`."""
     samples, batch, h, w = (dimension(low, axis) for axis in range(4))
     height, width = dimension(L, 1), dimension(L, 2)
     window = functools.partial(_window, sigma=sigma_space, radius=radius, dtype=L.dtype)
-    # The rows of all images are one list, and all a and b of all samples are planes of it: what is
-    # gathered and multiplied most often is contiguous then.
+    # Merge the rows of all images into one axis, with a and b of all samples as planes: this keeps
+    # the data gathered and multiplied most often contiguous.
     low_L = tf.reshape(area_average(L[..., tf.newaxis], h, w), [batch * h, w])
     low = tf.reshape(tf.transpose(low, [0, 4, 1, 2, 3]), [2 * samples, batch * h, w])
     L = tf.reshape(L, [batch * height, width])
@@ -144,9 +144,9 @@ def _joint_bilateral(
         for (cell, y_log_weight), (column_L, _, x_log_weight) in itertools.product(cells, columns):
             difference = (own_L - tf.gather(column_L, cell)) / sigma_range
             log_weights.append(y_log_weight + x_log_weight - 0.5 * tf.square(difference))
-        # Relative to the largest: on a thin line, all weights could be 0.
+        # Relative to the largest, since all weights could underflow on a thin line.
         largest = tf.stop_gradient(functools.reduce(tf.maximum, log_weights))
-        # Relative to the nearest ab: a constant is kept exactly.
+        # Relative to the nearest ab, so that a constant is preserved exactly.
         nearest = tf.gather(columns[radius][1], cells[radius][0], axis=1)
         total = shift = 0.0
         pairs = itertools.product(cells, columns)
@@ -160,7 +160,7 @@ def _joint_bilateral(
     row_bytes = L.dtype.size * width * (len(columns) ** 2 + 8 * samples)
     num_blocks = tf.maximum(-(-rows // tf.maximum(_BLOCK_BYTES // row_bytes, 1)), 1)
     block_rows = -(-rows // num_blocks)
-    # The last block is filled up with repetitions of the last row.
+    # Pad the last block by repeating the last row.
     blocks = tf.reshape(tf.minimum(tf.range(num_blocks * block_rows), rows - 1), [num_blocks, -1])
     full = tf.map_fn(block, blocks, parallel_iterations=1, fn_output_signature=L.dtype)
     full = tf.reshape(full, [num_blocks * block_rows, width, samples, 2])[:rows]
@@ -170,11 +170,11 @@ def _joint_bilateral(
 def _window(
     pixels: tf.Tensor, size: Size, cells: Size, *, sigma: float, radius: int, dtype: tf.DType
 ) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the 2 radius + 1 cells around each pixel of one axis, and their spatial log-weights.
+    """Return the 2 radius + 1 cells around each pixel of one axis, and their spatial log-weights.
 
     The axis has `size` pixels in all, and `cells` cells.
     """
-    # In units of 1 / (2 size) of a cell: exact in integers.
+    # In units of 1 / (2 size) of a cell, these are exact integers.
     position = (2 * pixels + 1) * cells
     window = []
     for offset in range(-radius, radius + 1):

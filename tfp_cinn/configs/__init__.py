@@ -27,7 +27,7 @@ def _plain(value: Any) -> Any:
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """Every field of an experiment, at the values of the paper's minimal MNIST example.
+    """Return all fields of an experiment, with the values of the paper's minimal MNIST example.
 
     Numbers: the published reference code of arXiv 1907.02392 (mnist_minimal_example).
     """
@@ -36,9 +36,9 @@ def default_config() -> ml_collections.ConfigDict:
             "data": {
                 "kind": "classes",
                 "name": "mnist",
-                # A folder of IDX files to read instead of what tensorflow-datasets prepared.
+                # A folder of IDX files to read instead of data from tensorflow-datasets.
                 "idx_dir": config_dict.placeholder(str),
-                # Where tensorflow-datasets keeps its data; its own default if None.
+                # Folder of the data of tensorflow-datasets; its own default if None.
                 "data_dir": config_dict.placeholder(str),
                 "num_validation": 1024,
                 # Gaussian noise on training images, in standard deviations of the pixels;
@@ -54,21 +54,21 @@ def default_config() -> ml_collections.ConfigDict:
                 "permutation": "random",
                 "act_norm": False,
                 "dropout": 0.0,
-                # Standard deviation of all starting weights; He-normal kernels if None.
+                # Standard deviation of all initial weights; He-normal kernels if None.
                 "init_std": config_dict.placeholder(float),
-                # Whether subnets start with an output layer of zeros: the flow as the identity.
+                # Whether the subnets' output layers start at zero, and the flow at the identity.
                 "zero_last": True,
                 # Keras dtype policy of the subnets, such as "mixed_bfloat16"; float32 if None.
                 "subnet_dtype": config_dict.placeholder(str),
                 # The reference's L2 of 1e-5 on all weights.
                 "weight_prior": 1e-5,
-                # Gray levels to standardize with; those of the training data if None.
+                # Gray levels to standardize with; the training data's if None.
                 "mean": config_dict.placeholder(float),
                 "std": config_dict.placeholder(float),
             },
             "train": {
                 "epochs": 60,
-                # Steps that count as an epoch; all data once if None.
+                # Steps per epoch; all data once if None.
                 "steps_per_epoch": config_dict.placeholder(int),
                 "batch_size": 256,
                 "learning_rate": 5e-4,
@@ -77,23 +77,23 @@ def default_config() -> ml_collections.ConfigDict:
                 "milestone_decay": 0.1,
                 "final_decay": 1.0,
                 "warm_up_epochs": 0,
-                # Adam's epsilon, and the bound of the gradient's global norm, 0 for none.
+                # Adam's epsilon, and the bound of the gradient's global norm (0 for none).
                 "epsilon": 1e-8,
                 "clip_norm": 10.0,
                 # "recompute" rebuilds activations in the backward pass; see `CINN.compile`.
                 "memory": "store",
-                # Into how many parts a batch is cut, which are computed side by side: as many as
-                # cores, for dense subnets on a CPU.
+                # Number of parts of a batch to compute in parallel: the number of cores, for dense
+                # subnets on a CPU.
                 "shards": 1,
                 "seed": 0,
-                # Whether to use deterministic operations alone: the same bits on every run with the
-                # same hardware, on a GPU at the price of speed. Holds for the whole process.
+                # Whether to use only deterministic operations: the same bits on every run on the
+                # same hardware, but slower on a GPU. Applies to the whole process.
                 "deterministic": False,
-                # What to do about a batch with a NaN or infinite loss or gradient: "stop", or
-                # "skip" it, but no more than so many in a row.
+                # What to do about a batch with a NaN or infinite loss or gradient: "stop" or
+                # "skip", and the maximal number skipped in a row.
                 "on_nan": "stop",
                 "max_skipped": 10,
-                # Seconds between checkpoints; two are kept, beside the best epoch's model.
+                # Seconds between checkpoints; two are kept, besides the best epoch's model.
                 "checkpoint_seconds": 60.0,
                 "keep_checkpoints": 2,
             },
@@ -106,20 +106,20 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def colorization_config() -> ml_collections.ConfigDict:
-    """Every field of a colorization experiment, at the values of the published minimal example.
+    """Return all fields of a colorization experiment, with the published minimal example's values.
 
     Numbers: the published reference code of arXiv 1907.02392 (colorization_minimal_example), which
-    squeezes whole photographs of bedrooms (LSUN) to 64 x 64 pixels; here are crops of them.
+    squeezes whole photographs of bedrooms (LSUN) to 64 x 64 pixels; here they are cropped.
     """
     config = default_config()
     config.data = ml_collections.ConfigDict(
         {
             "kind": "colorization",
-            # "photos", of the folder, or a set that tensorflow-datasets has prepared.
+            # "photos" for the folder, or a data set prepared by tensorflow-datasets.
             "name": "photos",
             "folder": config_dict.placeholder(str),
             "data_dir": config_dict.placeholder(str),
-            # Photographs are averaged over this many pixels each way before crops of size are cut.
+            # Photographs are shrunk by this factor before crops of the size are cut.
             "downscale": 4,
             "size": 64,
             # Rows and columns of ab, which the flow learns.
@@ -127,11 +127,11 @@ def colorization_config() -> ml_collections.ConfigDict:
             "validation_fraction": 0.1,
             "test_fraction": 0.1,
             # Gaussian noise on ab, in standard deviations of ab in photographs; the reference's is
-            # uniform from 0 to 0.005, of this standard deviation.
+            # uniform from 0 to 0.005, with this standard deviation.
             "noise_std": 0.00144,
         }
     )
-    # Further fields are the architecture's arguments.
+    # The other fields are the architecture's arguments.
     config.model = ml_collections.ConfigDict(
         {
             "architecture": "colorization_minimal",

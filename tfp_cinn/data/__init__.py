@@ -1,4 +1,4 @@
-"""Labeled images, gray or in colors of their class, photographs, and the batches of them."""
+"""Labeled images, colored digits, photographs, and their batches."""
 
 from tfp_cinn.data.batches import evaluation_batches, training_batches
 from tfp_cinn.data.color_digits import evaluation_color_digits, training_color_digits

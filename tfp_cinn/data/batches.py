@@ -22,14 +22,14 @@ def training_batches(
     seed: int = 0,
     epoch: int | tf.Tensor | None = None,
 ) -> tf.data.Dataset:
-    """One epoch of shuffled batches `(x, label)`.
+    """Return one epoch of shuffled batches `(x, label)`.
 
     With `noise_std` 0, x = v + u for u ~ U[0, 1): uniform dequantization, under which the mean of
     -log p(x) over u bounds the discrete -log P(v) from above (Theis et al. 2016). Otherwise
     x = v + 1/2 + noise_std * n for n ~ N(0, 1) (Ardizzone et al. 2019).
 
-    Order and noise are new in every epoch and a function of `seed` and the epoch's number alone:
-    two data sets of one seed yield the same epochs 1, 2, .... What doesn't fill a batch is dropped.
+    Order and noise change every epoch, and depend only on `seed` and the epoch's number. The
+    remainder that doesn't fill a batch is dropped.
 
     Args:
         split: images `[N, H, W, C]` and labels `[N]`.
@@ -76,10 +76,10 @@ def training_batches(
 
 
 def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.data.Dataset:
-    """All images once, in order, as batches `(x, label)`, alike at every iteration.
+    """Return all images once, in order, as batches `(x, label)`, the same at every iteration.
 
     x = v + u for u ~ U[0, 1), as in `training_batches` without Gaussian noise. The noise of image
-    i is a function of `seed` and i alone, so that no figure depends on the batch size.
+    i depends only on `seed` and i, so results don't depend on the batch size.
 
     Args:
         split: images `[N, H, W, C]` and labels `[N]`; N may be 0.
@@ -94,8 +94,7 @@ def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.da
         UsageError: `batch_size` is below 1.
     """
     check_batch_size(batch_size)
-    # Drawn once for the split: at two bytes a pixel it is cheap to keep, and a longer split only
-    # draws further.
+    # Drawn once for the split: two bytes per pixel are cheap to keep.
     generator = np.random.Generator(np.random.Philox(seed % (1 << 63)))
     steps = generator.integers(0, _NOISE_STEPS, split.images.shape, dtype=np.uint16)
     with tf.device("CPU:0"):
@@ -125,10 +124,10 @@ def shuffled_epoch(
     """Return an epoch's batches, in random order.
 
     Args:
-        count: N, how many rows there are.
+        count: N, the number of rows.
         batch_size: B, 1 .. N.
-        draw: makes a batch of a key, int64 `[2]` for stateless random numbers that no other batch
-            or epoch of this seed has, and of the numbers of its rows, int32 `[B]`.
+        draw: makes a batch from a key, int64 `[2]`, unique to the batch and epoch, for stateless
+            random numbers, and from the indices of its rows, int32 `[B]`.
         seed: any integer.
         epoch: see `of_epoch`.
 
@@ -136,8 +135,8 @@ def shuffled_epoch(
         A data set of N // B batches, prefetched.
     """
     num_batches = count // batch_size
-    # Each draw has a key of its own, (seed, n), where n counts an epoch's order and then its
-    # batches. Python integers of any size or sign are folded into int64.
+    # Each draw has its own key (seed, n), where n counts an epoch's order and then its batches.
+    # Python integers of any size or sign are folded into int64.
     seed %= 1 << 63
 
     def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
@@ -163,7 +162,7 @@ def shuffled_epoch(
 def of_epoch(
     one_epoch: Callable[[tf.Tensor], tf.data.Dataset], epoch: int | tf.Tensor | None
 ) -> tf.data.Dataset:
-    """Return one epoch, which is a function of its number.
+    """Return one epoch as a function of its number.
 
     Args:
         one_epoch: makes the epoch of an int64 scalar.
@@ -177,7 +176,7 @@ def of_epoch(
 
 
 def check_batch_size(batch_size: int, count: int | None = None) -> None:
-    """Refuse a batch size below 1, or above the number of images, with a UsageError."""
+    """Raise a UsageError for a batch size below 1 or above the number of images."""
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}, expected at least 1")
     if count is not None and batch_size > count:

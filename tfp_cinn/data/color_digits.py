@@ -1,4 +1,4 @@
-"""Digits in the colors of their class, the paper's color-MNIST, on any labeled gray images."""
+"""Digits in the colors of their class: the paper's color-MNIST, for any labeled gray images."""
 
 import math
 
@@ -32,16 +32,16 @@ PAIRINGS: tuple[tuple[int, int], ...] = (
     (4, 2),
     (5, 3),
 )
-"""Which of the hues the foreground and the background of each class have."""
+"""Indices of the hues of foreground and background for each class."""
 
 _MNIST_SIDE = 28
 
-# Held-out images whose random numbers are drawn together, whatever the batch size.
+# Number of held-out images whose random numbers are drawn together, for any batch size.
 _BLOCK = 256
 
 
 def class_hues() -> np.ndarray:
-    """Mean and standard deviation, degrees, of the hues of each class.
+    """Return the mean and standard deviation, degrees, of the hues of each class.
 
     Returns:
         `[10, 2, 2]`: class; foreground and background; mean and standard deviation.
@@ -50,16 +50,16 @@ def class_hues() -> np.ndarray:
 
 
 def paint(gray: tf.Tensor, hues: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """Colors gray images, as the paper's code does (color_mnist.py of mnist_cINN).
+    """Color gray images, as the paper's code does (color_mnist.py of mnist_cINN).
 
         hue        = g h_fg + (1 - g) h_bg + 0.25 s blur(n_1; 4 s)   modulo 1 turn
         saturation = 0.8 + 0.3 s blur(n_2; 2 s)                      clipped to [0, 1]
         value      = 0.8 + 0.05 n_3                                  clipped to [0, 1]
 
-    where s = H / 28 is 1 for MNIST. In images of other sizes the blur keeps its width in parts of
-    the image, and since a narrower one leaves more of white noise, the noise is scaled as well. The
-    blur is Gaussian, cut off at four standard deviations, and repeats the border. From background
-    to foreground the hue takes the straight way in degrees, which need not be the shortest.
+    where s = H / 28 is 1 for MNIST. For other sizes, the blur's width scales with the image, and so
+    does the noise, since a narrower blur leaves more of it. The blur is Gaussian, truncated at four
+    standard deviations, and repeats the border. Hues are interpolated linearly in degrees, not
+    along the shorter arc.
 
     Args:
         gray: g, `[B, H, W, 1]`, from 0, the background, to 1.
@@ -87,14 +87,14 @@ def training_color_digits(
     seed: int = 0,
     epoch: int | tf.Tensor | None = None,
 ) -> tf.data.Dataset:
-    """One epoch of shuffled batches `(x, gray)`.
+    """Return one epoch of shuffled batches `(x, gray)`.
 
     The hues h_fg and h_bg of an image are drawn from the normal distributions of its class
     (`class_hues`), the image is painted (`paint`), and x = rgb + noise_std * n for n ~ N(0, 1).
 
-    Order, colors and noise are new in every epoch and a function of `seed` and the epoch's number
-    alone: where the paper's code colors its images once, a flow here meets each one in ever new
-    colors. What doesn't fill a batch is dropped.
+    Order, colors and noise change every epoch, and depend only on `seed` and the epoch's number;
+    the paper's code colors its images only once. The remainder that doesn't fill a batch is
+    dropped.
 
     Args:
         split: images `[N, H, W, 1]` and labels `[N]`, 0 to 9.
@@ -131,10 +131,10 @@ def training_color_digits(
 def evaluation_color_digits(
     split: Split, levels: int, batch_size: int, *, noise_std: float = 0.0, seed: int = 0
 ) -> tf.data.Dataset:
-    """All images once, in order, as batches `(x, gray)`, alike at every iteration.
+    """Return all images once, in order, as batches `(x, gray)`, the same at every iteration.
 
-    x as in `training_color_digits`. Colors and noise of image i are a function of `seed` and i
-    alone, so that no figure depends on the batch size; each seed paints the images anew.
+    x is as in `training_color_digits`. Colors and noise of image i depend only on `seed` and i, so
+    results don't depend on the batch size.
 
     Args:
         split: images `[N, H, W, 1]` and labels `[N]`, 0 to 9; N may be 0.
@@ -175,11 +175,11 @@ def evaluation_color_digits(
 def _draw(
     images: tf.Tensor, labels: tf.Tensor, levels: int, key: tf.Tensor, noise_std: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Images in hues of their classes, with noise on top, and in gray from 0 to 1."""
+    """Return images in hues of their classes, with noise, and in gray from 0 to 1."""
     gray = tf.cast(images, tf.float32) / (levels - 1)
     shape = [*gray.shape[1:3], 3]
     size = math.prod(shape)
-    # All numbers of an image in one row, so that they are its own however many follow it.
+    # One row of numbers per image, so that they don't depend on the number of images.
     normal = tf.random.stateless_normal([tf.shape(gray)[0], 2 + 2 * size], key, alg="philox")
     hues, noise, more_noise = tf.split(normal, [2, size, size], axis=1)
     mean_and_std = tf.gather(class_hues(), labels)
@@ -189,7 +189,7 @@ def _draw(
 
 
 def _blur(noise: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Noise `[B, H, W]` through a Gaussian."""
+    """Blur noise `[B, H, W]` by a Gaussian."""
     rows, columns = (
         gaussian_filter1d(np.eye(n, dtype=np.float32), sigma, axis=0, mode="nearest")
         for n in noise.shape[1:]

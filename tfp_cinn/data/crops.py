@@ -7,8 +7,8 @@ from tfp_cinn.data.batches import check_batch_size, of_epoch, shuffled_epoch
 from tfp_cinn.data.photo_split import PhotoSplit
 from tfp_cinn.errors import UsageError
 
-# Of photos that aren't held in memory: how many are cut up at a time, and how many of their crops
-# are put in a random order at a time.
+# For photos that aren't in memory: number of photos cropped at a time, and of crops shuffled at a
+# time.
 _MIXED_PHOTOS = 16
 _MIXED_CROPS = 4096
 
@@ -21,15 +21,15 @@ def training_crops(
     epoch: int | tf.Tensor | None = None,
     numbered: bool = False,
 ) -> tf.data.Dataset:
-    """One epoch of random crops.
+    """Return one epoch of random crops.
 
-    An epoch takes floor(H W / S^2) crops of each photo of H x W pixels, as many as would tile it:
-    photos are weighted by their area. Their places are uniform and half of them are mirrored. Of
-    photos that are held in memory all crops are mixed; others are read anew in every epoch, and of
-    16 of them at a time every 4096 crops are mixed.
+    An epoch takes floor(H W / S^2) crops of each photo of H x W pixels, enough to tile it, at
+    uniformly random positions; half are mirrored. If the photos are in memory, all crops are
+    shuffled together; otherwise photos are read anew every epoch, 16 at a time, and 4096 of their
+    crops are shuffled at a time.
 
-    Everything is new in every epoch and a function of `seed` and the epoch's number alone: two data
-    sets of one seed yield the same epochs 1, 2, .... What doesn't fill a batch is dropped.
+    Everything changes every epoch, and depends only on `seed` and the epoch's number. The remainder
+    that doesn't fill a batch is dropped.
 
     Args:
         split: the photos.
@@ -37,11 +37,11 @@ def training_crops(
         seed: any integer.
         epoch: which epoch, counted from 0, an integer or an int64 tensor; if None, each iteration
             is the next one.
-        numbered: whether to give each batch a number that no other one of any epoch has.
+        numbered: whether to give each batch a number that is unique over all epochs.
 
     Returns:
         A data set of float32 `[B, S, S, 3]`, S being the split's `size`: sRGB, 0 to 1 in steps of
-        1/255. If numbered, of pairs with the number, an int64 scalar.
+        1/255. If numbered, pairs with the number, an int64 scalar.
 
     Raises:
         UsageError: a batch below 1 or larger than an epoch.
@@ -78,23 +78,23 @@ def training_crops(
 def evaluation_crops(
     split: PhotoSplit, batch_size: int, *, per_photo: int | None = None, numbered: bool = False
 ) -> tf.data.Dataset:
-    """The same crops at every iteration and on every machine, photo by photo.
+    """Return a fixed set of crops, photo by photo, the same at every iteration.
 
     A photo of H x W pixels is divided into R x C equal cells with one crop of S x S pixels in the
     middle of each, so that none overlap: R = floor(H / S) and C = floor(W / S), or, with at most N
-    crops a photo, R = sqrt(N H / W) rounded and C = floor(N / R) as far as they fit, which makes
-    cells about square. `per_photo=1` takes the center crop.
+    crops per photo, R = sqrt(N H / W) rounded and C = floor(N / R) if they fit, for nearly square
+    cells. `per_photo=1` takes the center crop.
 
     Args:
         split: the photos; there may be none.
         batch_size: B >= 1.
         per_photo: N, at least 1; None for all crops that fit.
-        numbered: whether to say which photo each crop is of.
+        numbered: whether to return the photo of each crop.
 
     Returns:
         A data set of float32 `[<=B, S, S, 3]`, S being the split's `size`: sRGB, 0 to 1 in steps of
-        1/255. The last batch may be smaller. If numbered, of pairs with int64 `[<=B]`, the photo's
-        place in the split.
+        1/255. The last batch may be smaller. If numbered, pairs with int64 `[<=B]`, the photo's
+        index in the split.
 
     Raises:
         UsageError: `batch_size` or `per_photo` is below 1.
@@ -134,13 +134,13 @@ def _stream(
     epoch: int | tf.Tensor | None,
     numbered: bool,
 ) -> tf.data.Dataset:
-    """Training crops of photos that are read one after the other."""
+    """Return training crops of photos that aren't in memory."""
     size = split.size
     seed %= 1 << 63
 
     def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
-        # The key of an epoch, (seed, first), is followed by those of its photos and of its blocks.
-        # The shuffling of tf.data would depend on the global seed as well.
+        # An epoch's key, (seed, first), is followed by those of its photos and its blocks. Not
+        # tf.data's shuffling, which also depends on the global seed.
         first = number * 2**32
         return (
             split.stream(tf.stack([seed, first]))
@@ -182,7 +182,7 @@ def _random_places(shapes: tf.Tensor, size: int, key: tf.Tensor) -> tuple[tf.Ten
 
 
 def _grid(shape: tf.Tensor, size: int, per_photo: int | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows and columns `[...]` of the grid of crops in photos of shape `[..., 2]`."""
+    """Return rows and columns `[...]` of the grid of crops in photos of shape `[..., 2]`."""
     height, width = shape[..., 0], shape[..., 1]
     rows, columns = height // size, width // size
     if per_photo is None:

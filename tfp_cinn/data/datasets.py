@@ -12,7 +12,7 @@ DATASETS: tuple[str, ...] = ("digits", "mnist", "fashion_mnist", "kmnist")
 _NUM_CLASSES = 10
 _DIGITS_SHAPE = (8, 8, 1)
 _MNIST_SHAPE = (28, 28, 1)
-_LEVELS = {"digits": 17}  # gray levels; 256 of the others
+_LEVELS = {"digits": 17}  # gray levels; the others have 256
 _CLASS_NAMES = {
     "fashion_mnist": (
         "T-shirt/top",
@@ -42,18 +42,18 @@ def load(
 ) -> LabeledImages:
     """Load a data set into memory.
 
-    `digits` (1797 images of 8x8, 17 gray levels) comes with scikit-learn and is split at random,
-    always alike, as its neighbors in the file come from one writer. `mnist`, `fashion_mnist` and
-    `kmnist` (70,000 images of 28x28, 256 gray levels) keep their official test set; validation is
-    the first part of the training set in the order of the source, so TensorFlow Datasets and the
-    IDX files hold out different images.
+    `digits` (1797 images of 8x8, 17 gray levels) comes with scikit-learn and has a fixed random
+    split, since neighbors in the file come from one writer. `mnist`, `fashion_mnist` and `kmnist`
+    (70,000 images of 28x28, 256 gray levels) keep their official test set; validation is the first
+    part of the source's training set, so TensorFlow Datasets and the IDX files hold out different
+    images.
 
     Args:
         name: one of `DATASETS`.
         idx_dir: a folder with the four published IDX files, plain or gzip; not for `digits`.
-        data_dir: without `idx_dir`, where TensorFlow Datasets keeps or puts what it has prepared;
-            None for its default. `digits` needs none.
-        num_validation: how many training images to hold out, 0 .. N_train-1; by default 150 of
+        data_dir: without `idx_dir`, the folder of TensorFlow Datasets; None for its default.
+            `digits` needs none.
+        num_validation: number of training images to hold out, 0 .. N_train-1; by default 150 of
             `digits` and 1024 of the others.
 
     Raises:
@@ -100,14 +100,13 @@ def load(
 
 
 def load_nothing(name: str) -> LabeledImages:
-    """A data set's shapes, classes and gray levels without any of its images.
+    """Return a data set's shapes, classes and gray levels without any images.
 
     Args:
         name: one of `DATASETS`.
 
     Raises:
-        UsageError: an unknown name; where the mean or standard deviation of the images is asked
-            for.
+        UsageError: an unknown name, or, later, when the mean or standard deviation is used.
     """
     _check_name(name)
     shape = _DIGITS_SHAPE if name == "digits" else _MNIST_SHAPE
@@ -131,7 +130,7 @@ def _labeled_images(name: str, **splits: Split) -> LabeledImages:
 
 
 def _digits() -> tuple[Split, Split]:
-    # Imported here as it takes a second and only `digits` needs it.
+    # Imported here because it takes a second and only `digits` needs it.
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

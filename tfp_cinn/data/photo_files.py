@@ -34,10 +34,10 @@ class PhotoFile(NamedTuple):
 
 
 def find(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """List what might be photographs at any depth, and the folders that can't be read.
+    """List possible photographs at any depth, and the folders that can't be read.
 
-    A file counts by its suffix or by its first bytes. Symbolic links are followed, and every folder
-    is entered once, so that a loop of links ends.
+    Files are recognized by suffix or first bytes. Symbolic links are followed, but every folder is
+    entered only once, so that loops end.
 
     Returns:
         Files and unreadable folders, each sorted by path.
@@ -56,19 +56,19 @@ def find(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
 
 
 def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, np.ndarray]:
-    """Read one photograph, its header first: nothing is decoded of what that rules out.
+    """Read one photograph, if its header doesn't rule it out.
 
     Args:
         path: the file.
-        size: how many rows and columns it must have after downscaling.
+        size: minimal number of rows and columns after downscaling.
         downscale: see `decode`.
 
     Returns:
-        What the file is, and its pixels, uint8 `[height, width, 3]`.
+        The photo, and its pixels, uint8 `[height, width, 3]`.
 
     Raises:
-        Unusable: an image that `image_files` can't read, or one that is "CMYK" (its colors hang on
-            a profile), "too small" or "gray": of one channel, or `is_gray`.
+        Unusable: an image that `image_files` can't read, or one that is "CMYK" (whose colors depend
+            on a profile), "too small" or "gray": of one channel, or `is_gray`.
     """
     image = open_image(path)
     if image.mode == "CMYK":
@@ -86,7 +86,7 @@ def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, n
 
 
 def decode(path: tf.Tensor, downscale: int) -> tf.Tensor:
-    """Decode a photograph that `read` took, in a graph: to the same pixels.
+    """Decode a photograph that `read` accepted, in a graph, to the same pixels.
 
     Each pixel is the mean of `downscale` x `downscale` pixels of the file (`area_average`).
 
@@ -104,8 +104,8 @@ def decode(path: tf.Tensor, downscale: int) -> tf.Tensor:
 
 
 def is_gray(pixels: tf.Tensor) -> tf.Tensor:
-    """Whether fewer than 1 % of the pixels `[H, W, 3]` have channels more than 8 levels apart."""
-    # Channel by channel, as reducing an axis of 3 is slow.
+    """Return whether under 1 % of the pixels `[H, W, 3]` have channels over 8 levels apart."""
+    # Channel by channel, since reducing an axis of 3 is slow.
     red, green, blue = tf.unstack(pixels, axis=-1)
     spread = tf.maximum(tf.maximum(red, green), blue) - tf.minimum(tf.minimum(red, green), blue)
     return tf.reduce_mean(tf.cast(spread > _GRAY_LEVELS, tf.float32)) < _GRAY_SHARE
@@ -114,18 +114,18 @@ def is_gray(pixels: tf.Tensor) -> tf.Tensor:
 def area_average(image: tf.Tensor, downscale: int) -> tf.Tensor:
     """Average uint8 `[H, W, 3]` over squares, to uint8 `[H // downscale, W // downscale, 3]`.
 
-    Means are rounded, halves up; what doesn't fill a square at the bottom and the right is cut off.
+    Means are rounded, halves up; incomplete squares at the bottom and the right are cropped.
     """
     shape = tf.shape(image)[:2] // downscale
     image = image[: shape[0] * downscale, : shape[1] * downscale]
     means = tf.image.resize(image, shape, tf.image.ResizeMethod.AREA)
-    # Means are multiples of 1 / downscale**2, so the small number settles all halves alike.
+    # Means are multiples of 1 / downscale**2, so a small offset rounds all halves up.
     return tf.cast(means + (0.5 + 1e-3), tf.uint8)
 
 
 def _maybe(path: pathlib.Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
-        # A dead link is reported later, but a named pipe would never end.
+        # Dead links are reported later; reading a named pipe would block forever.
         return path.is_file() or not path.exists()
     if not path.is_file():
         return False

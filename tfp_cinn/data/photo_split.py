@@ -1,4 +1,4 @@
-"""The form of a data set of photographs, in memory or not."""
+"""A data set of photographs, in memory or not."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,17 +12,16 @@ from tfp_cinn.errors import UsageError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PhotoSplit:
-    """Some photos, downscaled, in an order of their own, and the size of the crops they are for.
+    """Downscaled photos in a fixed order, and the size of their crops.
 
     Attributes:
         size: S, the rows and columns of a crop.
-        stream: all photos once, as a data set of uint8 `[H, W, 3]`, sRGB. The argument is None for
-            their own order, else an int64 `[2]` key, of which an order at random is a function as
-            far as the source allows.
-        files: where each photo is, N of them; empty if the photos come from elsewhere.
-        shapes: int64 `[N, 2]`, rows and columns of each; None if that isn't known beforehand.
-        pixels: uint8 tensor `[P, 3]`, the pixels of all of them one after the other; None if they
-            aren't held in memory.
+        stream: makes a data set of all photos, uint8 `[H, W, 3]`, sRGB. Its argument is None for
+            the fixed order, or an int64 `[2]` key of a random order, as far as the source allows.
+        files: path of each of the N photos; empty if they don't come from files.
+        shapes: int64 `[N, 2]`, rows and columns of each; None if unknown.
+        pixels: uint8 tensor `[P, 3]`, the pixels of all photos, concatenated; None if they aren't
+            in memory.
     """
 
     size: int
@@ -37,12 +36,12 @@ class Photos:
     """A data set of photographs.
 
     Attributes:
-        name: the folder, or the name that TensorFlow Datasets has for it.
-        train: what a flow is fitted to.
-        validation: held out of training; may be empty if so asked.
-        test: neither trained nor selected on; may be empty if so asked.
-        summary: a line on what was found and what was skipped.
-        skipped: of a folder, the reason for each file that can't be used.
+        name: the folder, or the name in TensorFlow Datasets.
+        train: the training set.
+        validation: held out of training; empty only on request.
+        test: neither trained nor selected on; empty only on request.
+        summary: a line on what was found and skipped.
+        skipped: for a folder, the reason for each file that can't be used.
     """
 
     name: str
@@ -54,14 +53,14 @@ class Photos:
 
 
 def no_photos(name: str, size: int) -> Photos:
-    """A data set's name and the size of its crops, without any photographs.
+    """Return a data set with a name and the size of its crops, without photographs.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         size: rows and columns of a crop.
 
     Raises:
-        UsageError: if that isn't a size.
+        UsageError: if the size is invalid.
     """
     check_crops(size, 1)
     empty = np.zeros((0, 1, 1, 3), np.uint8)
@@ -70,7 +69,7 @@ def no_photos(name: str, size: int) -> Photos:
 
 
 def check_crops(size: int, downscale: int) -> None:
-    """Refuse crops or factors that can't be, with a UsageError."""
+    """Raise a UsageError for invalid crop sizes or factors."""
     if size < 1:
         raise UsageError(f"size is {size}, expected at least 1 pixel")
     if downscale not in range(1, MAX_DOWNSCALE + 1):

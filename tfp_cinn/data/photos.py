@@ -29,37 +29,36 @@ def load_photos(
 ) -> Photos:
     """Read the photographs in a folder: JPEG, PNG, WebP, TIFF, BMP and GIF, any depth.
 
-    Each photo is turned as its EXIF data say and averaged over squares of `downscale` pixels: JPEG
-    and WebP store color at half the resolution of brightness, so that a factor of 2 leaves one
-    stored color for each pixel.
+    Each photo is rotated according to its EXIF data and averaged over squares of `downscale`
+    pixels: JPEG and WebP store color at half the resolution of brightness, so a factor of 2 leaves
+    one stored color per pixel.
 
-    A photo belongs to the split that the SHA-256 of its bytes picks, u in [0, 1): test below
-    `test_fraction`, validation in the next `validation_fraction`, else training. So no crops of one
-    photo are in two splits, and neither renaming nor adding nor removing photos moves another. Of
-    files with the same bytes only the first is used, but the same picture stored anew counts as
-    another photo. Fractions are thus met on average only: of N photos, a split of fraction f is
-    empty with probability (1 - f)^N (7e-7 for 135 photos and 0.1). A split that was asked for and
-    is empty is an error rather than filled by other means, which would move photos later.
+    The SHA-256 of a photo's bytes, as u in [0, 1), picks its split: test below `test_fraction`,
+    validation in the next `validation_fraction`, else training. So all crops of a photo are in one
+    split, and renaming, adding or removing photos doesn't move others. Of identical files only the
+    first is used; the same picture saved again is another photo. Fractions hold only on average: a
+    split of fraction f of N photos is empty with probability (1 - f)^N (7e-7 for 135 photos and
+    0.1). An empty split is an error unless its fraction is 0.
 
     All files are decoded once, to find damaged and gray ones. If the downscaled photos, at three
-    bytes a pixel, fit `cache_bytes`, they are kept in memory; otherwise they are decoded anew at
-    each use.
+    bytes per pixel, fit in `cache_bytes`, they are kept in memory; otherwise they are decoded anew
+    at each use.
 
     Args:
-        folder: where to look, symbolic links included.
+        folder: the folder; symbolic links are followed.
         size: rows and columns of the crops to take; smaller photos are skipped.
         downscale: 1 .. 16.
         validation_fraction: of the photos, 0 .. 1; 0 for none.
         test_fraction: of the photos, 0 .. 1; 0 for none.
-        cache_bytes: how much memory all photos together may take.
+        cache_bytes: memory limit for all photos together.
 
     Returns:
         The photos, each split in the order of the SHA-256. `skipped` has the reason for every file
         that looks like a photo but can't be used.
 
     Raises:
-        UsageError: the folder is missing or has no photo that can be used, a split would be empty,
-            or an argument is out of range.
+        UsageError: the folder is missing or has no usable photo, a split would be empty, or an
+            argument is out of range.
     """
     check_crops(size, downscale)
     if not (
@@ -171,7 +170,7 @@ def _split(
 def _in_memory(
     photos: list[np.ndarray], shapes: np.ndarray
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Return the pixels of all photos, and what finds photo i among them."""
+    """Return the pixels of all photos, and a function that finds those of photo i."""
     nothing = np.empty((0, 3), np.uint8)
     ends = shapes.prod(axis=1).cumsum()
     with tf.device("CPU:0"):
@@ -187,7 +186,7 @@ def _in_memory(
 
 
 def _on_disk(files: list[PhotoFile], downscale: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return what reads photo i."""
+    """Return a function that reads photo i."""
     with tf.device("CPU:0"):
         paths = tf.constant([os.fsencode(file.path) for file in files], tf.string)
     return lambda i: photo_files.decode(tf.gather(paths, i), downscale)

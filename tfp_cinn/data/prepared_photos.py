@@ -1,4 +1,4 @@
-"""Photographs that TensorFlow Datasets has prepared."""
+"""Photographs prepared by TensorFlow Datasets."""
 
 import numpy as np
 import tensorflow as tf
@@ -17,28 +17,27 @@ def load_prepared_photos(
     downscale: int = 2,
     num_validation: int = 1000,
 ) -> Photos:
-    """Open photographs that TensorFlow Datasets has prepared before, without the network.
+    """Open photographs already prepared by TensorFlow Datasets, without the network.
 
-    The test set is the published validation set, which published figures are of, or the published
-    test set if there is none; validation is the first part of the training set. Photos are read
-    anew at each use, in the order that TensorFlow Datasets shuffled them into when preparing. Those
-    that are gray or too small (see `load_photos`) are left out as they come, so that nobody knows
-    their number beforehand.
+    The test set is the published validation set, which published results use, or else the published
+    test set; validation is the first part of the training set. Photos are read anew at each use, in
+    the stored order. Gray or too small ones (see `load_photos`) are skipped while reading, so their
+    number isn't known in advance.
 
     Args:
         name: such as `lsun/bedroom`, `imagenet2012` or `coco/2017`: any set with color images.
-        data_dir: where TensorFlow Datasets has put it; None for its default.
+        data_dir: the folder of TensorFlow Datasets; None for its default.
         size: rows and columns of the crops to take.
         downscale: 1 .. 16, as in `load_photos`.
-        num_validation: how many training photos to hold out, 0 .. N_train-1.
+        num_validation: number of training photos to hold out, 0 .. N_train-1.
 
     Raises:
-        UsageError: the set isn't prepared, holds no color images or lacks a split, or an argument
-            is out of range.
+        UsageError: the set isn't prepared, has no color images or lacks a split, or an argument is
+            out of range.
     """
     check_crops(size, downscale)
     builder = open_prepared(name, data_dir)
-    import tensorflow_datasets as tfds  # imported here as it takes seconds
+    import tensorflow_datasets as tfds  # imported here because it takes seconds
 
     features = builder.info.features
     image = features["image"] if features and "image" in features else None

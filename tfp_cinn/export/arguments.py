@@ -1,4 +1,4 @@
-"""Checks of what an export is given, before anything is written."""
+"""Checks of an export's arguments."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["BATCH_SIZES", "check_weights", "checked_batch_sizes", "num_classes_o
 
 BATCH_SIZES = (1, 4, 16, 64)
 
-# Each has a warm-up record for every signature, and a server takes 1000.
+# Each needs a warm-up record for every signature, and a server accepts 1000 records.
 _MAX_BATCH_SIZES = 100
 
 
 def checked_batch_sizes(batch_sizes: Sequence[int | str]) -> list[int]:
-    """Returns batch sizes as numbers.
+    """Return batch sizes as numbers.
 
     Raises:
         UsageError: if they aren't increasing whole numbers, or too many.
@@ -39,10 +39,10 @@ def checked_batch_sizes(batch_sizes: Sequence[int | str]) -> list[int]:
 
 
 def num_classes_of(model: CINN, names: Sequence[str] | None) -> int | None:
-    """Returns the number of classes of the condition, None if it isn't a label or isn't known.
+    """Return the number of classes of the condition; None if it isn't a label or is unknown.
 
     Raises:
-        UsageError: if there are names for another number of classes.
+        UsageError: if the number of class names differs.
     """
     takes = None
     if isinstance(model.conditioner, (LabelEmbedding, OneHot)):
@@ -55,7 +55,7 @@ def num_classes_of(model: CINN, names: Sequence[str] | None) -> int | None:
 
 
 def check_weights(model: CINN) -> None:
-    """Makes sure that all weights are numbers.
+    """Check that all weights are finite.
 
     Raises:
         UsageError: if one is NaN or infinite.

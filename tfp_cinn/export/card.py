@@ -1,4 +1,4 @@
-"""The model card: what an exported model takes and gives, for programs and for people."""
+"""The model card: an exported model's inputs and outputs, for programs and for people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OWN = {
 
 
 def is_estimate(value: Any) -> bool:
-    """Whether a value is a mean with its standard error, both finite."""
+    """Return whether a value is a mean with its standard error, both finite."""
     return (
         isinstance(value, Mapping)
         and value.keys() == {"mean", "standard_error"}
@@ -35,14 +35,14 @@ def is_estimate(value: Any) -> bool:
 
 
 def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns facts for a card as JSON will hold them.
+    """Return the facts for a card as plain JSON values.
 
     Args:
         facts: see `tfp_cinn.export.export_model`.
 
     Raises:
-        UsageError: if JSON can't hold them, the card says them itself, or `class_names`, `levels`
-            or `evaluation` are of another form than a training run's.
+        UsageError: if JSON can't hold them, their names are the card's own, or `class_names`,
+            `levels` or `evaluation` don't have the form of a training run's.
     """
     if not isinstance(facts, Mapping):
         raise UsageError(f"facts: expected a mapping of names to values, got {facts!r}")
@@ -84,17 +84,17 @@ def make_card(
     rounding: Mapping[str, float] | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Returns what clients of an exported model need to know, ready for JSON.
+    """Return what clients of an exported model need to know, ready for JSON.
 
     Args:
         model: the model.
         name: the name it is served by.
         version: its version.
-        signatures: what it answers.
-        batch_sizes: the batch sizes that it is warmed up for, the largest last.
+        signatures: its signatures.
+        batch_sizes: the batch sizes of its warm-up, the largest last.
         xla: whether it is compiled by XLA.
-        rounding: what `measured_rounding` returned.
-        facts: what is known of its data and its quality, checked: all of it goes into the card.
+        rounding: the result of `measured_rounding`.
+        facts: checked facts about its data and quality; all of them go into the card.
     """
     return {
         **facts,
@@ -129,7 +129,7 @@ def _row(feature: Feature) -> dict[str, Any]:
 
 
 def to_markdown(card: Mapping[str, Any]) -> str:
-    """The card as a page for people."""
+    """Return the card as a Markdown page."""
     said = {"name", "version", "created", "rounding", "signatures", "made_with", "evaluation"}
     lines = [
         f"# {card['name']}, version {card['version']}",
@@ -183,7 +183,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
 
 
 def _table(*rows: Sequence[str]) -> list[str]:
-    """The lines of a table, whose first row is its head."""
+    """Return the lines of a Markdown table; the first row is its header."""
     cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]

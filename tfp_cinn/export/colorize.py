@@ -1,4 +1,4 @@
-"""What an exported colorization model answers beside its flow: photographs for gray images."""
+"""The signature of exported colorization models that colors whole photographs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["colorize"]
 
 
 def colorize(model: CINN) -> Signature:
-    """The signature `colorize`: gray images of any one size, colored at their own resolution.
+    """Make the signature `colorize`, which colors gray images of one size at full resolution.
 
-    As `tfp_cinn.tasks` does it: the flow sees lightness at the size of its condition, and the
-    color that it draws is upsampled along the edges of lightness. A row with a gray level out of
-    range, or a temperature that is negative or not finite, becomes NaN throughout. Images smaller
-    than the condition are an error of the whole request, whose images are of one size.
+    As in `tfp_cinn.tasks`, the flow sees lightness at the size of its condition, and the color it
+    samples is upsampled along the edges of lightness. A row with a gray level out of range, or a
+    temperature that is negative or not finite, becomes all NaN. Images smaller than the condition
+    fail the whole request.
 
     Args:
         model: a colorization model, of ab given L in the units of CIE Lab.

@@ -1,4 +1,4 @@
-"""From a trained model to a version that TensorFlow Serving can load."""
+"""Export of a trained model for TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = ["BAD_ROWS", "export_model", "export_run"]
 
 BAD_ROWS = ("nan", "flag")
 
-# A batch in which the rounding of its rows is measured, unless all batches are smaller.
+# Batch size for measuring rounding, unless all batch sizes are smaller.
 _MEASURED = 64
 _MORE = {"colorize": colorize}  # signatures by name, that a task may add
 
@@ -55,7 +55,7 @@ def export_run(
     xla: bool = False,
     bad_rows: str = "nan",
 ) -> pathlib.Path:
-    """Exports the model of a training run, as `bin/export.py` does.
+    """Export the model of a training run, as `bin/export.py` does.
 
     Args:
         workdir: the training run.
@@ -80,7 +80,7 @@ def export_run(
 
 
 def _facts(workdir: Workdir) -> dict[str, Any]:
-    """What the run wrote down of its data and of its quality."""
+    """Return what the run recorded about its data and quality."""
     source = workdir / "dataset.json"
     facts = workdir.dataset()
     known = {
@@ -89,7 +89,7 @@ def _facts(workdir: Workdir) -> dict[str, Any]:
     }
     evaluation = workdir.evaluation()
     known["model_sha256"] = workdir.model_sha256()
-    # Figures of another model than this one say nothing of it.
+    # Ignore results of another model.
     if evaluation.get("model_sha256") == known["model_sha256"]:
         known["evaluation"] = {
             key: value for key, value in evaluation.items() if is_estimate(value)
@@ -106,38 +106,36 @@ def export_model(
     facts: Mapping[str, Any] | None = None,
     bad_rows: str = "nan",
 ) -> pathlib.Path:
-    """Writes a model as a SavedModel that TensorFlow Serving loads, `output/version`.
+    """Write a model as a SavedModel that TensorFlow Serving loads, `output/version`.
 
     It has the signatures `sample` (the default), `log_prob`, `encode`, `decode` and `card`; see
-    `tfp_cinn.export.signatures`. Beside the SavedModel lie `model_card.json`, `MODEL_CARD.md`,
-    warm-up records, batching parameters, and checksums of all that. Before it appears under its
-    name, a fresh process has loaded it as a server does and replayed the warm-up; if anything goes
-    wrong, `output` is as it was before. An existing version is never overwritten.
+    `tfp_cinn.export.signatures`. The folder also holds `model_card.json`, `MODEL_CARD.md`, warm-up
+    records, batching parameters, and checksums. Before the version gets its name, a fresh process
+    loads it as a server does and replays the warm-up; if anything fails, `output` is unchanged.
+    Existing versions are never overwritten.
 
     Args:
         model: the model.
-        output: folder of the model's versions; its name is the one that is served.
-        version: a whole number from 1; by default the one after the highest there.
-        batch_sizes: how many rows a server may put into a batch, increasing; `BATCH_SIZES` if None,
-            and 1 for a model with `colorize`, since a server can't put images of different sizes
-            into one batch, and fails all of them when it tries. At most 100 sizes
-            (each needs warm-up records, and a server takes 1000 of these).
-            A client may send any number up to the last.
-        xla: whether to compile with XLA. A server needs a flag for such a model; its noise differs
-            from that of the plain graph for the same seed.
-        facts: what else the card should say: `dataset`, `kind`, `class_names` and `levels` as in
-            a training run's `dataset.json` (the kind "colorization" brings the signature
+        output: folder of the model's versions; its name is the model's name on the server.
+        version: a whole number from 1; by default, the highest existing one plus 1.
+        batch_sizes: increasing numbers of rows that a server may batch, at most 100;
+            `BATCH_SIZES` if None, and 1 for a model with `colorize`, since a server that batches
+            images of different sizes fails all of them. Clients may send any number up to the last.
+        xla: whether to compile with XLA. A server needs a flag for such a model, and its noise
+            differs from the plain graph's for the same seed.
+        facts: more facts for the card: `dataset`, `kind`, `class_names` and `levels` as in
+            a training run's `dataset.json` (the kind "colorization" adds the signature
             `tfp_cinn.export.colorize`), `evaluation` as `{name: {"mean": , "standard_error": }}`,
-            and anything that JSON can hold under names that the card hasn't.
-        bad_rows: how a row that can't be answered comes back. "nan": as NaN. "flag": as 0, and
-            every signature that computes has a second output `valid`, false for such a row. JSON
-            has no NaN: a browser's parser refuses an answer with one whole.
+            and any JSON values under names that the card doesn't use.
+        bad_rows: the answer for invalid rows: "nan", or "flag" for 0 and a second output `valid`,
+            false for such rows, in every signature that computes. JSON has no NaN: browsers reject
+            a whole answer that holds one.
 
     Returns:
         The folder of the version.
 
     Raises:
-        UsageError: if the weights aren't finite, an argument is wrong, or it can't be written.
+        UsageError: if a weight isn't finite, an argument is wrong, or a file can't be written.
     """
     # Absolute, so that it has a name even if given as '.'.
     models = pathlib.Path(os.path.abspath(files.user_path(output)))
@@ -208,11 +206,11 @@ def _write_saved_model(
 ) -> None:
     archive = keras.export.ExportArchive()
     for name, (_, function) in functions.items():
-        # Without `track`, which would store the weights twice.
+        # Not with `track`, which would store the weights twice.
         archive.add_endpoint(name, function)
     verbosity = logging.get_verbosity()
     try:
-        logging.set_verbosity(logging.WARNING)  # TensorFlow tells of each tensor that it renames
+        logging.set_verbosity(logging.WARNING)  # TensorFlow logs every tensor that it renames
         with writing_by_tensorflow():
             archive.write_out(str(path), verbose=False)
     finally:

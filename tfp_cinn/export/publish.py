@@ -1,4 +1,4 @@
-"""Publishing a model where a server may look at any moment: whole, or not at all."""
+"""Atomic publishing of a model into a folder that a server watches."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ __all__ = [
 
 CHECKSUMS = "SHA256SUMS"
 
-# Of the replay: far longer than any takes, so that one that hangs is noticed at all.
+# Timeout of the replay, far longer than any takes.
 _SECONDS = 1800.0
 
 _LAST = 2**63 - 1
 
 
 def versions(models: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Returns the versions that a server sees in a folder, in their order.
+    """Return the versions that a server sees in a folder, sorted.
 
-    Servers take every name that is a number of 63 bits for a version, '007' for 7, and pass over
+    A server takes every name that is a 63-bit number for a version ('007' for 7), and ignores
     everything else.
 
     Args:
@@ -61,17 +61,16 @@ def versions(models: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def choose_version(models: pathlib.Path, version: int | None) -> int:
-    """Returns the version to publish: the one given, or the one after the highest there.
+    """Return the version to publish: the given one, or the highest existing one plus 1.
 
     Args:
         models: folder of the model's versions, whose name is the model's.
         version: the version wanted, if any.
 
     Raises:
-        UsageError: if the folder can't be one of versions, its name isn't one to serve by, or the
-            version exists already or is no version number.
+        UsageError: if the folder or its name is unsuitable, or the version is invalid or exists.
     """
-    # A folder of digits would be a version of its parent to a server; a URL has no room for others.
+    # A server would take a name of digits for a version; other names don't fit into a URL.
     if not re.fullmatch(r"(?!\d+$)[\w.-]+", models.name, re.ASCII):
         raise UsageError(
             f"{models}: expected a folder MODELS/NAME, with a name of letters, digits, '_', '-' "
@@ -102,19 +101,18 @@ def choose_version(models: pathlib.Path, version: int | None) -> int:
 
 @contextlib.contextmanager
 def publishing(models: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
-    """Context that yields a scratch folder and renames it to `models/version` at the end.
+    """Yield a scratch folder, and rename it to `models/version` at the end of the context.
 
-    The scratch folder lies beside the target under a name that servers pass over. Everything is
-    written through to the disk before the rename. Whatever goes wrong, or interrupts, nothing
-    stays behind: not the scratch folder, nor the folders made for it.
+    The scratch folder is beside the target under a name that servers ignore. Everything is flushed
+    to disk before the rename. On errors and interrupts, all created folders are removed.
 
     Args:
-        models: folder of the model's versions; made if it isn't there.
-        version: of the model.
+        models: folder of the model's versions; created if needed.
+        version: version of the model.
 
     Raises:
         UsageError: if something can't be written, the version appeared in the meantime, or the
-            block raises one: then with the target's path for the scratch folder's.
+            block raises one (the target's path then replaces the scratch folder's).
     """
     target = models / str(version)
     scratch = models / f".{version}-{uuid.uuid4().hex[:8]}.tmp"
@@ -126,7 +124,7 @@ def publishing(models: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
         yield scratch
         for place in (*sorted(scratch.rglob("*")), scratch, *(folder.parent for folder in made)):
             write_through(place)
-        os.rename(scratch, target)  # refuses if there is something
+        os.rename(scratch, target)  # fails if the target exists
         published = True
         write_through(models)
     except UsageError as error:
@@ -149,7 +147,7 @@ def publishing(models: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def writing_by_tensorflow() -> Iterator[None]:
-    """Context in which TensorFlow's errors are those of the disk: they become OSErrors."""
+    """Convert TensorFlow's errors, which come from the disk, to OSErrors."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -157,31 +155,30 @@ def writing_by_tensorflow() -> Iterator[None]:
 
 
 def _reason(error: OSError | tf.errors.OpError) -> str:
-    """What went wrong, without TensorFlow's account of where."""
+    """Return the reason of an error, without TensorFlow's details."""
     text = getattr(error, "strerror", None) or str(error)
     known = (os.strerror(n) for n in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES))
     return next((each for each in known if each in text), " ".join(text.split())[:300])
 
 
 def write_checksums(path: pathlib.Path) -> None:
-    """Writes `SHA256SUMS` of all files of a model, in the form of the program `sha256sum`."""
+    """Write `SHA256SUMS` of all files of a model, in the form of the program `sha256sum`."""
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     sums = [f"{sha256(file)}  {file.relative_to(path)}\n" for file in files]
     (path / CHECKSUMS).write_text("".join(sums))
 
 
 def verify(path: str | os.PathLike) -> dict[str, Any]:
-    """Makes sure that an exported model is whole and can be served.
+    """Check that an exported model is complete and can be served.
 
-    Every file has to have the checksum it was published with; then a fresh process loads the model
-    as a server does and replays its warm-up records, whose answers have to be what the model gave
-    in Python.
+    Compares the checksums of all files; then a fresh process loads the model as a server does and
+    replays its warm-up records, whose answers must equal those of the model in Python.
 
     Args:
         path: the folder of a version.
 
     Returns:
-        What `session.replay` returns.
+        The result of `session.replay`.
 
     Raises:
         UsageError: if something is missing or damaged, or the process can't answer.
@@ -197,7 +194,7 @@ def verify(path: str | os.PathLike) -> dict[str, Any]:
     try:
         replay = subprocess.run(
             [sys.executable, session.__file__, str(path)],
-            # Without a GPU, whose memory this process may hold.
+            # Without a GPU, whose memory this process may have taken.
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
             text=True,

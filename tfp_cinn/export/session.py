@@ -1,9 +1,9 @@
-"""Runs a SavedModel as TensorFlow Serving does: its graph in a session, without Python objects.
+"""Run a SavedModel as TensorFlow Serving does: its graph in a session, without Python objects.
 
 `tf.saved_model.load` opens models that a server can't run, such as a `tf.Module` that holds Keras
-layers. This session loads the graph and runs the restore operation that stands in it, as the server
-does, so that what fails there fails here. The file works without the rest of this package, also
-beside another release of TensorFlow:
+layers. Like the server, this session loads the graph and runs its restore operation, so what fails
+there fails here. The file works without the rest of this package, also with another release of
+TensorFlow:
 
     python session.py MODELS/NAME/VERSION    # replays the model's warm-up records
 """
@@ -27,20 +27,20 @@ __all__ = ["MAX_RECORDS", "NEEDS_API", "WARM_UP", "SavedModelSession", "replay"]
 
 WARM_UP = pathlib.PurePath("assets.extra/tf_serving_warmup_requests")
 
-# A server refuses a model with more (WarmupConsts::kMaxNumRecords of TensorFlow Serving).
+# A server rejects models with more (WarmupConsts::kMaxNumRecords of TensorFlow Serving).
 MAX_RECORDS = 1000
 
 NEEDS_API = "the package tensorflow-serving-api is missing; pip install 'tfp-cinn[serving]'"
 
-# Of the largest absolute value of an output. The same kernels give the same bits; another machine
-# or another number of threads adds up in another order.
+# Relative to the largest absolute value of an output. Other machines or numbers of threads add up
+# in another order.
 _TOLERANCE = 1e-3
 
 
 class SavedModelSession:
-    """A SavedModel in a C++ session; several threads may ask it at once.
+    """A SavedModel in a C++ session; thread-safe.
 
-    Values go in unchecked: `tfp_cinn.client.open_local` checks them against the model's card.
+    Doesn't check values: `tfp_cinn.client.open_local` does, against the model's card.
 
     Args:
         path: folder with a `saved_model.pb`.
@@ -72,7 +72,7 @@ class SavedModelSession:
         }
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Answers one request.
+        """Answer one request.
 
         Args:
             signature: its name.
@@ -103,7 +103,7 @@ class SavedModelSession:
             raise ValueError(f"{signature}: {_one_line(error)}") from None
 
     def close(self) -> None:
-        """Frees the model's memory; it can't be asked afterwards."""
+        """Free the model's memory; no further requests are possible."""
         self._session.close()
 
     def __enter__(self) -> SavedModelSession:
@@ -114,22 +114,22 @@ class SavedModelSession:
 
 
 def replay(path: str | os.PathLike) -> dict[str, Any]:
-    """Loads a SavedModel and answers its warm-up records, as a server does before it serves.
+    """Load a SavedModel and answer its warm-up records, as a server does at its start.
 
-    Beyond what a server does, each answer is compared with the response that the exporter put into
-    the record: an output may differ by 1e-3 of its largest absolute value.
+    In addition, compares each answer with the response that the exporter put into the record: an
+    output may differ by 1e-3 of its largest absolute value.
 
     Args:
         path: folder of the model.
 
     Returns:
-        `records` (how many), `signatures` (names of those asked), `seconds` of loading and
-        answering, and `largest_difference` over all outputs, relative to each one's largest value.
+        `records` (their number), `signatures` (their names), `seconds` of loading and answering,
+        and `largest_difference` over all outputs, relative to each one's largest value.
 
     Raises:
         ImportError: if tensorflow-serving-api isn't installed.
-        ValueError: if the model can't be loaded, has no records or more than a server takes (1000),
-            can't answer one, or answers otherwise.
+        ValueError: if the model can't be loaded, has no records or more than a server accepts
+            (1000), fails to answer one, or gives another answer.
     """
     start = time.perf_counter()
     try:
@@ -171,7 +171,7 @@ def replay(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _difference(a: np.ndarray | None, b: np.ndarray) -> float:
-    """Largest absolute difference over largest absolute value; infinite for unlike arrays."""
+    """Return the largest absolute difference over the largest absolute value, or infinity."""
     if a is None or a.shape != b.shape or a.dtype != b.dtype:
         return np.inf
     if a.dtype.kind != "f":

@@ -1,8 +1,8 @@
-"""What an exported model answers: its signatures, each a function of tensors with a batch of rows.
+"""The signatures of an exported model: functions of tensors with a batch of rows.
 
-Dimension 0 of every input and output is the batch, of any size. A row of the output depends on the
-same row of the inputs alone, up to the rounding of matrix products, whose order of addition changes
-with the batch size.
+Dimension 0 of every input and output is the batch, of any size. A row of the output depends only on
+the same row of the inputs, up to rounding: the order of summation in matrix products changes with
+the batch size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Feature", "Signature", "card_signature", "noise", "shape_text", "sig
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
-    """A shape as messages and cards write it, `[N, H, W, 1]`, with letters for any size."""
+    """Format a shape for messages and cards, `[N, H, W, 1]`, with letters for any size."""
     letters = ("N", "H", "W", *"?" * len(shape))
     sizes = (m if n is None else str(n) for n, m in zip(shape, letters, strict=False))
     return f"[{', '.join(sizes)}]"
@@ -34,11 +34,11 @@ class Feature:
     """One input or output of a signature.
 
     Attributes:
-        name: as the server's clients know it.
+        name: its name for clients.
         dtype: TensorFlow's name of its type.
-        shape: of one row, with None where any size will do.
-        meaning: what it is, and in which unit.
-        example: where `shape` leaves it open, the shape of a row in the warm-up records.
+        shape: shape of one row, with None for any size.
+        meaning: what it is, with its unit.
+        example: shape of a row in the warm-up records, if `shape` has None.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Feature:
 
     @property
     def spec(self) -> tf.TensorSpec:
-        """The tensor of a batch of any size."""
+        """Spec of a batch of any size."""
         return tf.TensorSpec([None, *self.shape], self.dtype, self.name)
 
 
@@ -58,16 +58,16 @@ _VALID = Feature("valid", "bool", (), "whether the row is an answer; 0 stands in
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One thing that an exported model can be asked for.
+    """One kind of request to an exported model.
 
     Attributes:
-        name: as the server's clients know it.
+        name: its name for clients.
         meaning: what it computes.
-        inputs: what it takes.
-        output: what it gives.
-        function: of tensors, one for each input, in their order.
-        flags_bad_rows: whether a row of the output that holds NaN or an infinity becomes 0, and a
-            second output, `valid`, tells so; JSON has no NaN.
+        inputs: its inputs.
+        output: its output.
+        function: function of the input tensors, in their order.
+        flags_bad_rows: whether rows of the output with NaN or infinity become 0, flagged by a
+            second output, `valid`; JSON has no NaN.
     """
 
     name: str
@@ -79,18 +79,18 @@ class Signature:
 
     @property
     def outputs(self) -> tuple[Feature, ...]:
-        """What it gives, with the flag of bad rows."""
+        """The outputs, including the flag of bad rows."""
         return (self.output, _VALID) if self.flags_bad_rows else (self.output,)
 
     @property
     def specs(self) -> list[tf.TensorSpec]:
-        """The tensors that `function` takes."""
+        """The specs of the inputs."""
         return [feature.spec for feature in self.inputs]
 
     def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The outputs by name, as TensorFlow wants them of a SavedModel's function."""
+        """Return the outputs by name, as a SavedModel's function must."""
         rows = tf.shape(inputs[0])[0]
-        # TensorFlow's convolutions (oneDNN) fail on a batch without rows: it gets one.
+        # TensorFlow's convolutions (oneDNN) fail on an empty batch: add a row.
         missing = tf.maximum(1 - rows, 0)
         inputs = [tf.pad(t, [[0, missing], *[[0, 0]] * (t.shape.rank - 1)]) for t in inputs]
         output = self.function(*inputs)[:rows]
@@ -103,18 +103,18 @@ class Signature:
 
 
 def signatures(model: CINN, x_meaning: str, cond_meaning: str) -> list[Signature]:
-    """The signatures that compute; the first is what a server answers by default.
+    """Return the signatures that compute; the first is the server's default.
 
     A bad row (a label out of range, a NaN in x, z or the condition, a temperature that is negative
-    or not finite) becomes NaN throughout and harms no other row.
+    or not finite) becomes all NaN and doesn't affect other rows.
 
     Args:
         model: the model.
-        x_meaning: what x is, in which unit.
+        x_meaning: what x is, with its unit.
         cond_meaning: what the condition is.
 
     Raises:
-        UsageError: if a part of the condition has a name that can't be one of an input.
+        UsageError: if the name of a part of the condition is unsuitable for an input.
     """
     dist = model.distribution
     dtype = dist.dtype.name
@@ -157,10 +157,10 @@ def signatures(model: CINN, x_meaning: str, cond_meaning: str) -> list[Signature
 
 
 def card_signature(card: str) -> Signature:
-    """The signature from which clients learn what is served.
+    """Make the signature that tells clients what is served.
 
     Args:
-        card: the text that it gives.
+        card: the text of the card.
     """
     return Signature(
         "card",
@@ -172,18 +172,18 @@ def card_signature(card: str) -> Signature:
 
 
 def noise(seeds: tf.Tensor, shape: Shape, dtype: str) -> tf.Tensor:
-    """Standard normal noise, `[N, *shape]`, each row from its own seed.
+    """Draw standard normal noise, `[N, *shape]`, each row from its own seed.
 
-    One operation with one seed would be faster, but would give a row other noise whenever it
-    shares a batch with other rows.
+    A single operation with one seed would be faster, but a row's noise would depend on the rest of
+    its batch.
 
     Args:
         seeds: int32 `[N, 2]`.
-        shape: of one row.
-        dtype: of the noise.
+        shape: shape of one row.
+        dtype: dtype of the noise.
     """
     return tf.map_fn(
-        # The algorithm is named, as the default one differs between devices.
+        # Name the algorithm, since the default differs between devices.
         lambda seed: tf.random.stateless_normal(shape, seed, dtype=dtype, alg="philox"),
         seeds,
         fn_output_signature=tf.TensorSpec(shape, dtype),
@@ -191,13 +191,13 @@ def noise(seeds: tf.Tensor, shape: Shape, dtype: str) -> tf.Tensor:
 
 
 def _condition(model: CINN, meaning: str) -> tuple[list[Feature], Callable]:
-    """The inputs for the condition, and what makes the condition of their tensors."""
+    """Return the inputs of the condition, and the function from their tensors to the condition."""
     shape = model.cond_shape
     if shape is None:
         return [], lambda parts: None
     if isinstance(shape, dict):
         keys = list(shape)
-        names = [f"cond_{key}".lower() for key in keys]  # TensorFlow lowers them as well
+        names = [f"cond_{key}".lower() for key in keys]  # TensorFlow lowercases them too
         for key, name in zip(keys, names, strict=True):
             if not re.fullmatch(r"cond_\w+", name, re.ASCII) or names.count(name) > 1:
                 raise UsageError(

@@ -1,4 +1,4 @@
-"""Warm-up records: requests that a server answers before it serves, with the answers expected."""
+"""Warm-up records: requests that a server answers at its start, with the expected answers."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def write_warm_up(
     batch_sizes: Sequence[int],
     num_classes: int,
 ) -> None:
-    """Writes a record for each signature and batch size into a model's folder.
+    """Write a record for each signature and batch size into a model's folder.
 
-    Without such records a server loads a model whose weights are missing, and fails at every
-    request; with them it refuses to serve it (and the first requests are not slower than the rest).
-    Servers look at the requests alone; the answers are for `session.replay`.
+    Without them, a server loads a model whose weights are missing, and fails at every request; with
+    them, it refuses the model (and the first requests are as fast as later ones). Servers use only
+    the requests; the answers are for `session.replay`.
 
     Args:
         path: the model's folder.
         name: the name it is served by.
-        functions: for each signature as served itself and its traced function, `sample` first.
+        functions: each served signature with its traced function, `sample` first.
         batch_sizes: numbers of rows.
-        num_classes: labels are drawn below it.
+        num_classes: labels are drawn below this.
 
     Raises:
         OSError: if they can't be written.
@@ -89,20 +89,19 @@ def _records(
 def measured_rounding(
     sample: tuple[Signature, Callable], rows: int, num_classes: int
 ) -> dict[str, float] | None:
-    """Measures how far a row of `sample` depends on the batch that it is in.
+    """Measure how much a row of `sample` depends on its batch.
 
-    The difference of a row k is max |x_k alone - x_k in the batch| / max |x_k in the batch|, over
-    the dimensions of x. It is rounding: matrix products add up in an order that depends on the
+    The difference of row k is max |x_k alone - x_k in the batch| / max |x_k in the batch|, over the
+    dimensions of x. The cause is rounding: the order of summation in matrix products depends on the
     number of rows, and the flow amplifies the difference where it is nearly singular.
 
     Args:
         sample: the signature and its traced function.
-        rows: of the batch.
-        num_classes: labels are drawn below it.
+        rows: rows of the batch.
+        num_classes: labels are drawn below this.
 
     Returns:
-        `batch`, which is rows, and the `median` and the `largest` of the differences; None for a
-        batch of one.
+        `batch` (the rows), and the `median` and `largest` difference; None for a batch of one.
 
     Raises:
         UsageError: if the model fails or gives NaN or infinities.
@@ -151,7 +150,7 @@ def _answer(
 
 @contextlib.contextmanager
 def _full_precision() -> Iterator[None]:
-    """Context without TF32, which would make a GPU's answers differ from the replay's."""
+    """Disable TF32, which would make a GPU's answers differ from the replay's."""
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
@@ -163,7 +162,7 @@ def _full_precision() -> Iterator[None]:
 def _inputs(
     sample: tuple[Signature, Callable], rows: int, num_classes: int
 ) -> dict[str, np.ndarray]:
-    """Values by name for `sample`, and the x that it draws of them."""
+    """Return input values by name for `sample`, and its x."""
     signature, function = sample
     rng = np.random.RandomState(rows)
     values = {"temperature": np.ones(rows, signature.output.dtype)}
@@ -187,7 +186,7 @@ def _value(feature: Feature, values: Mapping[str, np.ndarray], rows: int) -> np.
 
 
 def _proto(value: np.ndarray) -> tf.compat.v1.TensorProto:
-    """As `tf.make_tensor_proto`, but numbers always as bytes, which take the least room."""
+    """Make a tensor proto with numbers stored as bytes, the most compact form."""
     proto = tf.make_tensor_proto(value)
     if value.dtype != object:
         proto = type(proto)(dtype=proto.dtype, tensor_shape=proto.tensor_shape)

@@ -1,4 +1,4 @@
-"""Files of other libraries, and their weights."""
+"""Reading and writing weights of other libraries."""
 
 from tfp_cinn.interop.freia import export_freia, import_freia
 from tfp_cinn.interop.state_dict import read_checkpoint, read_state_dict

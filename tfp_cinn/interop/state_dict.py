@@ -1,4 +1,4 @@
-"""PyTorch's saved weights, read without PyTorch, which is hundreds of times the size."""
+"""A reader of PyTorch's saved weights that doesn't need PyTorch."""
 
 from __future__ import annotations
 
@@ -31,44 +31,41 @@ _DTYPES = {
     "BoolStorage": np.dtype("?"),
 }
 
-# What a file of PyTorch before 1.6 begins with, as a pickled integer.
+# Files written before PyTorch 1.6 begin with this integer, pickled.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read_state_dict(path: str | os.PathLike, key: str | None = None) -> dict[str, np.ndarray]:
-    """Reads the weights that `torch.save(module.state_dict(), path)` wrote.
+    """Read the weights that `torch.save(module.state_dict(), path)` wrote.
 
-    Both formats are read: zip archives, and what PyTorch before 1.6 wrote. The pickle within may
-    name nothing but tensors, their storages and an ordered dict: no other function is ever called,
-    whatever a file asks for.
+    Reads both the zip format and the one before PyTorch 1.6. The pickle inside may refer only to
+    tensors, their storages and ordered dicts; nothing else it names is ever called.
 
     Args:
         path: the file.
-        key: the entry that holds the weights, where the file holds several things by name.
+        key: the entry with the weights, if the file holds a dict of several things.
 
     Returns:
-        The tensors by name, read-only, each of its own dtype and with PyTorch's order of axes.
+        The tensors by name, read-only, with their own dtypes and PyTorch's order of axes.
 
     Raises:
-        UsageError: if there is no such file, it is truncated, it is none of PyTorch's, it asks for
-            anything but tensors, or it holds other things than tensors.
+        UsageError: if the file is missing, truncated, not PyTorch's, or holds anything but tensors.
     """
     return _read(path, lambda saved, storages: _tensors(saved, storages, key))
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads all the weights that a training script's `torch.save`, or safetensors, wrote.
+    """Read all the weights in a file of `torch.save` or safetensors.
 
-    As `read_state_dict`, for files that may hold several things by name: the tensors of every
-    state dict among them, named `net.` and so on before their own names. What holds anything else,
-    such as the state of an optimizer, is left out. Of a file that is one state dict, the names stay
-    as they are.
+    Like `read_state_dict`, for files that may hold a dict of several things: reads every state dict
+    in it and prefixes its names with its key, such as `net.`. Entries that hold anything else, such
+    as an optimizer's state, are skipped. The names in a single state dict are unchanged.
 
     Args:
         path: the file.
 
     Raises:
-        UsageError: as `read_state_dict`; if none of the things is a state dict.
+        UsageError: as `read_state_dict`, or if there is no state dict.
     """
     if pathlib.Path(path).suffix != ".safetensors":
         return _read(path, _all_state_dicts)
@@ -90,7 +87,7 @@ def _read(
         raise UsageError(f"{path}: can't be read ({error.strerror or error})") from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    # Every way in which bytes at random can fail to be a pickle, an archive or a tensor.
+    # Arbitrary bytes can fail to be a pickle, an archive or a tensor in many ways.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(
@@ -100,7 +97,7 @@ def _read(
 
 
 class _Tensor(NamedTuple):
-    """A tensor whose storage isn't read yet."""
+    """A tensor whose storage hasn't been read yet."""
 
     storage: _Storage
     offset: int
@@ -115,12 +112,12 @@ class _Storage(NamedTuple):
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows what a state dict is made of, and nothing else."""
+    """An unpickler that knows only the parts of a state dict."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
-        # Functions of this call alone, since a pickle can set attributes of what it names.
+        # New functions for each call, since a pickle can set attributes of what it names.
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda storage, offset, shape, strides, *_: _Tensor(
                 storage, offset, shape, strides
@@ -142,13 +139,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _unpickle(file: BinaryIO) -> Any:
-    """The object that the next pickle of a file makes."""
+    """Return the object in the next pickle of a file."""
     start, last = file.tell(), 0
     for operation, argument, _ in pickletools.genops(file):
         if "PUT" in operation.name:
             last = max(last, int(argument))
     end = file.tell()
-    # The unpickler's memo is a list: a large number in a small file would fill the memory.
+    # The unpickler's memo is a list, so a large index in a small file would exhaust memory.
     if last > end - start:
         raise pickle.UnpicklingError("memo out of range")
     file.seek(start)
@@ -161,7 +158,7 @@ def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
         pickles = [name for name in members if name.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
             raise UsageError("a zip archive without PyTorch's data.pkl; expected saved weights")
-        # PyTorch stores without compression; a bomb needs it.
+        # PyTorch doesn't compress; a zip bomb does.
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
             raise UsageError("a compressed archive; expected one that torch.save wrote")
         root = pickles[0].removesuffix("data.pkl")
@@ -181,7 +178,7 @@ def _read_legacy(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
     file.seek(0)
     if _unpickle(file) != _LEGACY_MAGIC:
         raise UsageError("not a file of PyTorch; expected weights that torch.save wrote")
-    _unpickle(file)  # the format's version, the same throughout
+    _unpickle(file)  # version of the format; there was only one
     if _unpickle(file).get("little_endian") is not True:
         raise UsageError("written on a big-endian machine; save it anew on another")
     saved = _unpickle(file)

@@ -1,7 +1,7 @@
 """Exploring the latent space of a trained conditional flow.
 
-All functions take a flow's distribution and nothing else of a model. docs/latent.md says what each
-shows and where it misleads.
+All functions take only the flow's distribution. docs/latent.md says what each one shows and where
+it misleads.
 """
 
 from tfp_cinn.latent.batches import latents

@@ -1,4 +1,4 @@
-"""Arguments that several of the tools check."""
+"""Argument checks shared by the latent-space tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["as_values", "at_least", "check_distribution"]
 
 
 def check_distribution(dist: Any) -> None:
-    """Refuses what isn't the distribution of a flow, such as its model."""
+    """Raise a UsageError unless `dist` is a flow's distribution (not its model, say)."""
     if not isinstance(dist, ConditionalTransformedDistribution):
         raise UsageError(
             "dist: expected a ConditionalTransformedDistribution, such as model.distribution, got "
@@ -23,7 +23,7 @@ def check_distribution(dist: Any) -> None:
 
 
 def at_least(name: str, value: Any, minimum: int) -> int:
-    """Returns an integer that is `minimum` or more."""
+    """Return `value` as an integer, checked to be at least `minimum`."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -34,14 +34,14 @@ def at_least(name: str, value: Any, minimum: int) -> int:
 
 
 def as_values(name: str, values: Any, minimum: int) -> np.ndarray:
-    """Returns one number an example, float64 `[N]`, of `minimum` or more examples."""
+    """Return values as float64 `[N]`, one per example, checked to be at least `minimum` many."""
     try:
         values = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise UsageError(f"{name}: expected numbers, one an example") from None
+        raise UsageError(f"{name}: expected numbers, one per example") from None
     if values.ndim != 1 or len(values) < minimum:
         raise UsageError(
-            f"{name}: expected [N], one number an example for {minimum} examples or more, got "
+            f"{name}: expected [N], one number per example for {minimum} examples or more, got "
             f"shape {values.shape}"
         )
     return values

@@ -1,4 +1,4 @@
-"""Functions of a whole set, batch by batch."""
+"""Functions evaluated over a data set, batch by batch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["latents", "over_batches"]
 def latents(
     dist: ConditionalTransformedDistribution, batches: Iterable[tuple[Any, Any]]
 ) -> np.ndarray:
-    """Latents z = f^-1(x; h(c)) of a set, each flattened to D numbers.
+    """Return the latents z = f^-1(x; h(c)) of a data set, each flattened to D numbers.
 
-    Memory is that of a batch and of the result.
+    Only one batch and the result are in memory.
 
     Args:
         dist: the flow's distribution.
@@ -30,7 +30,7 @@ def latents(
             `tf.data.Dataset`.
 
     Returns:
-        float32 `[N, D]`, N counting all examples of all batches.
+        float32 `[N, D]`, N being the number of examples in all batches.
 
     Raises:
         UsageError: if there are no batches, or x or cond don't fit.
@@ -46,22 +46,22 @@ def over_batches(
     batches: Iterable[tuple[Any, Any]],
     as_rows: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Values of `function(x, cond)`, joined; traced once for batches of any size.
+    """Return `function(x, cond)` of all batches, concatenated; traced once for any batch size.
 
     Args:
         dist: the flow's distribution.
-        function: of it.
+        function: one of its methods.
         batches: pairs (x, cond).
-        as_rows: makes one row an example of a batch's values.
+        as_rows: reshapes a batch's values to one row per example.
 
     Raises:
-        UsageError: if there are no batches, or one is no pair.
+        UsageError: if there are no batches, or one isn't a pair.
     """
     traced, parts = tf.function(function, reduce_retracing=True), []
     for batch in batches:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise UsageError("batches: expected pairs (x, cond), such as [(x, cond)] for one batch")
-        # A NumPy array would be a constant of the graph, and each batch a new trace.
+        # NumPy arrays would become constants of the graph: a new trace for every batch.
         x, cond = tf.convert_to_tensor(batch[0]), as_tensors(batch[1], dist.cond_shape)
         if not parts and x.shape.rank == len(dist.event_shape) + 1:
             traced.get_concrete_function(
@@ -74,7 +74,7 @@ def over_batches(
 
 
 def _of_any_batch(tensor, event_shape):
-    """Specs of tensors, of any size where they have one batch dimension."""
+    """Return tensor specs with the batch size left open where there is one batch dimension."""
     if isinstance(tensor, Mapping):
         return {key: _of_any_batch(part, event_shape[key]) for key, part in tensor.items()}
     if tensor is None or event_shape is None:

@@ -16,7 +16,7 @@ KINDS = ("linear", "spherical")
 
 
 def interpolate(z0: Any, z1: Any, steps: int, kind: str = "linear") -> tf.Tensor:
-    r"""Latents from z0 to z1 in equal steps, both ends included.
+    r"""Return latents from z0 to z1 in equal steps, both ends included.
 
     For t = 0, 1/(steps - 1), ..., 1, with u = z / |z| and Omega the angle between z0 and z1:
 
@@ -24,15 +24,15 @@ def interpolate(z0: Any, z1: Any, steps: int, kind: str = "linear") -> tf.Tensor
         spherical:  z(t) = r(t) (sin((1 - t) Omega) u0 + sin(t Omega) u1) / sin Omega
                     r(t) = (1 - t) |z0| + t |z1|
 
-    Draws of N(0, I) in D dimensions lie near the sphere of radius sqrt(D), and two of them nearly
-    at right angles. The linear path between two cuts through the ball: half-way its norm is about
-    sqrt(D / 2), where no draw is, and it decodes to images like those of temperature 0.7. The
-    spherical path turns from one direction to the other at norms between those of the ends. Linear
-    is what the published code does (`interpolation` in mnist_cINN/eval.py).
+    Draws of N(0, I) in D dimensions lie near the sphere of radius sqrt(D), and any two are nearly
+    orthogonal. The linear path cuts through the ball: halfway, its norm is about sqrt(D / 2), where
+    there are no draws, and it decodes to images like those of temperature 0.7. The norms along the
+    spherical path stay between those of its ends. The published code interpolates linearly
+    (`interpolation` in mnist_cINN/eval.py).
 
-    Where the spherical formula has no value: a zero vector has the direction of the other end, so
-    that its path is straight; opposite directions are joined through a direction at right angles,
-    made of the axis on which z0 is smallest; in one dimension, where there is none, straight.
+    Where the spherical formula is undefined: a zero vector takes the direction of the other end, so
+    the path is straight; opposite directions are joined through an orthogonal one, made from the
+    axis on which z0 is smallest; in one dimension there is none, and the path is straight.
 
     Args:
         z0: `[*batch, D]`; batch dimensions broadcast.
@@ -60,7 +60,7 @@ def interpolate(z0: Any, z1: Any, steps: int, kind: str = "linear") -> tf.Tensor
 
 
 def _as_pair(z0, z1):
-    """Both as floats of one dtype and shape."""
+    """Return both as floats of one dtype and shape."""
     z0, z1 = (z if tf.is_tensor(z) else np.asarray(z) for z in (z0, z1))
     dtype = next((z.dtype for z in (z0, z1) if tf.as_dtype(z.dtype).is_floating), tf.float32)
     z0, z1 = (tf.cast(z, dtype) for z in (z0, z1))
@@ -79,27 +79,27 @@ def _as_pair(z0, z1):
 
 
 def _slerp(z0, z1, t):
-    """The spherical path as a rotation from u0 towards v, the part of u1 at right angles to it."""
+    """Return the spherical path: a rotation from u0 toward v, the part of u1 orthogonal to it."""
     norm0, norm1 = (tf.norm(z, axis=-1, keepdims=True) for z in (z0, z1))
     u0, u1 = tf.math.divide_no_nan(z0, norm0), tf.math.divide_no_nan(z1, norm1)
     u0, u1 = tf.where(norm0 > 0, u0, u1), tf.where(norm1 > 0, u1, u0)
-    # Unlike arccos of the product, exact to rounding at small angles and near opposites.
+    # Unlike arccos of the inner product, accurate for small angles and near-opposite directions.
     angle = 2 * tf.atan2(_norm(u0 - u1), _norm(u0 + u1))
     v = _across(u1, u0)
     epsilon = np.finfo(z0.dtype.as_numpy_dtype).eps
-    # Below, v would be rounding alone. Of opposites any will do; of equals it is unused.
+    # Below this, v is only rounding error. Opposites can take any v; equals don't use it.
     degenerate = _norm(v) < 8 * epsilon
     axis = tf.one_hot(tf.argmin(tf.abs(u0), axis=-1), tf.shape(u0)[-1], dtype=z0.dtype)
     v = tf.where(degenerate, _across(axis, u0), v)
     v = tf.math.divide_no_nan(v, _norm(v))
     turned = (1 - t) * norm0 + t * norm1
     turned *= tf.cos(t * angle) * u0 + tf.sin(t * angle) * v
-    # In one dimension nothing is at right angles.
+    # In one dimension nothing is orthogonal.
     return tf.where(_norm(v) > 0, turned, (1 - t) * z0 + t * z1)
 
 
 def _across(vector, u):
-    """The part of a vector at right angles to a unit vector."""
+    """Return the part of a vector that is orthogonal to a unit vector."""
     return vector - tf.reduce_sum(vector * u, axis=-1, keepdims=True) * u
 
 

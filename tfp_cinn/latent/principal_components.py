@@ -19,14 +19,15 @@ class PrincipalComponents(NamedTuple):
     With the covariance S = sum_i (z_i - mean)(z_i - mean)^T / (N - 1) of N latents, directions d_k
     are its eigenvectors, variances its eigenvalues: S d_k = stds_k^2 d_k.
 
-    To a flow that fits perfectly z is N(0, I) and has no axes: these are what the flow left undone,
-    and what N latents show by chance. Even of N(0, I), the widest of N latents in D dimensions has
-    about `noise_edge` = 1 + sqrt(D / N); an axis well above it is one of the data. The paper finds
-    width, thickness and slant of digits so, mixing several axes by hand.
+    If the flow fits perfectly, z is N(0, I) and has no preferred axes: any that stand out are
+    structure the flow missed, or chance. Even for N(0, I), the widest axis of N latents in D
+    dimensions has a standard deviation of about `noise_edge` = 1 + sqrt(D / N); an axis well above
+    it reflects the data. The paper finds the width, thickness and slant of digits this way, mixing
+    several axes by hand.
 
     Attributes:
         mean: `[D]`.
-        directions: `[K, D]`, unit vectors at right angles, the largest entry of each positive.
+        directions: `[K, D]`, orthonormal, the largest entry of each positive.
         stds: `[K]`, standard deviations along them.
         explained: `[K]`, shares of the variance of all D dimensions.
         noise_edge: standard deviation along the widest axis that N draws of N(0, I) would have.
@@ -43,15 +44,15 @@ class PrincipalComponents(NamedTuple):
 
     @classmethod
     def of(cls, z: Any, num_components: int | None = None) -> PrincipalComponents:
-        """The principal components of latents.
+        """Compute the principal components of latents.
 
-        The smaller of the D x D covariance and the N x N products is taken apart, in float64:
-        10,000 latents of 2000 dimensions take seconds, of 8000 minutes. Standard deviations below
-        1e-8 of the widest are rounding.
+        Decomposes the smaller of the D x D covariance and the N x N Gram matrix, in float64:
+        10,000 latents take seconds in 2000 dimensions, minutes in 8000. Standard deviations below
+        1e-8 of the largest are rounding error.
 
         Args:
             z: latents, `[N, ...]` of 2 or more; flattened to `[N, D]`.
-            num_components: K, up to min(N - 1, D), which it is if None.
+            num_components: K, at most min(N - 1, D), the default.
 
         Raises:
             UsageError: if there are too few latents, some aren't finite, all are equal, or K is out
@@ -97,7 +98,7 @@ class PrincipalComponents(NamedTuple):
         )
 
     def walk(self, index: int, steps: int, extent: float = 3.0) -> np.ndarray:
-        """Latents mean + s stds_k d_k for s from -extent to extent, in equal steps.
+        """Return latents mean + s stds_k d_k for s from -extent to extent, in equal steps.
 
         Args:
             index: k, counted from 0.

@@ -1,4 +1,4 @@
-"""The most and the least likely of a set."""
+"""The most and the least likely examples of a data set."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Ranking", "rank"]
 
 
 class Ranking(NamedTuple):
-    """Examples of a set by likelihood.
+    """The examples of a data set ordered by likelihood.
 
     Attributes:
         nats_per_dim: -log p(x | c) / D of each, `[N]`, in the order of the set; lower is likelier.
-        order: `[N]`, their numbers from the likeliest to the least likely; equals keep the order of
-            the set, and what isn't a number comes last.
+        order: `[N]`, indices from the likeliest to the least likely; ties keep the order of the
+            set, and NaN comes last.
     """
 
     nats_per_dim: np.ndarray
@@ -29,28 +29,28 @@ class Ranking(NamedTuple):
 
     @classmethod
     def of(cls, nats_per_dim: Any) -> Ranking:
-        """Ranks examples by their nats/dim, `[N]`.
+        """Rank examples by their nats/dim, `[N]`.
 
         Raises:
-            UsageError: if they aren't one number an example.
+            UsageError: if they aren't one number per example.
         """
         values = as_values("nats_per_dim", nats_per_dim, 1)
         return cls(values, np.argsort(values, kind="stable"))
 
     def most_likely(self, count: int) -> np.ndarray:
-        """Numbers of the `count` likeliest, the likeliest first; all if there are fewer."""
+        """Return the indices of the `count` likeliest (or all), the likeliest first."""
         return self.order[: at_least("count", count, 1)]
 
     def least_likely(self, count: int) -> np.ndarray:
-        """Numbers of the `count` least likely, the least likely first; all if there are fewer."""
+        """Return the indices of the `count` least likely (or all), the least likely first."""
         return self.order[::-1][: at_least("count", count, 1)]
 
 
 def rank(dist: ConditionalTransformedDistribution, batches: Iterable[tuple[Any, Any]]) -> Ranking:
-    """Ranks a set by -log p(x | c) / D, in nats/dim.
+    """Rank a set by -log p(x | c) / D, in nats/dim.
 
-    A density is in units of the data: it ranks images of one shape and one noise, no others. Likely
-    are images with little to say, such as plain areas, rather than good examples.
+    A density depends on the units of the data: rank only images of one shape with the same noise.
+    The likeliest images are simple ones, such as plain areas, not the best ones.
 
     Args:
         dist: the flow's distribution.

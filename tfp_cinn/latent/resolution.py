@@ -24,19 +24,18 @@ def resample(
     seed: Any = 0,
     num_samples: int = 1,
 ) -> tf.Tensor:
-    """Samples whose latents of one resolution are new: x = f([z_0 | ... | z' | ...]; h(cond)).
+    """Redraw the latents of one resolution: x = f([z_0 | ... | z' | ...]; h(cond)).
 
-    z' ~ N(0, I) takes the place of z[start:stop] of `dist.bijector.latent_scales[scale]`; what the
-    samples differ in is what that resolution decides. With `FactorOut`, the first scale is the
-    finest.
+    z' ~ N(0, I) replaces z[start:stop] of `dist.bijector.latent_scales[scale]`; the samples show
+    what that resolution controls. With `FactorOut`, the first scale is the finest.
 
     Args:
-        dist: the distribution of a flow with `FactorOut`; of another, scale 0 is all of z.
+        dist: the distribution of a flow with `FactorOut`; without it, scale 0 is all of z.
         z: `[*batch, *latent event]`.
         cond: the condition; its batch dimensions broadcast against those of z.
-        scale: which, counted from 0.
-        seed: of the draws.
-        num_samples: how many.
+        scale: index of the resolution.
+        seed: seed of the draws.
+        num_samples: number of samples.
 
     Returns:
         `[num_samples, *batch, *event]`.
@@ -44,7 +43,7 @@ def resample(
     Raises:
         UsageError: if there is no such scale, or another argument doesn't fit.
 
-    Source: L. Dinh et al., arXiv 1605.08803, whose appendix resamples the finer levels so.
+    Source: L. Dinh et al., arXiv 1605.08803, appendix.
     """
     check_distribution(dist)
     num_samples = at_least("num_samples", num_samples, 1)
@@ -58,7 +57,7 @@ def resample(
         tf.concat([[num_samples], batch], axis=0), seed=stateless_seed(seed)
     )
     index = tf.reshape(tf.range(math.prod(event)), event)
-    # Fixed latents are copied, not computed: they stay what they are to the bit.
+    # Copy the fixed latents, so that they stay bit-identical.
     return dist.decode(tf.where((index >= start) & (index < stop), drawn, z), cond)
 
 

@@ -1,4 +1,4 @@
-"""The style of one example under another condition."""
+"""Style transfer: one example's latents under another condition."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["transfer"]
 def transfer(
     dist: ConditionalTransformedDistribution, x: Any, cond: Any, new_cond: Any
 ) -> tf.Tensor:
-    """Decodes x under another condition and the same latents: f(f^-1(x; h(cond)); h(new_cond)).
+    """Decode x under another condition and the same latents: f(f^-1(x; h(cond)); h(new_cond)).
 
-    Maximum likelihood makes z independent of the condition, so that z is what the condition leaves
-    open, the style: of a digit slant and thickness, of a photograph its colors given lightness.
+    Maximum likelihood makes z independent of the condition, so z encodes what the condition leaves
+    open, the style: a digit's slant and thickness, or a photograph's colors given its lightness.
 
         transfer(dist, x, labels, tf.range(10)[:, None])   # [10, N, ...]: each x as every class
 
-    Color transfer between photographs is the same with x the ab of one, cond its L, and new_cond
-    the L of the other.
+    To transfer colors between photographs, let x be the ab of one, cond its L, and new_cond the L
+    of the other.
 
     Args:
         dist: the flow's distribution.
         x: `[*batch, *event]`.
-        cond: the condition of x; its batch dimensions broadcast against those of x.
-        new_cond: the condition to give it; its batch dimensions broadcast against the former two.
+        cond: the condition of x; its batch dimensions broadcast with those of x.
+        new_cond: the new condition; its batch dimensions broadcast with those of x and cond.
 
     Returns:
-        `[*batch, *event]` of the common batch shape; x, up to rounding, if new_cond is cond.
+        `[*batch, *event]` with the broadcast batch shape; x, up to rounding, if new_cond is cond.
 
     Raises:
         UsageError: if a shape, dtype or label doesn't fit.

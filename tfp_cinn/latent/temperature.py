@@ -1,4 +1,4 @@
-"""The same draws at rising temperature."""
+"""The same draws at several temperatures."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def sweep(
     num_samples: int = 1,
     seed: Any = 0,
 ) -> tf.Tensor:
-    """Samples x = f(T z; h(cond)) for each temperature T, of the same z ~ N(0, I).
+    """Sample x = f(T z; h(cond)) for each temperature T, with the same z ~ N(0, I).
 
-    At 0 all samples of a condition are one image, f(0), which is no mean of the data and need not
-    be the likeliest; at 1 they are the model's draws; beyond, z is where the flow saw no data. The
-    published code goes from 0 to 1.5 (`temperature` in mnist_cINN/eval.py).
+    At T = 0 all samples of a condition are f(0), which is neither the mean of the data nor
+    necessarily the likeliest image; at 1 they are the model's samples; above 1, z lies where the
+    flow saw no data. The published code goes from 0 to 1.5 (`temperature` in mnist_cINN/eval.py).
 
     Args:
         dist: the flow's distribution.
         cond: the condition, `[*batch, *cond_shape]`.
-        temperatures: T numbers of 0 or more.
-        num_samples: samples of each condition.
-        seed: an integer, or two, from which z is drawn.
+        temperatures: T numbers, 0 or more.
+        num_samples: samples per condition.
+        seed: an integer, or two, to draw z with.
 
     Returns:
         `[T, num_samples, *batch, *event]`.

@@ -1,4 +1,4 @@
-"""Telling inputs that are foreign to a flow."""
+"""Detection of inputs that are foreign to a flow."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Typicality", "auroc"]
 
 
 class Typicality(NamedTuple):
-    """A test whether an input is typical of a model, by how surprising it is.
+    """A test of whether an input is typical of a model.
 
         foreign  iff  |-log p(x | c) / D - H| > threshold
 
-    with H the mean of -log p / D over held-out data, an estimate of the entropy (the model's, if it
-    fits), and the threshold a quantile of the left side over held-out data: the false-alarm rate
-    that was asked for. Unlike likelihood alone it refuses what is too likely as well: flows give
-    plain images more density than those they were trained on, though they never draw any. It can't
-    refuse what has an ordinary likelihood by accident, as where |z|^2 and log|det| cancel.
+    where H, the mean of -log p / D over held-out data, estimates the entropy, and the threshold is
+    the quantile of the left side over held-out data that gives the requested false-alarm rate.
+    Unlike a threshold on the likelihood, it also rejects inputs that are too likely: flows give
+    plain images more density than their training images, though they never sample any. It can't
+    reject inputs whose likelihood is ordinary by accident, where |z|^2 and log|det| cancel.
 
     The published test is for groups of M inputs; this is M = 1, its weakest case.
 
@@ -39,12 +39,12 @@ class Typicality(NamedTuple):
 
     @classmethod
     def of(cls, nats_per_dim: Any, false_alarms: float = 0.05) -> Typicality:
-        """The test that raises `false_alarms` of held-out data.
+        """Make the test that calls a share `false_alarms` of held-out data foreign.
 
         Args:
             nats_per_dim: -log p(x | c) / D of held-out examples, `[N]`, such as
                 `Ranking.nats_per_dim`. Those of training data are too low.
-            false_alarms: share of data of the same kind that it may call foreign, 1/N to 1/2.
+            false_alarms: that share, 1/N to 1/2.
 
         Raises:
             UsageError: if there are too few examples for that share, or some aren't finite.
@@ -57,37 +57,37 @@ class Typicality(NamedTuple):
         if not np.isfinite(values).all():
             raise UsageError("nats_per_dim: expected finite numbers of held-out examples")
         entropy = values.mean()
-        # A rank that exists, as in conformal prediction: new data exceed it no more often.
+        # Round the rank up, as in conformal prediction: new data exceed it no more often.
         threshold = np.quantile(np.abs(values - entropy), 1 - false_alarms, method="higher")
         return cls(float(entropy), float(threshold))
 
     def distance(self, nats_per_dim: Any) -> np.ndarray:
-        """|nats_per_dim - entropy| of each example, `[N]`; infinite where that is no number."""
+        """Return |nats_per_dim - entropy| of each example, `[N]`; infinity for NaN."""
         distance = np.abs(as_values("nats_per_dim", nats_per_dim, 1) - self.entropy)
         return np.where(np.isnan(distance), np.inf, distance)
 
     def is_foreign(self, nats_per_dim: Any) -> np.ndarray:
-        """Whether each example is foreign, `[N]`."""
+        """Return whether each example is foreign, `[N]`."""
         return self.distance(nats_per_dim) > self.threshold
 
 
 def auroc(foreign: Any, held_out: Any) -> float:
-    """Probability that a foreign example has a higher score than a held-out one.
+    """Return the probability that a foreign example has a higher score than a held-out one.
 
         P(s_foreign > s_held_out) + P(s_foreign = s_held_out) / 2
 
-    the area under the receiver operating characteristic: 1 tells all apart, 1/2 none, and below 1/2
-    the score points the wrong way.
+    This is the area under the receiver operating characteristic: 1 is perfect, 1/2 is chance, and
+    below 1/2 the score points the wrong way.
 
     Args:
         foreign: scores of foreign examples, `[N]`, higher being more foreign: nats/dim, or
-            `Typicality.distance`. What isn't finite counts as most foreign.
+            `Typicality.distance`. Scores that aren't finite count as most foreign.
         held_out: scores of held-out examples, `[M]`.
 
     Raises:
-        UsageError: if one of them is empty, or not one number an example.
+        UsageError: if one of them is empty or isn't one number per example.
     """
-    # Imported here as it takes a second.
+    # Imported here because the import takes a second.
     from sklearn.metrics import roc_auc_score
 
     foreign = as_values("foreign", foreign, 1)

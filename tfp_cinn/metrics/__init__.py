@@ -1,4 +1,4 @@
-"""How good a flow and its samples are, in numbers."""
+"""Metrics of a flow and its samples."""
 
 from tfp_cinn.metrics.classifier import is_recognized, train_classifier
 from tfp_cinn.metrics.coverage import coverage, recall

@@ -1,4 +1,4 @@
-"""A small classifier of real images, which judges whether samples show what they should."""
+"""A small classifier of real images, to judge whether samples show their class."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tfp_cinn.data import LabeledImages, Split, evaluation_batches, training_bat
 
 __all__ = ["is_recognized", "train_classifier"]
 
-# Enough for 0.98 on digits and 0.9 on Fashion-MNIST, in seconds and in a minute or two of CPU.
+# Reaches 0.98 on digits in seconds and 0.9 on Fashion-MNIST in a minute or two of CPU.
 _IMAGES_SEEN = 180_000
 _MAX_EPOCHS = 30
 _BATCH_SIZE = 64
 
 
 def train_classifier(images: LabeledImages, seed: int = 0) -> keras.Model:
-    """Trains a convolutional network on the real training set, dequantized as for the flow.
+    """Train a convolutional network on the real training set, dequantized as for the flow.
 
     All randomness comes from `seed`; no global random state is read or changed.
 
     Args:
-        images: the data set; its training split is used, and its mean and standard deviation to
+        images: the data set; uses its training split, and its mean and standard deviation to
             rescale pixels inside the network.
-        seed: any integer from 0.
+        seed: an integer, 0 or more.
 
     Returns:
         A model from images `[N, H, W, C]` in gray levels to logits `[N, num_classes]`.
@@ -46,7 +46,7 @@ def train_classifier(images: LabeledImages, seed: int = 0) -> keras.Model:
 
 
 def is_recognized(classifier: keras.Model, split: Split) -> np.ndarray:
-    """Whether the classifier gives each image its own label.
+    """Return whether the classifier gives each image its own label.
 
     Args:
         classifier: from images in gray levels to logits, as `train_classifier` returns it.
@@ -60,7 +60,7 @@ def is_recognized(classifier: keras.Model, split: Split) -> np.ndarray:
 
 
 def _network(images: LabeledImages, seed: int) -> keras.Model:
-    # A seed for each, so that no two layers start alike.
+    # One seed per layer, so that no two start alike.
     seeds = iter(np.random.SeedSequence(seed).generate_state(8).tolist())
 
     def initializer():

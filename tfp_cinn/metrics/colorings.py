@@ -1,4 +1,4 @@
-"""How good and how varied colorings of photographs are: one number a photograph."""
+"""Quality and variety of colorings of photographs: one number per photograph."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _BINS = 280  # up to a chroma of 140; that of the sRGB gamut is 134 at most
 
 
 def best_of(colorings: np.ndarray, truth: np.ndarray, per_image: bool = False) -> np.ndarray:
-    """RMS error of the best of K colorings, in percent of the range of RGB.
+    """Return the RMS error of the best of K colorings, in percent of the range of RGB.
 
         100 sqrt(mean over pixels and channels of min_k (x_k - truth)^2)
 
-    for each photograph: as in the paper's code (compare_methods.py of colorization_cINN), the best
-    is chosen at each pixel and channel anew, so that more variance alone lowers it. `per_image`
-    chooses the best image instead.
+    for each photograph. As in the paper's code (compare_methods.py of colorization_cINN), the best
+    is chosen separately at each pixel and channel, so more variance alone lowers it. `per_image`
+    chooses the best whole image instead.
 
     Args:
         colorings: sRGB in [0, 1], `[N, K, H, W, 3]`.
         truth: the photographs, `[N, H, W, 3]`.
-        per_image: whether to choose among whole images.
+        per_image: whether to choose whole images.
 
     Returns:
         `[N]`.
@@ -45,7 +45,7 @@ def best_of(colorings: np.ndarray, truth: np.ndarray, per_image: bool = False) -
 
 
 def pixel_variance(colorings: np.ndarray) -> np.ndarray:
-    """Variance over the K colorings of each photograph, mean over pixels and channels.
+    """Return the variance over K colorings of each photograph, averaged over pixels and channels.
 
     The divisor is K, as in the paper's code.
 
@@ -59,7 +59,7 @@ def pixel_variance(colorings: np.ndarray) -> np.ndarray:
 
 
 def chroma(ab: np.ndarray) -> np.ndarray:
-    """Mean chroma sqrt(a^2 + b^2) of each photograph: 0 is gray.
+    """Return the mean chroma sqrt(a^2 + b^2) of each photograph: 0 is gray.
 
     Args:
         ab: of CIE Lab, `[N, ..., 2]`.
@@ -72,13 +72,13 @@ def chroma(ab: np.ndarray) -> np.ndarray:
 
 
 def chroma_histogram(ab: np.ndarray) -> np.ndarray:
-    """How many of the pixels of each photograph have which chroma.
+    """Return the histogram of the pixels' chroma for each photograph.
 
     Args:
         ab: of CIE Lab, `[N, ..., 2]`.
 
     Returns:
-        Shares `[N, bins]` that add up to 1, in bins of 0.5 Lab units; NaN for a photograph with a
+        Shares `[N, bins]` that add up to 1, in bins of 0.5 Lab units; NaN for photographs with a
         pixel that isn't finite.
     """
     length = np.hypot(ab[..., 0], ab[..., 1]).reshape(len(ab), -1)
@@ -89,29 +89,27 @@ def chroma_histogram(ab: np.ndarray) -> np.ndarray:
 
 
 def chroma_distance(histograms: np.ndarray) -> float:
-    """How far pixels' chroma has to move for colorings to be as colorful as photographs.
+    """Return the distance of the distributions of chroma in colorings and photographs.
 
         integral over c of |F_colorings(c) - F_photographs(c)|
 
-    the Wasserstein distance of the distributions of chroma over the pixels of all photographs, in
-    Lab units, to within a bin. Unlike the mean it tells colorings that are all equally colorful
-    from ones that are gray here and saturated there.
+    This is the Wasserstein distance between the distributions of chroma over all pixels, in Lab
+    units, to within a bin. Unlike the mean, it distinguishes uniformly colorful colorings from ones
+    that are gray in some places and saturated in others.
 
     Args:
-        histograms: `[N, 2, bins]`, those of `chroma_histogram` of the colorings of each photograph
-            and of itself.
+        histograms: `[N, 2, bins]`, `chroma_histogram` of each photograph's colorings and of itself.
     """
     colorings, photographs = histograms.mean(axis=0).cumsum(axis=-1)
     return float(_BIN * np.abs(colorings - photographs).sum())
 
 
 def top5_agreement(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Whether a classifier sees in a coloring what it sees in the photograph.
+    """Return whether a classifier sees in a coloring what it sees in the photograph.
 
-    1 where the class that is first for the photograph is among the first five for the coloring,
-    else 0. It needs no labels, and no photograph of one of the classifier's classes; the
-    photographs themselves have 1. A top-5 accuracy is another thing: it counts labels, and
-    photographs themselves miss some of those.
+    1 if the photograph's top class is among the coloring's top five, else 0; 1 for the photograph
+    itself. Unlike a top-5 accuracy, it needs neither labels nor photographs of the classifier's
+    classes.
 
     Args:
         logits: of the colorings, `[N, K]`.

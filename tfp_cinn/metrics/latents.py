@@ -1,4 +1,4 @@
-"""How near the latents of held-out data are to the standard normal they are modeled by."""
+"""How close the latents of held-out data are to the standard normal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class LatentStatistics(NamedTuple):
     Attributes:
         mean: m = E z.
         std: s = sqrt(E (z - m)^2).
-        square: E |z|^2 / D. Above 1 an example lies further out than the model's own samples do.
-        kurtosis: E (z - m)^4 / s^4. Above 3 the latents have heavier tails than a Gaussian.
+        square: E |z|^2 / D. Above 1, examples lie further out than the model's samples.
+        kurtosis: E (z - m)^4 / s^4. Above 3, the latents have heavier tails than a Gaussian.
     """
 
     mean: Estimate
@@ -30,9 +30,9 @@ class LatentStatistics(NamedTuple):
 
 
 def latent_statistics(model: CINN, batches: tf.data.Dataset) -> LatentStatistics:
-    """Moments of z = f^-1(x; h(c)) over a data set.
+    """Return moments of z = f^-1(x; h(c)) over a data set.
 
-    Standard errors take examples as independent, but not the dimensions of one example.
+    Standard errors assume independent examples, but not independent dimensions.
 
     Args:
         model: the model.
@@ -44,7 +44,7 @@ def latent_statistics(model: CINN, batches: tf.data.Dataset) -> LatentStatistics
     centered = z - z.mean()
     second, fourth = (centered**2).mean(axis=1), (centered**4).mean(axis=1)
     kurtosis = fourth.mean() / second.mean() ** 2
-    # The ratio linearized around its means: one value an example, with its standard error.
+    # Linearize the ratio around its means, for one value per example and their standard error.
     influence = fourth / second.mean() ** 2 - 2 * kurtosis * (second / second.mean() - 1)
     return LatentStatistics(
         mean=Estimate.of(z.mean(axis=1)),

@@ -1,4 +1,4 @@
-"""Likelihoods of held-out data, and classification by likelihood."""
+"""Likelihood of held-out data, and classification by likelihood."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["class_accuracy", "nats_per_dim"]
 def nats_per_dim(
     model: CINN, batches: tf.data.Dataset, groups: np.ndarray | None = None
 ) -> Estimate:
-    """-log p(x | c) / D over a data set; divide by log 2 for bits/dim.
+    """Return the mean of -log p(x | c) / D over a data set; divide by log 2 for bits/dim.
 
-    For uniformly dequantized gray levels, as `tfp_cinn.data.evaluation_batches` yields them, it is
-    an upper bound of the discrete data's (see `tfp_cinn.CINN`).
+    For uniformly dequantized gray levels, as from `tfp_cinn.data.evaluation_batches`, it is an
+    upper bound for the discrete data (see `tfp_cinn.CINN`).
 
     Args:
         model: the model.
         batches: pairs (x, condition).
-        groups: `[N]`, the group of each example, where those of a group resemble each other; the
-            error is then a bootstrap's over groups.
+        groups: `[N]`, the group of each example, if examples of a group depend on each other; the
+            error is then from a bootstrap over groups.
     """
     log_prob = tf.function(model.distribution.log_prob)
     values = [log_prob(x, cond).numpy() for x, cond in batches]
@@ -34,7 +34,7 @@ def nats_per_dim(
 
 
 def class_accuracy(model: CINN, batches: tf.data.Dataset, num_classes: int) -> Estimate:
-    """Accuracy of the generative classifier argmax_c p(x | c), classes equally likely.
+    """Return the accuracy of the classifier argmax_c p(x | c), with equally likely classes.
 
     Args:
         model: a class-conditional model.

@@ -1,4 +1,4 @@
-"""How much detail images have."""
+"""Sharpness of images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ __all__ = ["sharpness"]
 
 
 def sharpness(images: np.ndarray) -> np.ndarray:
-    """Mean squared difference of neighboring pixels.
+    """Return the mean squared difference of neighboring pixels.
 
         mean over pixels and channels of (x(i + 1, j) - x(i, j))^2 + (x(i, j + 1) - x(i, j))^2
 
-    As a ratio of samples' to real images': below 1 they are blurred, above 1 they are noisy. A mean
-    of several sharp images is blurred, and has less.
+    Samples with less than real images are blurred (as a mean of sharp images is), with more, noisy.
 
     Args:
         images: `[N, H, W, C]`, H and W of 2 or more.

@@ -1,9 +1,8 @@
 """Keras networks: makers of subnets for couplings, and conditioners.
 
 Any callable from a number of output channels to a Keras layer can make subnets, and any Keras layer
-or model can be a conditioner; these are the usual ones. Makers and layers for labels are classes;
-conditioners for images are functions that return a `keras.Model` of Keras's own layers, as those of
-`keras.applications` do.
+or model can be a conditioner. Here, makers and layers for labels are classes; conditioners for
+images are functions that return a `keras.Model` of standard layers, as in `keras.applications`.
 """
 
 from tfp_cinn.networks.application_features import application_features

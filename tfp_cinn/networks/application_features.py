@@ -21,22 +21,22 @@ _PADDING = keras.layers.ZeroPadding2D
 
 @keras.saving.register_keras_serializable("tfp_cinn")
 class LightnessToGray(keras.layers.Layer):
-    """Lightness L of CIE Lab, 0 to 100, to the sRGB gray of that lightness, 0 to 255.
+    """Converts lightness L of CIE Lab, 0 to 100, to sRGB gray levels, 0 to 255.
 
     With Y = ((L + 16) / 116)^3, or L / 903.3 where L is under 8, the gray level is 255 times the
     sRGB transfer function of Y. Values out of range are clipped.
     """
 
     def call(self, lightness):
-        """Gray levels of the same shape."""
+        """Return gray levels of the same shape."""
         lightness = keras.ops.clip(lightness, 0.0, 100.0)
         y = keras.ops.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
-        # The power's gradient is infinite at 0, where the other branch is taken.
+        # Keep away from 0, where the unused power has an infinite gradient.
         curved = 1.055 * keras.ops.maximum(y, 1e-3) ** (1 / 2.4) - 0.055
         return 255 * keras.ops.where(y > 0.0031308, curved, 12.92 * y)
 
     def compute_output_shape(self, input_shape):
-        """Returns the same shape."""
+        """Return the same shape."""
         return input_shape
 
 
@@ -48,27 +48,28 @@ def application_features(
     enlarge: int = 1,
     weights: str | None = None,
 ) -> keras.Model:
-    """Features of a gray image by a network of `keras.applications`, tapped where you say.
+    """Make a network of a gray image's features, tapped from one of `keras.applications`.
 
     Maps the lightness `[N, H, W, 1]` in Lab units (0 to 100) to a dict with an entry for each tap.
-    The gray image gets three channels and the network's own preprocessing here. Layers that no tap
-    needs are left out.
+    Repeats the gray image to three channels and applies the application's preprocessing. Layers
+    that no tap needs are left out.
 
-    A tap is a layer's name, or a resolution (h, w), which stands for the last layer of that
-    resolution. Most networks halve the resolution at once: to tap one at the image's own
-    resolution, enlarge the image first.
+    A tap is a layer's name, or a resolution (h, w) for the last layer of that resolution. Most
+    networks halve the resolution right away: to tap one at the image's own resolution, enlarge the
+    image first.
 
     Args:
         application: name of a function of `keras.applications`, such as "MobileNetV2".
         cond_shape: shape (H, W, 1) of the lightness without batch dimension.
-        taps: the taps by the names of their entries; or one tap, for one tensor instead of a dict.
-        vector: name of a further entry, the mean over space of the network's last layer; None for
+        taps: the taps by the names of their entries; or one tap, to return a tensor.
+        vector: name of an additional entry, the spatial mean of the network's last layer; None for
             no such entry.
-        enlarge: factor by which the image is enlarged first, with bilinear interpolation.
+        enlarge: factor by which to enlarge the image first, bilinearly.
         weights: "imagenet" (downloaded once), a weights file, or None for random weights.
 
     Raises:
-        UsageError: if there is no such network, layer or resolution, or the weights can't be had.
+        UsageError: if there is no such network, layer or resolution, or the weights aren't
+            available.
     """
     if not isinstance(taps, Mapping):
         model = application_features(
@@ -93,8 +94,7 @@ def application_features(
     if enlarge > 1:
         x = keras.layers.UpSampling2D(enlarge, interpolation="bilinear")(x)
     x = keras.layers.Concatenate()([x, x, x])
-    # An application's preprocessing is affine in each channel, and of a gray image also where it
-    # swaps channels: two points tell all of it.
+    # Preprocessing of a gray image is affine in each channel, so two points determine it.
     low, high = (preprocess(np.full((1, 1, 3), level, "float32")) for level in (0.0, 255.0))
     scale, offset = ((high - low) / 255).ravel().tolist(), np.ravel(low).tolist()
     x = keras.layers.Rescaling(scale, offset)(x)
@@ -102,7 +102,7 @@ def application_features(
 
 
 def _application(name: str, input_shape: Sequence[int], weights: str | None) -> tuple[Any, Any]:
-    """The network without its classifier, and its module's `preprocess_input`."""
+    """Return the network without its classifier, and its module's `preprocess_input`."""
     make = getattr(keras.applications, name, None)
     if not inspect.isfunction(make):
         raise UsageError(f"application: keras.applications has no network {name!r}")
@@ -118,13 +118,13 @@ def _application(name: str, input_shape: Sequence[int], weights: str | None) -> 
 
 
 def _tap(network: keras.Model, application: str, entry: str, tap: Tap) -> Any:
-    """Output of the layer that a tap stands for."""
+    """Return the output of a tapped layer."""
     maps = {}  # the last output of each resolution
     for layer in network.layers:
         shape = getattr(layer.output, "shape", ())
         if layer.name == tap and len(shape) == 4:
             return layer.output
-        # With three channels it is the image still.
+        # With three channels, it is still the image.
         if len(shape) == 4 and shape[-1] != 3 and not isinstance(layer, _PADDING):
             maps[tuple(shape[1:3])] = layer.output
     if isinstance(tap, str):

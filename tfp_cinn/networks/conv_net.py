@@ -15,14 +15,14 @@ __all__ = ["ConvNet"]
 @keras.saving.register_keras_serializable("tfp_cinn")
 @dataclasses.dataclass(eq=False)
 class ConvNet(SubnetMaker):
-    """Maker of convolutional subnets: Conv2D - activation, once a hidden layer, then Conv2D.
+    """Maker of convolutional subnets: (Conv2D, activation) per hidden layer, then Conv2D.
 
     Calling it with a number of output channels returns a new `keras.Sequential` that maps
     `[N, H, W, C_in]` to `[N, H, W, channels_out]`, with zero padding.
 
     Args:
-        hidden, activation, init_std, zero_last, negative_slope, dtype: of `SubnetMaker`.
-        kernel_size: side of the kernels, of all layers.
+        hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
+        kernel_size: kernel size of all layers.
 
     Raises:
         UsageError: if an argument is out of range, or the policy computes in float16.

@@ -18,8 +18,8 @@ __all__ = ["DenseConvNet"]
 class DenseConvNet(SubnetMaker):
     """Maker of densely connected convolutional subnets.
 
-    Each hidden layer is given the input and the outputs of all before it, and so is the last one,
-    a 1x1 convolution:
+    Every layer takes the input and the outputs of all previous layers; the last is a 1x1
+    convolution:
 
         h_k = activation(Conv2D([x, h_1, ..., h_(k-1)])),    y = Conv2D_1x1([x, h_1, ..., h_n])
 
@@ -30,8 +30,8 @@ class DenseConvNet(SubnetMaker):
     Source: Huang et al., "Densely Connected Convolutional Networks", arXiv 1608.06993.
 
     Args:
-        hidden, activation, init_std, zero_last, negative_slope, dtype: of `SubnetMaker`.
-        kernel_size: side of the kernels of the hidden layers.
+        hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
+        kernel_size: kernel size of the hidden layers.
 
     Raises:
         UsageError: if an argument is out of range, or the policy computes in float16.
@@ -53,12 +53,12 @@ class DenseConvNet(SubnetMaker):
 
 @keras.saving.register_keras_serializable("tfp_cinn")
 class DenselyConnected(keras.layers.Layer):
-    """What `DenseConvNet` makes.
+    """The layer that `DenseConvNet` makes.
 
     Args:
-        hidden: the convolutions, each given the input and the outputs of all before it.
+        hidden: the convolutions, each of the input and all previous outputs.
         last: the layer after them.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: see `keras.layers.Layer`.
     """
 
     def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer, **kwargs: Any):
@@ -75,21 +75,21 @@ class DenselyConnected(keras.layers.Layer):
         return [getattr(self, name) for name in self._names]
 
     def build(self, input_shape):
-        """Builds the convolutions."""
+        """Build the convolutions."""
         *space, channels = input_shape
         for layer in (*self.hidden, self.last):
-            if not layer.built:  # as those of a saved layer are
+            if not layer.built:  # layers of a saved one are built already
                 layer.build((*space, channels))
             channels += layer.filters
 
     def call(self, x):
-        """Maps `[N, H, W, C]` to `[N, H, W, channels of last]`."""
+        """Map `[N, H, W, C]` to `[N, H, W, channels of last]`."""
         for layer in self.hidden:
             x = keras.ops.concatenate([x, layer(x)], axis=-1)
         return self.last(x)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return super().get_config() | {
             "hidden": [keras.saving.serialize_keras_object(layer) for layer in self.hidden],
             "last": keras.saving.serialize_keras_object(self.last),
@@ -97,7 +97,7 @@ class DenselyConnected(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> DenselyConnected:
-        """Rebuilds the layer of a `get_config`."""
+        """Rebuild the layer of a `get_config`."""
         hidden = [keras.saving.deserialize_keras_object(layer) for layer in config["hidden"]]
         last = keras.saving.deserialize_keras_object(config["last"])
         return cls(**config | {"hidden": hidden, "last": last})

@@ -24,10 +24,10 @@ def digit_features(
     mean: float = 0.0,
     std: float = 1.0,
 ) -> keras.Model:
-    """A gray image and, repeated over space, a vector of features of it.
+    """Make a network that appends a vector of features to each pixel of a gray image.
 
-    Maps an image `[N, H, W, C]` to `[N, H, W, C + width]`: the image as it is, and a vector of four
-    3x3 convolutions with 2 x 2 max-pooling after the second and the fourth, and linear layers with
+    Maps an image `[N, H, W, C]` to `[N, H, W, C + width]`: the image, and a vector from four 3x3
+    convolutions with 2 x 2 max-pooling after the second and the fourth, and linear layers with
     dropout before each. There are no other nonlinearities, as in the reference code.
 
     The defaults are the conditioning network of the paper's color-MNIST flow (cond_net.py of
@@ -40,11 +40,11 @@ def digit_features(
         hidden: widths of the linear layers before the last.
         dropout: dropout rate, in training only.
         padded: whether the convolutions are padded with zeros, for images under 16 pixels.
-        mean: what is subtracted from the image first.
-        std: what it is divided by then.
+        mean: mean to normalize the image with.
+        std: standard deviation likewise.
 
     Raises:
-        UsageError: if a shape, width or rate is out of range, or the image too small.
+        UsageError: if a shape, width or rate is out of range, or the image is too small.
     """
     check_widths([*channels, *hidden, width])
     if len(channels) != 4:

@@ -1,4 +1,4 @@
-"""The conditioner of the paper's minimal colorization example, and what it is compared with."""
+"""The conditioner of the paper's minimal colorization example, and its ablation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def feature_pyramid(
     mean: float = 47.5,
     std: float = 25.6,
 ) -> keras.Model:
-    """Trainable features of a gray image, one map a resolution, and a vector.
+    """Make a trainable network of a gray image's features: one map per resolution, and a vector.
 
     Maps an image `[N, H, W, C]` to a dict with
 
@@ -28,15 +28,14 @@ def feature_pyramid(
         level1   [N, H/2, W/2, c_1], and so on, each of half the resolution before it (rounded up),
         vector   [N, vector]
 
-    A level is a row of 3x3 convolutions, the last of which has stride 2 (but for the first level);
-    leaky ReLUs (0.01) stand between all convolutions, so that a level's output is linear. The
-    vector is a linear layer on leaky ReLUs of the last level, averaged over blocks of 4 x 4 pixels
-    (smaller ones, where it is smaller). Padding and starting weights are PyTorch's.
+    A level is a sequence of 3x3 convolutions, the last with stride 2 (except in the first level);
+    leaky ReLUs (0.01) separate all convolutions, so a level's output is linear. The vector is a
+    linear layer on leaky ReLUs of the last level, averaged over blocks of 4 x 4 pixels (or of the
+    whole map, if smaller). Padding and initial weights are PyTorch's.
 
     The defaults are the conditioning network of the paper's minimal colorization example
     (colorization_minimal_example of its reference code, 1,455,680 weights), for the lightness of 64
-    x 64 pixels in Lab units. Of its linear layer, which PyTorch gives the maps channel by channel,
-    the inputs come in the order H, W, C here.
+    x 64 pixels in Lab units. The inputs of its linear layer are in the order H, W, C, not C, H, W.
 
     Args:
         cond_shape: shape of the image without batch dimension.
@@ -74,16 +73,16 @@ def gray_pyramid(
     mean: float = 47.5,
     std: float = 25.6,
 ) -> keras.Model:
-    """The gray image itself at several resolutions: a conditioner without weights.
+    """Make a conditioner without weights: the gray image itself at several resolutions.
 
-    Maps an image `[N, H, W, C]` to a dict of maps `[N, h, w, C]`, each a mean over blocks of
-    pixels, and, if asked for, the entry "vector", such a map flattened. For the ablation without a
-    conditioning network (arXiv 1907.02392, sec. 4.2).
+    Maps an image `[N, H, W, C]` to a dict of maps `[N, h, w, C]`, means over blocks of pixels, and
+    optionally the entry "vector", such a map flattened. For the ablation without a conditioning
+    network (arXiv 1907.02392, sec. 4.2).
 
     Args:
         cond_shape: shape of the image without batch dimension.
         resolutions: (h, w) of each map by its name.
-        vector: (h, w) of the flattened one.
+        vector: (h, w) of the flattened map.
         mean: what is subtracted from the image first.
         std: what it is divided by then.
 
@@ -109,10 +108,10 @@ def gray_pyramid(
 
 
 def image_input(cond_shape: Sequence[int], mean: float = 0.0, std: float = 1.0):
-    """A Keras input for images `[N, H, W, C]`, and (image - mean) / std.
+    """Return a Keras input for images `[N, H, W, C]`, and (image - mean) / std.
 
     Raises:
-        UsageError: if it isn't the shape of an image, or `std` isn't positive.
+        UsageError: if the shape isn't an image's, or `std` isn't positive.
     """
     if len(cond_shape) != 3 or not all(n >= 1 for n in cond_shape):
         raise UsageError(f"cond_shape: expected (H, W, C) of an image, got {tuple(cond_shape)}")

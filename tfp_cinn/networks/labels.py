@@ -25,11 +25,11 @@ class _LabelConditioner(keras.layers.Layer):
         raise NotImplementedError
 
     def call(self, labels):
-        """Features of integer labels `[...]`: `[..., features]`.
+        """Return the features `[..., features]` of integer labels `[...]`.
 
         Raises:
             UsageError: if the labels aren't integers or, in eager mode, one is out of range. In a
-                graph the features of such a label are NaN, so that no other row is harmed.
+                graph, such a label's features are NaN, and other rows are unaffected.
         """
         labels = tf.convert_to_tensor(labels)
         if not labels.dtype.is_integer:
@@ -37,7 +37,7 @@ class _LabelConditioner(keras.layers.Layer):
                 f"label: expected an integer 0 to {self.num_classes - 1}, got dtype "
                 f"{labels.dtype.name}"
             )
-        labels = tf.cast(labels, tf.int64)  # tf.gather takes no bytes
+        labels = tf.cast(labels, tf.int64)  # tf.gather doesn't take int8
         valid = (labels >= 0) & (labels < self.num_classes)
         if tf.executing_eagerly() and not tf.reduce_all(valid):
             bad = tf.boolean_mask(labels, ~valid).numpy()
@@ -49,7 +49,7 @@ class _LabelConditioner(keras.layers.Layer):
         return tf.where(valid[..., tf.newaxis], features, features.dtype.as_numpy_dtype("nan"))
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return super().get_config() | {"num_classes": self.num_classes}
 
 
@@ -66,7 +66,7 @@ class OneHot(_LabelConditioner):
         return tf.eye(self.num_classes, dtype=self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape `[..., K]`."""
+        """Return the shape `[..., K]`."""
         return (*input_shape, self.num_classes)
 
 
@@ -74,7 +74,7 @@ class OneHot(_LabelConditioner):
 class LabelEmbedding(_LabelConditioner):
     """Trained vector for each integer label: `[...]` to `[..., units]`.
 
-    Unlike `keras.layers.Embedding` it refuses labels out of range.
+    Unlike `keras.layers.Embedding`, it rejects labels out of range.
 
     Args:
         num_classes: number of classes K; labels are 0 to K - 1.
@@ -87,7 +87,7 @@ class LabelEmbedding(_LabelConditioner):
         self.units = int(units)
 
     def build(self, input_shape):
-        """Creates the table `[K, units]`."""
+        """Create the table `[K, units]`."""
         self.embeddings = self.add_weight(
             shape=(self.num_classes, self.units), initializer="normal", name="embeddings"
         )
@@ -96,9 +96,9 @@ class LabelEmbedding(_LabelConditioner):
         return tf.convert_to_tensor(self.embeddings)
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape `[..., units]`."""
+        """Return the shape `[..., units]`."""
         return (*input_shape, self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return super().get_config() | {"units": self.units}

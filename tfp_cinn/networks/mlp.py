@@ -16,13 +16,13 @@ __all__ = ["MLP"]
 @keras.saving.register_keras_serializable("tfp_cinn")
 @dataclasses.dataclass(eq=False)
 class MLP(SubnetMaker):
-    """Maker of fully connected subnets: Dense - activation, once a hidden layer, then Dense.
+    """Maker of fully connected subnets: (Dense, activation) per hidden layer, then Dense.
 
     Calling it with a number of output channels returns a new `keras.Sequential` that maps
     `[..., C_in]` to `[..., channels_out]`. The paper's minimal MNIST example has `init_std=0.01`.
 
     Args:
-        hidden, activation, init_std, zero_last, negative_slope, dtype: of `SubnetMaker`.
+        hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
         dropout: dropout rate after each hidden activation, in training only.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Training a conditioner by itself, and putting it to use."""
+"""Pretraining a conditioner, and loading its weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ def color_regressor(
     mean: float | Sequence[float] = (2.4, 7.4),
     std: float | Sequence[float] = (11.2, 16.8),
 ) -> keras.Model:
-    r"""A model that predicts x from c, by which a conditioner is trained before the flow.
+    r"""Make a model that predicts x from c, to pretrain a conditioner.
 
-    With h_k the features of the conditioner, maps or vectors:
+    With the conditioner's features h_k, maps or vectors:
 
         x = mean + std * sum_k enlarged(linear_k(leaky_relu(h_k(c))))
 
-    each map given the resolution of x by bilinear interpolation and each vector repeated over
-    space, so that every feature is trained. Fit it as any Keras model, on (c, x) where a flow takes
-    (x, c), with the mean squared error:
+    Each map is brought to the resolution of x bilinearly and each vector is repeated over space, so
+    every feature is trained. Fit it like any Keras model, on (c, x) instead of a flow's (x, c):
 
         regressor = color_regressor(conditioner, data.image_shape)
         regressor.compile("adam", "mse")
@@ -65,22 +64,21 @@ def color_regressor(
             x = conv(x, channels, kernel_size=1)
             terms.append(keras.layers.Resizing(height, width, interpolation="bilinear")(x))
     total = keras.layers.Add()(terms) if len(terms) > 1 else terms[0]
-    if total.shape[1:3] != (height, width):  # of vectors alone
+    if total.shape[1:3] != (height, width):  # if all features are vectors
         total = keras.layers.UpSampling2D((height, width))(total)
     scaled = keras.layers.Rescaling(std, mean)(total)
     return keras.Model(image, scaled, name="color_regressor")
 
 
 def load_weights(network: keras.Model, path: str | os.PathLike) -> None:
-    """Loads what `network.save_weights(path)` or `network.save(path)` wrote.
+    """Load the weights that `network.save_weights(path)` or `network.save(path)` wrote.
 
     Args:
-        network: a network of the same layers as the one that was saved.
+        network: a network with the same layers as the saved one.
         path: a `.weights.h5` or a `.keras` file.
 
     Raises:
-        UsageError: if there is no such file, or it doesn't hold the weights of such a network, no
-            more and no less.
+        UsageError: if the file doesn't exist or doesn't hold exactly the weights of the network.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
@@ -90,14 +88,14 @@ def load_weights(network: keras.Model, path: str | os.PathLike) -> None:
             network.set_weights(keras.saving.load_model(path, compile=False).get_weights())
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # so Keras says that layers were left out
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of missing layers
             network.load_weights(path)
         with h5py.File(path) as file:
             found = []
             file.visititems(lambda _, item: found.append(item) if hasattr(item, "dtype") else None)
         if len(found) != len(network.weights):
             raise ValueError(f"{len(found)} weights, not {len(network.weights)}")
-    except Exception as error:  # whatever Keras finds wrong with a stranger's file
+    except Exception as error:  # Keras raises many kinds for unsuitable files
         reason = " ".join(str(error).split())
         reason = reason if len(reason) <= 160 else f"{reason[:157]}..."
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Small networks on top of features, for single blocks of a flow."""
+"""Small networks on top of features, for the blocks of a flow."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def strided_features(
     channels: int,
     init_std: float | None = None,
 ) -> keras.Model:
-    """Features of lower resolution: strided convolutions, then one more, batch-normalized.
+    """Make a network that lowers the resolution of features by strided convolutions.
 
-    Maps features `[N, H, W, C]` to `[N, H / 2^k, W / 2^k, channels]` (rounded up), k the number of
-    strided convolutions: 3x3 of stride 2 and a leaky ReLU (0.01) each, then 3x3 of stride 1 and
-    batch normalization. It is the conditioning network that each conditional block of the paper's
-    ImageNet flow has (`cond_subnet` of colorization_cINN); see `tfp_cinn.bijectors.Embed`.
+    Maps features `[N, H, W, C]` to `[N, H / 2^k, W / 2^k, channels]` (rounded up), with k
+    convolutions of 3x3 and stride 2, each with a leaky ReLU (0.01), then one of 3x3 and stride 1
+    and batch normalization. Each conditional block of the paper's ImageNet flow has one
+    (`cond_subnet` of colorization_cINN); see `tfp_cinn.bijectors.Embed`.
 
     Args:
         cond_shape: shape of the features without batch dimension.
         strided: channels of the strided convolutions; may be empty.
         channels: channels of the output.
-        init_std: standard deviation of the normal from which all trainable weights are drawn, those
-            of the batch normalization included, as the published code does; None for PyTorch's
-            starting weights.
+        init_std: standard deviation of the normal distribution of all initial weights, including
+            those of the batch normalization, as in the published code; None for PyTorch's
+            defaults.
 
     Raises:
         UsageError: if a shape or a width is out of range.
@@ -49,11 +49,12 @@ def strided_features(
 def strided_vector(
     cond_shape: Sequence[int], strided: Sequence[int] = (128, 256, 256, 512)
 ) -> keras.Model:
-    """A vector of features: strided convolutions, the mean over space, batch-normalized.
+    """Make a network that reduces features to a vector.
 
     Maps features `[N, H, W, C]` to `[N, strided[-1]]`: 3x3 convolutions of stride 2 with leaky
-    ReLUs (0.01) between them. The defaults are the network that the dense blocks of the paper's
-    ImageNet flow share (`fc_cond_net` of colorization_cINN), with PyTorch's starting weights.
+    ReLUs (0.01) between them, the spatial mean, batch normalization. The defaults are the network
+    that the dense blocks of the paper's ImageNet flow share (`fc_cond_net` of colorization_cINN),
+    with PyTorch's initial weights.
 
     Args:
         cond_shape: shape of the features without batch dimension.

@@ -1,4 +1,4 @@
-"""What makers of subnets have in common."""
+"""The base class of subnet makers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class SubnetMaker:
     Args:
         hidden: widths of the hidden layers.
         activation: a Keras activation or its name.
-        init_std: standard deviation of the normal from which weights and biases are drawn; None for
-            He-normal kernels and zero biases.
+        init_std: standard deviation of normal initial weights and biases; None for He-normal
+            kernels and zero biases.
         zero_last: whether the output layer starts at zero, so that a coupling starts as the
             identity.
         negative_slope: slope of the "relu" below zero.
-        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16", products in bfloat16 with
-            weights in float32; None for Keras's global one, as it is now.
+        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16" (products in bfloat16,
+            weights in float32); None for the current global policy.
 
     Raises:
         UsageError: if an argument is out of range, or the policy computes in float16.
@@ -74,7 +74,7 @@ class SubnetMaker:
     def _initializers(self):
         if self.init_std is None:
             return {"kernel_initializer": "he_normal"}
-        # An initializer object repeats its numbers; of a description each layer makes its own.
+        # An initializer object repeats its numbers; from a config, each layer makes its own.
         normal = keras.initializers.serialize(keras.initializers.RandomNormal(0.0, self.init_std))
         return {"kernel_initializer": normal, "bias_initializer": normal}
 

@@ -1,7 +1,7 @@
-"""Layers as PyTorch has them: its padding and its starting weights.
+"""Layers with PyTorch's padding and initial weights, which the published networks use.
 
-Keras pads strided convolutions by what the image's size leaves over, PyTorch by the same number of
-zeros on every side. The published networks are PyTorch's, and so are their weights.
+Keras's padding of strided convolutions depends on the image's size; PyTorch's is the same on every
+side.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import keras
 __all__ = ["LEAKY_SLOPE", "batch_norm", "conv", "conv_transpose", "dense"]
 
 LEAKY_SLOPE = 0.01
-"""Slope below zero of PyTorch's leaky ReLU, if it isn't given."""
+"""Default slope below zero of PyTorch's leaky ReLU."""
 
 
 def conv(
@@ -26,17 +26,17 @@ def conv(
     padded: bool = True,
     init_std: float | None = None,
 ) -> Any:
-    """Convolution of `[N, H, W, C]` with d (k - 1) / 2 zeros on every side, k odd, or without any.
+    """Apply a convolution to `[N, H, W, C]`, padded by d (k - 1) / 2 zeros on every side (odd k).
 
     Args:
         x: a Keras tensor.
         channels: number of output channels.
         kernel_size: k.
-        strides: step of the output's pixels.
-        dilation: d, step of the kernel's pixels.
+        strides: stride.
+        dilation: d.
         padded: whether to pad at all.
-        init_std: standard deviation of the normal from which weights and bias are drawn; None for
-            PyTorch's own, uniform within +-1 / sqrt(k^2 C).
+        init_std: standard deviation of normal initial weights and biases; None for PyTorch's
+            default, uniform within +-1 / sqrt(k^2 C).
     """
     padding = "valid"
     if padded and strides == 1:
@@ -54,23 +54,22 @@ def conv(
 
 
 def conv_transpose(x: Any, channels: int, kernel_size: int, strides: int) -> Any:
-    """Transposed convolution without padding: n pixels become s (n - 1) + k, k the kernel size."""
+    """Apply an unpadded transposed convolution: n pixels become s (n - 1) + kernel size."""
     start = _start(kernel_size**2 * channels, None)
     return keras.layers.Conv2DTranspose(channels, kernel_size, strides=strides, **start)(x)
 
 
 def dense(x: Any, units: int) -> Any:
-    """Linear layer `[N, C]` to `[N, units]`."""
+    """Apply a linear layer, `[N, C]` to `[N, units]`."""
     return keras.layers.Dense(units, **_start(x.shape[-1], None))(x)
 
 
 def batch_norm(x: Any, init_std: float | None = None) -> Any:
-    """Batch normalization of the last axis.
+    """Apply batch normalization to the last axis.
 
     Args:
         x: a Keras tensor.
-        init_std: standard deviation of the normal from which scale and shift are drawn; None for 1
-            and 0.
+        init_std: standard deviation of normal initial scale and shift; None for 1 and 0.
     """
     start = {}
     if init_std is not None:

@@ -1,4 +1,4 @@
-"""The colorization network of Zhang et al. as conditioner."""
+"""The colorization network of Zhang et al. as a conditioner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def zhang_features(
     mean: float = 50.0,
     std: float = 1.0,
 ) -> keras.Model:
-    """Features of a gray image by a VGG-like colorization network, at a quarter of its resolution.
+    """Make a VGG-like colorization network's features of a gray image, at a quarter resolution.
 
     Maps an image `[N, H, W, C]` to `[N, H/4, W/4, 4 width]`. With w = width, 3x3 convolutions with
     ReLUs, each block followed by batch normalization:
@@ -27,8 +27,8 @@ def zhang_features(
         w, w/2 | 2w, 2w/2 | 4w, 4w, 4w/2 | 8w x3 | 8w x3, dilated | 8w x3, dilated | 8w x3
 
     (/2 for stride 2, dilated by 2), then a transposed 4x4 convolution of stride 2 to 4w, a ReLU,
-    4w, a ReLU, 4w. The transposed convolution isn't padded, by which two pixels more come out in
-    each direction; one on every side is cut away at the end, as in the paper's reference code.
+    4w, a ReLU, 4w. The transposed convolution is unpadded, which adds two pixels in each direction;
+    one on every side is cropped at the end, as in the paper's reference code.
 
     The defaults are that code's backbone (`features` of feature_net.py in colorization_cINN,
     32,154,944 trainable weights), for the lightness in Lab units.

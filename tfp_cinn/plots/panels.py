@@ -1,4 +1,4 @@
-"""Pictures of the latent space: labeled panels of images, and scores of sets beside each other."""
+"""Pictures of the latent space: labeled panels of images, and scores of several sets."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from matplotlib.figure import Figure
 __all__ = ["Panel", "ScoredSet", "draw_panels", "draw_scores"]
 
 _DPI = 150
-_GAP = 0.06  # between images, in parts of their height
-_CAPTION = 0.32  # room below an image for its caption, likewise
-_BETWEEN = 0.3  # panels, inches
-_LETTER = 0.06  # width of one in a label, inches
-_LONGEST = 30  # letters of a label
-_ANGLE = 35  # of long column labels, degrees
+_GAP = 0.06  # between images, relative to their height
+_CAPTION = 0.32  # space for a caption below an image, likewise
+_BETWEEN = 0.3  # between panels, inches
+_LETTER = 0.06  # width of a letter in a label, inches
+_LONGEST = 30  # maximal number of letters in a label
+_ANGLE = 35  # slant of long column labels, degrees
 
 
 class Panel(NamedTuple):
-    """A grid of images with what stands around it.
+    """A grid of images with title, labels and captions.
 
     Attributes:
         images: `[rows, columns, H, W, 1 or 3]`, gray or sRGB in [0, 1]; NaN is drawn white.
-        title: what stands above.
-        column_labels: what stands above each column.
-        captions: what stands below each image, rows of them; none if empty.
+        title: text above.
+        column_labels: text above each column.
+        captions: rows of texts below the images; none if empty.
     """
 
     images: np.ndarray
@@ -41,12 +41,12 @@ class ScoredSet(NamedTuple):
     """A set of examples and their scores.
 
     Attributes:
-        name: of the set.
-        images: a few of them, `[K, H, W, 1 or 3]` in [0, 1].
-        scores: of each example, `[N]`.
-        held_out: of the set that it is compared with, `[M]`.
+        name: name of the set.
+        images: a few examples, `[K, H, W, 1 or 3]` in [0, 1].
+        scores: scores of all examples, `[N]`.
+        held_out: scores of the set to compare with, `[M]`.
         interval: the scores that count as typical.
-        remark: what stands beside.
+        remark: text beside.
     """
 
     name: str
@@ -63,21 +63,21 @@ def draw_panels(
     row_labels: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Draws panels side by side.
+    """Draw panels side by side.
 
     Args:
-        panels: of as many rows each, images of one size.
+        panels: panels with equally many rows, and images of one size.
         path: the PNG to write.
-        row_labels: what stands before each row of the first panel.
-        title: what stands above all.
+        row_labels: text before each row of the first panel.
+        title: text above all.
     """
     height, width = panels[0].images.shape[2:4]
-    cell = (0.9 if min(height, width) >= 48 else 0.52) / min(height, width)  # inches a pixel
+    cell = (0.9 if min(height, width) >= 48 else 0.52) / min(height, width)  # inches per pixel
     sizes = [[cell * n for n in _joined(panel).shape[1::-1]] for panel in panels]
     total = sum(across for across, _ in sizes) + _BETWEEN * (len(panels) - 1)
     tall = max(down for _, down in sizes)
     figure = Figure(figsize=(total, tall))
-    # Names that are wider than an image stand aslant.
+    # Slant labels that are wider than an image.
     longest = max(len(_short(label)) for panel in panels for label in (*panel.column_labels, ""))
     aslant = longest * _LETTER > 1.05 * cell * width
     left = 0.0
@@ -135,14 +135,14 @@ def _short(label):
 
 
 def _gaps(panel):
-    """Pixels between columns, and between rows."""
+    """Return the pixels between columns, and between rows."""
     height = panel.images.shape[2]
     gap = max(1, round(_GAP * height))
     return gap, gap + round(_CAPTION * height) if panel.captions else gap
 
 
 def _joined(panel):
-    """A panel's images as one, white between them."""
+    """Return a panel's images as one image, with white gaps."""
     rows, columns, height, width = panel.images.shape[:4]
     gap, below = _gaps(panel)
     canvas = np.ones((rows, height + below, columns, width + gap, 3))
@@ -154,13 +154,13 @@ def _joined(panel):
 def draw_scores(
     sets: Sequence[ScoredSet], path: str | os.PathLike, title: str, axis_label: str
 ) -> None:
-    """Draws sets below each other: a few examples, histograms of scores, and remarks.
+    """Draw sets below each other: a few examples, histograms of scores, and remarks.
 
     Args:
-        sets: what to draw; scores far from those of the held-out sets pile up at the borders.
+        sets: the sets; scores far outside those of the held-out sets are drawn at the borders.
         path: the PNG to write.
-        title: what stands above.
-        axis_label: what the scores are.
+        title: text above.
+        axis_label: name of the scores.
     """
     figure = Figure(figsize=(9, 0.75 * len(sets) + 1.1), layout="constrained")
     grid = figure.subplots(len(sets), 2, squeeze=False, width_ratios=(1.1, 2.2))

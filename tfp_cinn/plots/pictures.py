@@ -20,18 +20,18 @@ def draw_samples(
     row_labels: Sequence[object],
     title: str = "",
 ) -> None:
-    """Draws gray images as a grid, a row for each condition.
+    """Draw gray images as a grid, with a row for each condition.
 
     Args:
         images: `[rows, columns, H, W, 1]`, in gray levels of the data domain [0, levels).
         levels: number of gray levels; values outside are drawn black or white.
         path: the PNG to write.
-        row_labels: what stands before each row.
-        title: what stands above.
+        row_labels: text before each row.
+        title: text above.
     """
     rows, columns, height, width = images.shape[:4]
     gray = np.clip(np.floor(images[..., 0]), 0, levels - 1)
-    # A border of one pixel, so that neighbors can be told apart.
+    # A border of one pixel separates neighbors.
     canvas = np.full((rows, height + 1, columns, width + 1), (levels - 1) / 2)
     canvas[:, :height, :, :width] = gray.transpose(0, 2, 1, 3)
     canvas = canvas.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]
@@ -44,7 +44,7 @@ def draw_samples(
     axes.set_yticks(
         (np.arange(rows) + 0.5) * (height + 1) - 1,
         [str(label) for label in row_labels],
-        parse_math=False,  # a dollar is one
+        parse_math=False,  # a dollar sign is just that
     )
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -55,12 +55,12 @@ def draw_samples(
 
 
 def draw_sheet(images: np.ndarray, path: str | os.PathLike, column_labels: Sequence[str]) -> None:
-    """Draws color images as a grid, a row for each photograph.
+    """Draw color images as a grid, a row for each photograph.
 
     Args:
         images: `[rows, columns, H, W, 3]`, sRGB in [0, 1].
         path: the PNG to write.
-        column_labels: what stands above each column.
+        column_labels: text above each column.
     """
     rows, columns, height, width = images.shape[:4]
     gap = max(2, height // 32)
@@ -88,7 +88,7 @@ def draw_hues(
     class_names: Sequence[str],
     path: str | os.PathLike,
 ) -> None:
-    """Draws histograms of hues, a row for each class, foreground beside background.
+    """Draw histograms of hues, a row for each class, foreground beside background.
 
     Args:
         data: hues of the data, `[N, ..., 2]`, degrees in [0, 360).
@@ -103,7 +103,7 @@ def draw_hues(
     grid = figure.subplots(len(class_names), 2, sharex=True, squeeze=False)
     edges = np.arange(0, 361, 5)
     angles = np.arange(0, 361)
-    # Under each histogram, the colors that the hues are.
+    # A band of the hues' colors under each histogram.
     strip = hsv_to_rgb(np.stack([angles / 360, *np.full((2, 361), 0.8)], axis=-1))[np.newaxis]
     for label, row in enumerate(grid):
         for part, axes in enumerate(row):
@@ -130,16 +130,16 @@ def draw_hues(
 
 
 def draw_curve(rows: Sequence[Mapping[str, float]], path: str | os.PathLike) -> None:
-    """Draws bits/dim of training and validation over the epochs.
+    """Draw bits/dim of training and validation over the epochs.
 
     Args:
-        rows: one an epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`; what is NaN
-            or infinite is left out.
+        rows: one per epoch, with `epoch`, `bits_per_dim` and maybe `val_bits_per_dim`; NaN and
+            infinity are left out.
         path: the PNG to write.
     """
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
-    # The first epochs fall steeply; they would flatten all that follows.
+    # The steep first epochs would flatten the rest of the curve.
     later = []
     for key, label in (("bits_per_dim", "training (noisy)"), ("val_bits_per_dim", "validation")):
         finite = [(k, row) for k, row in enumerate(rows) if math.isfinite(row.get(key, math.nan))]

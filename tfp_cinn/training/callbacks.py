@@ -1,4 +1,4 @@
-"""What happens during training beside the steps: progress, metrics, checkpoints."""
+"""Training callbacks: progress, metrics, checkpoints, TensorBoard."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMPLAIN_EVERY_SECONDS = 60.0
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over all steps on a terminal, and a line an epoch (at most one in ten seconds)."""
+    """Shows a progress bar on a terminal, and a line per epoch (at most one in ten seconds)."""
 
     def __init__(self, position: Position, epochs: int, steps: int):
         super().__init__()
@@ -43,14 +43,14 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch, logs=None):
-        """Moves the bar."""
+        """Move the bar."""
         self._steps += 1
         self._bar.update()
         if logs and not self._bar.disable:
             self._bar.set_postfix_str(_likelihood(logs, ""), refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Prints the epoch's line."""
+        """Print the epoch's line."""
         now = time.time()
         if now - self._last_line < _LINE_EVERY_SECONDS and epoch + 1 < self._epochs:
             return
@@ -65,21 +65,21 @@ class Progress(keras.callbacks.Callback):
         sys.stdout.flush()
 
     def on_train_end(self, logs=None):
-        """Closes the bar."""
+        """Close the bar."""
         self._bar.close()
 
 
 class Metrics(keras.callbacks.Callback):
-    """Writes the figures of every epoch to `metrics.csv` and draws them in `curve.png`.
+    """Writes the metrics of every epoch to `metrics.csv` and plots them in `curve.png`.
 
-    To what the model reports, it adds the seconds that the epoch's steps took, the examples that
-    were trained on in one of them, and the batches skipped so far, if any were. A continued run
-    keeps the rows of the epochs it has behind it.
+    Adds to the model's metrics the seconds that the epoch's steps took, the examples per second,
+    and the number of batches skipped so far, if any. A resumed run keeps the rows of earlier
+    epochs.
 
     Args:
         workdir: the run.
-        position: where training is; comes after this one among the callbacks.
-        batch_size: examples a step.
+        position: the position of training; must follow this one in the list of callbacks.
+        batch_size: examples per step.
     """
 
     def __init__(self, workdir: Workdir, position: Position, batch_size: int):
@@ -90,7 +90,7 @@ class Metrics(keras.callbacks.Callback):
         self._complaints = _Complaints()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Adds the epoch."""
+        """Add the epoch."""
         seconds, batches = self._position.moment.seconds, self._position.moment.batch
         if self._position.moment.skipped:
             logs["skipped"] = self._position.moment.skipped
@@ -108,7 +108,7 @@ class Metrics(keras.callbacks.Callback):
             writer.writerows(self._rows)
 
     def on_train_end(self, logs=None):
-        """Draws the curve."""
+        """Draw the curve."""
         if self._rows:
             with self._workdir.writing("curve.png") as scratch:
                 draw_curve(self._rows, scratch)
@@ -117,17 +117,17 @@ class Metrics(keras.callbacks.Callback):
 class Checkpoint(keras.callbacks.Callback):
     """Saves checkpoints, and the best epoch's model as `model.keras`.
 
-    The best epoch is that of the best validation likelihood (training likelihood, where nothing is
-    held out). Both are saved after the step that ends `every` seconds, and after the last epoch. If
-    that fails it is said, training goes on, and saving is tried again after the same time; only at
-    the end it is an error.
+    The best epoch has the best validation likelihood (training likelihood if nothing is held out).
+    Both are saved every `every` seconds, and after the last epoch. If saving fails, a warning is
+    printed, training continues, and saving is tried again after the same time; after the last epoch
+    it is an error.
 
     Args:
         workdir: the run.
-        position: where training is; comes before this one among the callbacks.
-        epochs: of the run.
-        every: seconds.
-        keep: how many checkpoints.
+        position: the position of training; must precede this one in the list of callbacks.
+        epochs: number of epochs of the run.
+        every: seconds between checkpoints.
+        keep: number of checkpoints to keep.
     """
 
     def __init__(self, workdir: Workdir, position: Position, epochs: int, every: float, keep: int):
@@ -139,19 +139,19 @@ class Checkpoint(keras.callbacks.Callback):
         self._complaints = _Complaints()
 
     def on_train_begin(self, logs=None):
-        """Makes a second model, without optimizer, to hold the best weights."""
+        """Make a second model, without optimizer, to hold the best weights."""
         if self._best_model is not None:
             return
         config = keras.saving.serialize_keras_object(self.model)["config"]
         self._best_model = type(self.model).from_config(config)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Saves if it is time."""
+        """Save if it is time."""
         if not self._position.all_steps_done:
             self._save_if_it_is_time()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Compares with the best epoch, and saves if it is time."""
+        """Compare with the best epoch, and save if it is time."""
         value = _criterion(logs)
         if not math.isfinite(value):
             raise NonFiniteError(
@@ -167,8 +167,8 @@ class Checkpoint(keras.callbacks.Callback):
             self._save_if_it_is_time()
 
     def save_now(self) -> pathlib.Path:
-        """Saves the best model and a checkpoint; returns the checkpoint."""
-        # The model first: killed in between, the next run does the epochs since again.
+        """Save the best model and a checkpoint; return the checkpoint."""
+        # The model first: if killed in between, the next run repeats the epochs since.
         if self._best_is_new:
             checkpoints.save_best(self._best_model, self._workdir, self._best)
             self._best_is_new = False
@@ -184,8 +184,7 @@ class Checkpoint(keras.callbacks.Callback):
 class TensorBoard(keras.callbacks.Callback):
     """Writes scalars of every epoch, and samples after some, for TensorBoard.
 
-    The samples are also the workdir's `samples.png`, so that they can be watched without it. Used
-    in a `with`.
+    The samples are also saved as the workdir's `samples.png`. Use it in a `with`.
     """
 
     def __init__(self, experiment: Task, workdir: Workdir, every: int):
@@ -202,7 +201,7 @@ class TensorBoard(keras.callbacks.Callback):
             self._writer.close()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes."""
+        """Write."""
         with self._complaints.instead_of_failing(), self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
@@ -216,7 +215,7 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 class _Complaints:
-    """Says what can't be written, once a minute at most, where training had better go on."""
+    """Warns of files that can't be written, at most once a minute, while training continues."""
 
     def __init__(self):
         self._last = -math.inf

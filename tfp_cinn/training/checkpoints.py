@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped."""
+"""Checkpoints: everything a run needs to continue as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ _NAME = re.compile(r"step-(\d{9,})\.npz")
 _DAMAGED = ".damaged"
 _METRICS = "metrics/"
 _POSITION = "position.json"
-_MOST_HEADER = 1 << 16  # bytes; ours are of some 200
+_MOST_HEADER = 1 << 16  # bytes; ours have about 200
 
 
 class Moment(NamedTuple):
-    """Where a run is, between two steps.
+    """The position of a run between two steps.
 
     Attributes:
-        step: batches that it has trained on, never less than at an earlier moment.
-        epoch: whole epochs among them.
-        batch: batches of the epoch after those.
-        seconds: what these batches took.
-        skipped: batches that it has met and not trained on, since something was NaN or infinite.
-        data: what the order of the data depends on; position in an epoch means something only to a
-            run for which it is the same.
+        step: number of batches trained on; it never decreases.
+        epoch: number of complete epochs.
+        batch: number of batches trained on in the running epoch.
+        seconds: time that these batches took.
+        skipped: number of batches skipped because something was NaN or infinite.
+        data: what the order of the data depends on; `batch` is only valid for a run with the same.
     """
 
     step: int = 0
@@ -48,17 +47,17 @@ class Moment(NamedTuple):
 
 
 def save(model: CINN, workdir: Workdir, moment: Moment, keep: int) -> pathlib.Path:
-    """Saves a checkpoint, and drops all but the newest `keep`.
+    """Save a checkpoint, and delete all but the newest `keep`.
 
-    It is a `.npz` file of one array a variable: weights, noise generators, the optimizer's
-    variables, and the sums behind the metrics of the running epoch; and of the moment, as JSON. The
-    CRC-32 of each part is checked when it is read.
+    It is a `.npz` file with one array per variable (weights, noise generators, the optimizer's
+    variables, the sums behind the metrics of the running epoch) and the moment as JSON. Reading
+    checks the CRC-32 of each part.
 
     Returns:
         The file.
 
     Raises:
-        NonFiniteError: if a weight is NaN or infinite; nothing is saved or dropped then.
+        NonFiniteError: if a weight is NaN or infinite; nothing is saved or deleted then.
         UsageError: if the file can't be written; what was there is kept.
     """
     bad = [w.path for w in model.weights if w.dtype.startswith("f") and not _finite(w)]
@@ -76,26 +75,25 @@ def save(model: CINN, workdir: Workdir, moment: Moment, keep: int) -> pathlib.Pa
 
 
 def newest(workdir: Workdir) -> pathlib.Path | None:
-    """Path of the newest checkpoint; None if there is none."""
+    """Return the path of the newest checkpoint; None if there is none."""
     return next(iter(_newest_first(workdir)), None)
 
 
 def restore(model: CINN, workdir: Workdir) -> tuple[Moment | None, list[str]]:
-    """Loads the newest good checkpoint into a compiled model.
+    """Load the newest good checkpoint into a compiled model.
 
-    The learning rate stays as it is: it is the config's to say. Damaged checkpoints are renamed to
-    `*.damaged`, so that they no longer count; the newest of these is kept.
+    The learning rate doesn't change: the config sets it. Damaged checkpoints are renamed to
+    `*.damaged`; only the newest of these is kept.
 
     Args:
         model: the model that the run's config builds, compiled.
         workdir: the run.
 
     Returns:
-        When the checkpoint was saved, None if there is none, and what was wrong with newer ones, a
-        line each.
+        The moment of the checkpoint, None if there is none, and a line per newer, damaged one.
 
     Raises:
-        UsageError: if there are checkpoints and none is good; then they are left alone.
+        UsageError: if there are checkpoints and none is good; then they are not renamed.
     """
     problems, damaged = [], []
     for path in _newest_first(workdir):
@@ -125,20 +123,20 @@ def restore(model: CINN, workdir: Workdir) -> tuple[Moment | None, list[str]]:
 
 
 def save_best(model: CINN, workdir: Workdir, nats_per_dim: float) -> None:
-    """Saves the model of the best epoch so far as the workdir's `model.keras`.
+    """Save the model of the best epoch so far as the workdir's `model.keras`.
 
     Raises:
         UsageError: if the file can't be written; what was there is kept.
     """
     with workdir.writing(workdir.model_path.name) as scratch:
         keras.Model.save(model, scratch)  # ours would write aside once more
-        # In the file itself, so that the two can't disagree, and where Keras looks for nothing.
+        # In the file itself, so that the two can't disagree; Keras ignores it.
         with zipfile.ZipFile(scratch, "a") as archive:
             archive.comment = json.dumps({"nats_per_dim": nats_per_dim}).encode()
 
 
 def best(workdir: Workdir) -> float:
-    """Nats/dim of the epoch that `model.keras` is of; infinity if there is none or it's unknown."""
+    """Return the nats/dim of the epoch in `model.keras`; infinity if missing or unknown."""
     try:
         with zipfile.ZipFile(workdir.model_path) as archive:
             return float(json.loads(archive.comment)["nats_per_dim"])
@@ -147,7 +145,7 @@ def best(workdir: Workdir) -> float:
 
 
 def _members(model: CINN) -> Iterator[tuple[str, keras.Variable]]:
-    """All variables that a run changes, and their names in a checkpoint."""
+    """Return all variables that a run changes, by their names in a checkpoint."""
     model.optimizer.build(model.trainable_variables)
     parts = {
         "model": model.variables,
@@ -155,18 +153,18 @@ def _members(model: CINN) -> Iterator[tuple[str, keras.Variable]]:
         **{f"{_METRICS}{metric.name}": metric.variables for metric in model.metrics},
     }
     for part, variables in parts.items():
-        # Names of layers depend on how many there were before, their order doesn't.
+        # Layer names depend on how many were made before; their order doesn't.
         for number, variable in enumerate(variables):
             yield f"{part}/{number:05d}.npy", variable
 
 
 def _load(model: CINN, path: pathlib.Path) -> Moment:
-    """Sets all variables, or none."""
+    """Set all variables, or none."""
     variables = dict(_members(model))
     try:
         with zipfile.ZipFile(path) as archive:
             there = set(archive.namelist())
-            # With another `train.memory` the same run reports other metrics.
+            # Runs with another `train.memory` report other metrics.
             if any(not m.startswith(_METRICS) for m in there ^ {*variables, _POSITION}):
                 raise UsageError(f"{path}: not a checkpoint of this network and optimizer")
             variables = {member: v for member, v in variables.items() if member in there}
@@ -185,7 +183,7 @@ def _load(model: CINN, path: pathlib.Path) -> Moment:
 def _read(
     archive: zipfile.ZipFile, member: str, variable: keras.Variable, path: pathlib.Path
 ) -> np.ndarray:
-    """An array, of which nothing is allocated unless it is of the variable's shape and type."""
+    """Read an array, after checking its shape and type, before allocating memory for it."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):

@@ -1,4 +1,4 @@
-"""Whether a config's `train` section can be trained by."""
+"""Checks of a config's `train` section."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfp_cinn.errors import UsageError
 
 __all__ = ["check"]
 
-_MOST = 1 << 53  # whole numbers that a float holds, and more steps than anyone takes
+_MOST = 1 << 53  # floats hold all integers up to this
 
 
 def check(section: Mapping[str, Any]) -> None:
@@ -23,7 +23,7 @@ def check(section: Mapping[str, Any]) -> None:
         section: the config's `train`.
 
     Raises:
-        UsageError: names the field, what was expected and what it is.
+        UsageError: with the field, what was expected and its value.
     """
     known = default_config().train
     for field in section:

@@ -1,4 +1,4 @@
-"""The workers of a run on several machines: who they are, and waiting until all are there."""
+"""The workers of a run on several machines: their addresses, and waiting until all have started."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _RETRY_SECONDS = 0.2
 
 
 class Cluster(NamedTuple):
-    """All workers of a run, and which of them this process is.
+    """The workers of a run, including this process.
 
     Attributes:
-        addresses: host:port of each worker. The first one is the chief.
-        index: of this worker.
+        addresses: host:port of each worker; the first is the chief.
+        index: index of this worker.
     """
 
     addresses: tuple[str, ...]
@@ -39,17 +39,17 @@ class Cluster(NamedTuple):
         return self.index == 0
 
     def name(self, index: int) -> str:
-        """What messages call a worker."""
+        """Return the name of a worker for messages."""
         return f"worker {index}{' (the chief)' * (index == 0)} at {self.addresses[index]}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Cluster:
-        """Reads the variable TF_CONFIG, in the form that TensorFlow gives it.
+        """Read the environment variable TF_CONFIG in TensorFlow's format.
 
         A `chief` in it is the first worker.
 
         Raises:
-            UsageError: if it is missing, or isn't that.
+            UsageError: if it is missing or malformed.
         """
         text = environment.get("TF_CONFIG")
         if not text:
@@ -82,16 +82,16 @@ class Cluster(NamedTuple):
         return cls(tuple(chiefs + workers), index + (len(chiefs) if job == "worker" else 0))
 
     def wait_for_all(self, seconds: float) -> None:
-        """Waits until every worker is there, at the addresses where TensorFlow will look for them.
+        """Wait until all workers have started, at the addresses that TensorFlow will use.
 
-        TensorFlow's own waiting has no end and hears no signal. Here all others call the chief, and
-        it answers when the last has called.
+        TensorFlow itself waits forever and ignores signals. Here the others connect to the chief,
+        and it answers when the last has connected.
 
         Args:
-            seconds: how long to wait.
+            seconds: time to wait.
 
         Raises:
-            UsageError: if someone is missing after that time, or this worker's port is taken.
+            UsageError: if a worker is missing after that time, or this worker's port is taken.
         """
         if len(self.addresses) == 1:
             return
@@ -124,7 +124,7 @@ class Cluster(NamedTuple):
                     index = None
                 if index is not None:
                     callers[index] = caller
-                # One that called and ended may be started again.
+                # A worker that connected and then ended may be restarted.
                 callers = {k: caller for k, caller in callers.items() if _is_open(caller)}
                 if index is None and time.monotonic() > deadline:
                     missing = [k for k in range(1, len(self.addresses)) if k not in callers]
@@ -174,7 +174,7 @@ def _is_open(connection: socket.socket) -> bool:
 
 
 def _line(connection: socket.socket) -> bytes:
-    """What comes up to the end of a line, or of the connection."""
+    """Receive up to the end of a line or of the connection."""
     line = b""
     while not line.endswith(b"\n") and len(line) < 100 and (part := connection.recv(100)):
         line += part

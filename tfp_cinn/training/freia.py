@@ -23,7 +23,7 @@ __all__ = ["export_run_to_freia", "import_run_from_freia"]
 def import_run_from_freia(
     config: Mapping[str, Any], weights: str | os.PathLike, workdir: str | os.PathLike
 ) -> CINN:
-    """Makes a training run's folder of a PyTorch file, as if the config had been trained here.
+    """Make a training run's folder of a PyTorch file, as if the config had been trained here.
 
     The folder serves for sampling, evaluation and export. No data are needed for it, but for the
     mean and standard deviation of gray levels, which the config has to give.
@@ -61,7 +61,7 @@ def import_run_from_freia(
 def export_run_to_freia(
     workdir: str | os.PathLike, output: str | os.PathLike, names: str = "paper"
 ) -> pathlib.Path:
-    """Writes the weights of a training run's model as a state dict for PyTorch.
+    """Write the weights of a training run's model as a state dict for PyTorch.
 
     Args:
         workdir: the training run.

@@ -1,4 +1,4 @@
-"""Stopping a run from outside, without losing it."""
+"""Stopping a run by a signal, without losing it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Interrupted(KeyboardInterrupt):
     """A run was stopped by Ctrl-C or SIGTERM, after a checkpoint.
 
     Attributes:
-        status: the exit status by convention, 128 plus the signal's number.
+        status: the conventional exit status, 128 plus the signal's number.
     """
 
     def __init__(self, message: str, status: int):
@@ -26,16 +26,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """Ends training after the step during which SIGINT or SIGTERM came; used in a `with`.
+    """Stops training after the step in which SIGINT or SIGTERM arrives; use it in a `with`.
 
-    Raises `Interrupted` out of `fit`; a second signal does what it would do without this callback.
-    One that comes during an epoch's last step or its validation is answered when both are done.
-
-    Of several workers, all stop after the step that follows the signal, whichever of them got it.
+    Raises `Interrupted` from `fit`; a second signal acts as without this callback. A signal during
+    an epoch's last step or its validation takes effect after both. If any of several workers gets a
+    signal, all stop after the next step.
 
     Args:
-        position: where training is; comes before this one among the callbacks.
-        ballot: of several workers.
+        position: the position of training; must precede this one in the list of callbacks.
+        ballot: the vote of several workers.
     """
 
     def __init__(self, position: Position, ballot: Ballot | None = None):
@@ -59,12 +58,12 @@ class StopOnSignal(keras.callbacks.Callback):
         self.__exit__()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Stops, if a signal came."""
+        """Stop, if a signal came."""
         if not self._position.all_steps_done:
             self._stop()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Stops, if a signal came."""
+        """Stop, if a signal came."""
         self._stop()
 
     def _stop(self):

@@ -1,4 +1,4 @@
-"""Where a run is, and how it goes on from the middle of an epoch."""
+"""The position of a run, and continuing from the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Position(keras.callbacks.Callback):
 
     Args:
         moment: where training begins.
-        steps: of an epoch.
+        steps: steps per epoch.
 
     Attributes:
         moment: where training is.
@@ -31,37 +31,37 @@ class Position(keras.callbacks.Callback):
 
     @property
     def all_steps_done(self) -> bool:
-        """Whether of the running epoch only the validation is left, which nothing may cut off."""
+        """Whether only the epoch's validation is left, which must not be interrupted."""
         return self.moment.batch == self._steps
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Notes the time."""
+        """Note the time."""
         self._began = time.time() - self.moment.seconds
 
     def on_train_batch_end(self, batch, logs=None):
-        """Counts the batch."""
+        """Count the batch."""
         now = self.moment
         self.moment = now._replace(
             step=now.step + 1, batch=now.batch + 1, seconds=time.time() - self._began
         )
 
     def skip_batch(self):
-        """Counts a batch that wasn't trained on."""
+        """Count a batch that wasn't trained on."""
         self.moment = self.moment._replace(skipped=self.moment.skipped + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Counts the epoch."""
+        """Count the epoch."""
         self.moment = self.moment._replace(epoch=epoch + 1, batch=0, seconds=0.0)
 
 
 class RestOfEpoch(keras.callbacks.Callback):
-    """Makes the first epoch of `fit` the rest of one that was begun before.
+    """Makes the first epoch of `fit` finish an epoch that was interrupted.
 
-    The metrics start from the sums they have now, and the epoch ends after fewer steps.
+    The metrics continue from their current sums, and the epoch has fewer steps.
 
     Args:
-        model: as it was within the epoch.
-        steps: how many are left.
+        model: the model as it was within the epoch.
+        steps: number of steps left.
     """
 
     def __init__(self, model: CINN, steps: int):
@@ -70,18 +70,18 @@ class RestOfEpoch(keras.callbacks.Callback):
         self._steps: int | None = steps
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Undoes that `fit` has set the metrics back."""
+        """Restore the metrics that `fit` has reset."""
         while self._sums:
             variable, value = self._sums.pop()
             variable.assign(value)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Ends the epoch."""
+        """End the epoch."""
         if batch + 1 == self._steps:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        """Lets the epochs after it be whole: `fit` asks once more whether to stop."""
+        """Clear the stop flag, which `fit` checks again, so that further epochs follow."""
         if self._steps is not None:
             self.model.stop_training = False
             self._steps = None

@@ -1,4 +1,4 @@
-"""Training a conditioner by itself."""
+"""Pretraining of a conditioner."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ _SUFFIX = ".weights.h5"
 
 
 def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int = 10) -> keras.Model:
-    """Trains the conditioner of an image's colors to predict these, without a flow.
+    """Train a conditioner to predict an image's colors directly, without a flow.
 
-    It minimizes the mean squared error of x, ab in units of CIE Lab or RGB, as
-    `tfp_cinn.networks.color_regressor` predicts it; the flow can then start with it
-    (`config.model.pretrained`), and leave it as it is (`config.model.conditioner="frozen"`).
-    Learning rate, batch size and seed are those of the config.
+    Minimizes the mean squared error of `tfp_cinn.networks.color_regressor` on x, ab in CIE Lab
+    units or RGB. A flow can then start with the conditioner (`config.model.pretrained`) and freeze
+    it (`config.model.conditioner="frozen"`). Uses the config's learning rate, batch size and seed.
 
     Args:
         config: with the fields of `colorization_config` or `color_digits_config`, a ConfigDict or
@@ -42,7 +41,7 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
         The conditioner.
 
     Raises:
-        UsageError: if the config, the data or an argument don't serve.
+        UsageError: if the config, the data or an argument is unsuitable.
     """
     config, output = as_dict(config), files.user_path(output)
     if not output.name.endswith(_SUFFIX) or output.name == _SUFFIX:

@@ -1,4 +1,4 @@
-"""The learning rate, epoch by epoch."""
+"""The learning rate of each epoch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _WARM_UP = 0.02
 
 
 def learning_rate(section: Mapping[str, Any], epoch: int) -> float:
-    r"""Learning rate of an epoch, counted from 0.
+    r"""Return the learning rate of an epoch, counted from 0.
 
         learning_rate * milestone_decay^(milestones passed) * final_decay^(epoch / epochs)
 
-    and 0.02 times `learning_rate` in the `warm_up_epochs` first ones, as in the reference code of
-    the paper's MNIST experiment.
+    and 0.02 `learning_rate` in the first `warm_up_epochs`, as in the reference code of the paper's
+    MNIST experiment.
 
     Args:
         section: the config's `train` section.

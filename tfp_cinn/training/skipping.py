@@ -1,4 +1,4 @@
-"""Going on after a batch that can't be trained on."""
+"""Skipping batches with a NaN or infinite loss or gradient."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Skipping"]
 
 
 class Skipping:
-    """Repeats `fit` after a step that was NaN or infinite, from the batch after it.
+    """Resumes `fit` at the next batch after a step that was NaN or infinite.
 
         while skipping.again:
             with skipping:
                 model.fit(...)
 
-    Such a step has changed neither weights nor optimizer. An epoch keeps its number of steps.
+    Such a step changes neither weights nor optimizer. An epoch keeps its number of steps.
 
     Args:
-        position: where training is.
-        most: steps in a row to skip; with one more, and with any if 0, the error stays one.
+        position: the position of training.
+        most: maximal number of steps to skip in a row; the next one raises.
     """
 
     def __init__(self, position: Position, most: int):

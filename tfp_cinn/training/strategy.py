@@ -24,37 +24,37 @@ __all__ = ["STRATEGIES", "Replicas", "WorkerLostError"]
 STRATEGIES = ("none", "mirrored", "multi_worker")
 
 _JOIN_SECONDS = 60.0
-_MOST_FACTS = 4096  # letters
+_MOST_FACTS = 4096  # characters
 _SEED_STEP = 1_000_003
 
 
 class WorkerLostError(UsageError):
-    """A worker of the run, a process on this or another machine, has ended or can't be reached."""
+    """A worker of the run, on this or another machine, has ended or can't be reached."""
 
-    status = 75  # by sysexits.h: try again
+    status = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
 class Replicas:
-    """Copies of a model that train together, each on a part of every batch.
+    """Replicas of a model that train together, each on a part of every batch.
 
-    With "none" there is one, and nothing is distributed. "mirrored" has one on each GPU of this
-    machine, or on each logical CPU device if it has no GPU. "multi_worker" has one on each GPU of
-    each worker, or on the CPU of each, and the workers are those of the variable TF_CONFIG.
+    "none" has one, and nothing is distributed. "mirrored" has one per GPU of this machine, or per
+    logical CPU device if there is no GPU. "multi_worker" has one per GPU of each worker, or one on
+    its CPU; the environment variable TF_CONFIG lists the workers.
 
-    Made before anything else is done with TensorFlow.
+    Create it before anything else is done with TensorFlow.
 
     Args:
         strategy: one of `STRATEGIES`.
-        wait: seconds to wait until all workers are there.
+        wait: seconds to wait for all workers to start.
 
     Attributes:
-        is_chief: whether this process is the one that touches the workdir.
+        is_chief: whether this process is the one that reads and writes the workdir.
         workers: number of processes.
-        count: number of replicas in all of them.
-        ballot: for what all workers have to do after one and the same step; None for one process.
+        count: number of replicas in all processes.
+        ballot: for actions that all workers must take after the same step; None for one process.
 
     Raises:
-        UsageError: if there is no such strategy, TF_CONFIG doesn't serve, or workers don't come.
+        UsageError: if the strategy is unknown, TF_CONFIG is invalid, or workers are missing.
     """
 
     def __init__(self, strategy: str = "none", wait: float = 300.0):
@@ -63,7 +63,7 @@ class Replicas:
         self.is_chief, self.workers, self._index = True, 1, 0
         self._strategy: tf.distribute.Strategy | None = None
         if strategy != "none":
-            tf.get_logger().setLevel("WARNING")  # it would speak of every sum over replicas
+            tf.get_logger().setLevel("WARNING")  # it logs every sum over replicas
         if strategy == "mirrored":
             self._strategy = _mirrored()
         elif strategy == "multi_worker":
@@ -76,17 +76,17 @@ class Replicas:
         self.ballot = Ballot() if self.workers > 1 else None
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Context in which model and optimizer are made."""
+        """Return the context in which to create model and optimizer."""
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
     def check(self, section: Mapping[str, Any]) -> None:
-        """Refuses what can't be done on several replicas.
+        """Raise a UsageError for settings that several replicas don't support.
 
         Args:
             section: the config's `train` section.
 
         Raises:
-            UsageError: if a batch can't be divided into equal parts, or steps shall be skipped.
+            UsageError: if a batch can't be divided into equal parts, or steps are to be skipped.
         """
         batch_size = section["batch_size"]
         if batch_size % self.count:
@@ -97,17 +97,17 @@ class Replicas:
                 f"{below + self.count}"
             )
         if self.count > 1 and section["on_nan"] == "skip":
-            # The step is left by an error, after which replicas can't sum up anything any more.
+            # A NaN raises an error within the step, after which replicas can no longer communicate.
             raise UsageError(
                 'config.train.on_nan: "skip" needs --strategy=none; on several replicas, choose '
                 '"stop", and start again'
             )
 
     def check_config(self, config: Mapping[str, Any]) -> None:
-        """Refuses a run whose workers have different configs.
+        """Raise a UsageError if the workers' configs differ.
 
         Args:
-            config: of this worker, but for what may differ from machine to machine.
+            config: this worker's, without the fields that may differ between machines.
 
         Raises:
             UsageError: on every worker.
@@ -122,17 +122,17 @@ class Replicas:
             )
 
     def split(self, batches: tf.data.Dataset | None) -> Any:
-        """Gives each replica its part of every batch.
+        """Give each replica its part of every batch.
 
-        Of n examples, replica r of R has those from floor(r n / R) to floor((r + 1) n / R): all
-        replicas together see what one alone would see, each example once. Each worker makes the
-        whole batch, its random numbers included, and keeps its part.
+        Of n examples, replica r of R gets those from floor(r n / R) to floor((r + 1) n / R), so
+        together they see the same data as a single one. Each worker makes the whole batch, with its
+        random numbers, and keeps its part.
 
         Args:
-            batches: batches of all replicas together; None stays None.
+            batches: global batches; None stays None.
 
         Returns:
-            What `fit` takes.
+            Data for `fit`.
         """
         if self._strategy is None or batches is None:
             return batches
@@ -145,11 +145,11 @@ class Replicas:
         return self._strategy.distribute_datasets_from_function(of_worker)
 
     def same_start(self, model: CINN, facts: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Gives all workers the chief's variables, and all replicas noise of their own.
+        """Give all workers the chief's variables, and each replica its own noise.
 
         Args:
             model: compiled, its optimizer built; the chief's may be restored from a checkpoint.
-            facts: of the chief, for JSON, some kilobytes at most.
+            facts: the chief's data to share, as for JSON, up to some kilobytes.
 
         Returns:
             The chief's facts.
@@ -170,12 +170,12 @@ class Replicas:
         return facts
 
     def same_end(self, model: CINN) -> None:
-        """Waits until all workers have come here, and compares their weights.
+        """Wait until all workers get here, and compare their weights.
 
-        A chief that failed before makes the others fail here.
+        If the chief has failed, the others fail here.
 
         Raises:
-            UsageError: on every worker, if their weights differ in a single bit.
+            UsageError: on every worker, if their weights differ in any bit.
         """
         if self.workers == 1:
             return
@@ -189,10 +189,10 @@ class Replicas:
 
     @contextlib.contextmanager
     def one_fate(self) -> Iterator[None]:
-        """Context whose steps all workers take, or none.
+        """Return a context for steps that all workers take together.
 
         Raises:
-            WorkerLostError: if another worker ended during it.
+            WorkerLostError: if another worker ends in the meantime.
         """
         try:
             yield
@@ -204,7 +204,7 @@ class Replicas:
             raise WorkerLostError(f"another worker ended or can't be reached ({reason})") from None
 
     def _different(self, content: bytes) -> int | None:
-        """The first worker whose content isn't the chief's."""
+        """Return the first worker whose content isn't the chief's."""
         own = np.zeros(self.workers, np.int64)
         own[self._index] = zlib.crc32(content)
         sums = self._sum(own)
@@ -215,7 +215,7 @@ class Replicas:
         return self._sum(value if self.is_chief else np.zeros_like(value))
 
     def _sum(self, value: np.ndarray) -> np.ndarray:
-        """The sum of a value of each worker; of one alone, it is bit for bit that one."""
+        """Return the sum of the workers' values; a single worker's is unchanged to the bit."""
         here = self.count // self.workers
 
         def of_replica(context: tf.distribute.ValueContext) -> tf.Tensor:
@@ -226,7 +226,7 @@ class Replicas:
         return self._strategy.reduce("SUM", values, axis=None).numpy()
 
     def _set_apart(self, state: tf.Variable) -> None:
-        """Gives the noise generator of each replica another seed; replica 0 keeps its own."""
+        """Reseed the noise generator of each replica but the first."""
         first = self._index * self.count // self.workers
         for number, copy in enumerate(self._strategy.experimental_local_results(state)):
             seed, count = copy.numpy()
@@ -234,12 +234,12 @@ class Replicas:
 
 
 def parts(batches: tf.data.Dataset, numbers: range, count: int) -> tf.data.Dataset:
-    """Some of the `count` parts of every batch, one after the other.
+    """Return some of the `count` parts of every batch, one after the other.
 
     Args:
         batches: any structure of tensors `[n, ...]`.
-        numbers: of the parts wanted.
-        count: in how many parts to divide.
+        numbers: indices of the parts.
+        count: number of parts in a batch.
 
     Returns:
         Tuples of tensors `[m, ...]`, m being n / count rounded down or up.
@@ -269,14 +269,14 @@ def _mirrored() -> tf.distribute.Strategy:
 
 
 def _multi_worker() -> tf.distribute.Strategy:
-    # Joining holds Python's lock and knows no time limit; all workers were here a moment ago, but
-    # one may have died since. This ends the process from outside Python.
+    # Joining holds Python's lock and has no timeout; all workers were here a moment ago, but one
+    # may have died since. faulthandler can end the process all the same.
     faulthandler.dump_traceback_later(_JOIN_SECONDS, exit=True)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     finally:
         faulthandler.cancel_dump_traceback_later()
-        # TensorFlow has taken SIGTERM for itself.
+        # TensorFlow has installed its own handler of SIGTERM.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if (handler := signal.getsignal(number)) is not None:

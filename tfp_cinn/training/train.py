@@ -38,9 +38,9 @@ def train(
     strategy: str = "none",
     wait: float = 300.0,
 ) -> CINN:
-    """Trains what a config describes, or goes on with it from the workdir's last checkpoint.
+    """Train the model of a config, or resume from the workdir's last checkpoint.
 
-    A run that goes on ends as one that never stopped; docs/training.md says how exactly.
+    A resumed run ends as if it had never stopped; docs/training.md says how exactly.
 
     Args:
         config: with the fields of `default_config`, a ConfigDict or nested dicts.
@@ -51,11 +51,11 @@ def train(
 
     Returns:
         The model with the weights of its best epoch, as saved in the workdir's `model.keras`; on
-        workers other than the chief, the model as it was trained last.
+        workers other than the chief, the model of the last step.
 
     Raises:
-        UsageError: if the config, the data or the workdir don't serve, or cease to.
-        NonFiniteError: if the loss turns NaN or infinite. The checkpoints are kept.
+        UsageError: if the config, the data or the workdir is unsuitable or becomes so.
+        NonFiniteError: if the loss becomes NaN or infinite. The checkpoints are kept.
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
         WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
@@ -105,7 +105,7 @@ def train(
 def _begin(
     model: CINN, experiment: Task, section: Mapping[str, Any], steps: int, workdir: Workdir
 ) -> Moment:
-    """Restores the run, or calibrates a new model; returns where the run is."""
+    """Restore the run, or calibrate a new model; return where the run is."""
     moment, problems = checkpoints.restore(model, workdir)
     for problem in problems:
         print(f"{problem}; going back to the checkpoint before it")
@@ -139,7 +139,7 @@ def _fit(
     moment: Moment,
     replicas: Replicas,
 ) -> None:
-    """Trains to the end; writes into the workdir, if there is one."""
+    """Train to the end; write into the workdir, if there is one."""
     epochs = section["epochs"]
     position = Position(moment, steps)
     validation = experiment.validation_batches(section["batch_size"])
@@ -189,7 +189,7 @@ def _fit(
 
 
 def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
-    """Saves, where it is this process's to save, and says what to do next."""
+    """Save, if this process is the chief, and return what to do next."""
     if checkpoint is None:
         return "; the chief saves"
     try:
@@ -199,10 +199,10 @@ def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
 
 
 def _unreadable(error: tf.errors.OpError) -> str:
-    """What it was that the data pipeline met, such as a file that is gone, closed or changed.
+    """Return what went wrong in the data pipeline, such as a missing or changed file.
 
     Raises:
-        tf.errors.OpError: if it isn't from there.
+        tf.errors.OpError: if the error has another source.
     """
     if "IteratorGetNext" not in str(error):
         raise error
@@ -227,8 +227,8 @@ def _steps_per_epoch(experiment: Task, section: Mapping[str, Any]) -> int:
         )
     if section["steps_per_epoch"] is None and length < 0:
         raise UsageError(
-            "config.train.steps_per_epoch: expected a number, since nobody knows how many examples "
-            "these data have; about the number of photographs / batch size makes an epoch"
+            "config.train.steps_per_epoch: expected a number, since the number of examples is "
+            "unknown; the number of photographs / batch size makes about an epoch"
         )
     return section["steps_per_epoch"] or length
 
@@ -236,7 +236,7 @@ def _steps_per_epoch(experiment: Task, section: Mapping[str, Any]) -> int:
 def _batches(
     experiment: Task, section: Mapping[str, Any], steps: int, moment: Moment
 ) -> tf.data.Dataset:
-    """Batches without end, from a moment of the run on."""
+    """Return endless batches, starting at a moment of the run."""
 
     def epoch(number):
         return experiment.training_batches(section["batch_size"], section["seed"], number)

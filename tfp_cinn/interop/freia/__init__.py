@@ -1,4 +1,4 @@
-"""Weights from FrEIA's networks on PyTorch, and back."""
+"""Weights from FrEIA networks on PyTorch, and back."""
 
 from tfp_cinn.interop.freia.transfer import export_freia, import_freia
 

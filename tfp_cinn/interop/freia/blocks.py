@@ -1,4 +1,4 @@
-"""The tensors of each kind of bijector in the FrEIA module that does the same."""
+"""The tensors of each kind of bijector in its FrEIA counterpart."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["BLOCKS"]
 
 tfb = tfp.bijectors
 
-# Rotations are stored in float32; their rounding is that of a singular value decomposition.
+# Rotations are float32 results of a singular value decomposition, accurate to about this.
 _ORTHOGONAL = 1e-4
 
 
 def _glow(name, coupling, convention):
     first, second = coupling.layers
-    # In FrEIA's order: what changes the second half stands first.
+    # In FrEIA's order: the subnet that changes the second half comes first.
     return [
         *_subnet(f"{name}.{convention.subnets[1]}", second, convention),
         *_subnet(f"{name}.{convention.subnets[0]}", first, convention),
@@ -43,7 +43,7 @@ def _glow(name, coupling, convention):
 def _affine(name, coupling, convention):
     if convention.one_sided is None:
         raise UsageError(
-            f"{coupling.name}: FrEIA of the paper's time had two subnets for a one-sided coupling"
+            f"{coupling.name}: the FrEIA of the paper had two subnets for a one-sided coupling"
         )
     return _subnet(f"{name}.{convention.one_sided}", coupling.layers[0], convention)
 
@@ -102,7 +102,7 @@ def _rotation(name, bijector, convention):
     (layer,) = bijector.layers
     (q,) = layer.weights
     size = q.shape[0]
-    # A 1x1 convolution has the matrix that a vector is multiplied with from the left.
+    # A 1x1 convolution holds the matrix that multiplies a vector from the left.
     on_maps = len(bijector.event_shape) == 3
     shape = (size, size, 1, 1) if on_maps else (size, size)
 
@@ -114,7 +114,7 @@ def _rotation(name, bijector, convention):
     def inverse(tensor, others):
         matrix = others.get(f"{name}.M")
         if matrix is None or matrix.shape != shape:
-            return None  # told of by itself
+            return None  # reported for M itself
         error = np.abs(matrix.reshape(size, size).T - tensor.reshape(size, size)).max()
         return None if error < _ORTHOGONAL else f"not the inverse of M (by {error:.1e})"
 
@@ -177,4 +177,4 @@ BLOCKS: dict[type, Callable[[str, tfb.Bijector, Convention], list[Entry]]] = {
     SoftPermutation: _rotation,
     Squeeze: _squeeze,
 }
-"""For each class, what makes the entries of a built bijector from its name in the graph."""
+"""For each class, the function from a built bijector and its name in the graph to its entries."""

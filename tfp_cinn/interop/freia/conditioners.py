@@ -13,10 +13,10 @@ _ZHANG_BLOCKS = (2, 2, 3, 3, 3, 3, 3)  # convolutions before each batch normaliz
 
 
 def conditioner_part(conditioner: keras.layers.Layer | None) -> Part | None:
-    """The part of a state dict that holds a conditioner; None if it has no weights.
+    """Return the part of a state dict that holds a conditioner; None if it has no weights.
 
     Raises:
-        UsageError: if it isn't one of the published ones.
+        UsageError: if it isn't a published conditioner.
     """
     if conditioner is None or not conditioner.weights:
         return None
@@ -33,7 +33,7 @@ def _weighted(network: keras.Model) -> list[keras.layers.Layer]:
 
 
 def _after_flattening(name: str, network: keras.Model, layer: keras.layers.Dense) -> list[Entry]:
-    """Tensors of the dense layer that is given flattened feature maps."""
+    """Return the tensors of the dense layer that takes flattened feature maps."""
     (flatten,) = (each for each in network.layers if isinstance(each, keras.layers.Flatten))
     return layer_entries(name, layer, flatten.input.shape[1:])
 
@@ -45,7 +45,7 @@ def _feature_pyramid(network: keras.Model) -> Part:
     for k, level in enumerate(levels):
         until = len(_weighted(keras.Model(network.input, network.output[level])))
         for n, layer in enumerate(layers[done:until]):
-            # Leaky ReLUs stand between all convolutions, those of two levels included.
+            # Leaky ReLUs separate all convolutions, also across levels.
             entries += layer_entries(f"resolution_levels.{k}.{2 * n + (k > 0)}", layer)
         done = until
     if "vector" in network.output:
@@ -77,7 +77,7 @@ def _zhang_features(network: keras.Model) -> Part:
         entries += layer_entries(f"conv{block}_{depth}norm", next(layers))
     for n, layer in enumerate(layers, start=1):
         entries += layer_entries(f"conv8_{n}", layer)
-    # Its classifier of colors, by which it was trained first.
+    # Its color classifier, used only for pretraining.
     unused = [
         f"{name}.{kind}" for name in ("conv8_313", "class8_ab") for kind in ("weight", "bias")
     ]

@@ -1,4 +1,4 @@
-"""How the two generations of FrEIA name the tensors of a network."""
+"""How the two generations of FrEIA name a network's tensors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tfp_cinn.errors import UsageError
 __all__ = ["NAMES", "Convention", "conventions"]
 
 NAMES = ("paper", "pypi")
-"""FrEIA as the published code used it, up to February 2021; FrEIA since then, as PyPI has it."""
+"""FrEIA as used by the published code (until February 2021), and as on PyPI since."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Convention:
-    """How a state dict names what a flow is made of.
+    """How a state dict names the parts of a flow.
 
     Attributes:
-        subnets: names of a two-sided coupling's subnets, by the half that they change.
-        one_sided: name of a one-sided coupling's subnet; None where it had two.
+        subnets: names of a two-sided coupling's subnets, by the half they change.
+        one_sided: name of a one-sided coupling's subnet; None if it has two.
         permutations: whether permutations are stored.
         unscaled_clamp: whether the soft clamp of a Glow coupling was bound * 0.636 * atan(s).
         first: number of the first node after the input.
-        leaving: how many nodes stand before the last block of a section whose latents leave early:
-            the published ImageNet code inserts two there, the others put theirs at the end.
-        last: how many nodes stand before the last one.
-        classes: whether the layers of a subnet are named as those of the published code's classes,
+        leaving: number of nodes before the last block of a section whose latents leave early: the
+            published ImageNet code inserts two there, the others append theirs.
+        last: number of nodes before the last one.
+        classes: whether the layers of a subnet are named as in the published code's classes,
             `fc1` or `conv1`, instead of numbered as in a `Sequential`.
     """
 
@@ -53,20 +53,19 @@ _PYPI = Convention(
 
 
 def conventions(names: str, splits: int, classes: bool, inserted: bool) -> Iterator[Convention]:
-    """All conventions of a generation, the one of the published code first.
+    """Return all conventions of a generation, the published code's first.
 
-    In FrEIA of the paper's time a node has its place in the list of nodes as number. Since then
-    they are sorted, and which number the last one has among the latents that left early is left to
-    chance, by the order of a Python set.
+    The FrEIA of the paper numbers the nodes in the order of their list. Later ones sort them, and
+    the order of a Python set decides the last one's number among the latents that left early.
 
     Args:
         names: one of `NAMES`.
-        splits: how often latents leave early.
+        splits: number of times latents leave early.
         classes: whether the published network's subnets are classes.
         inserted: whether it has nodes inserted where latents leave early.
 
     Raises:
-        UsageError: if there is no such generation.
+        UsageError: if `names` is unknown.
     """
     if names not in NAMES:
         raise UsageError(f"names: expected one of {', '.join(NAMES)}, got {names!r}")

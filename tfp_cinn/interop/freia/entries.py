@@ -1,4 +1,4 @@
-"""Tensors of a PyTorch state dict, and what of ours each of them is."""
+"""Tensors of a PyTorch state dict and their counterparts in our models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfp_cinn.errors import UsageError
 __all__ = ["Constant", "Entry", "Part", "Weight", "layer_entries", "vector"]
 
 Check = Callable[[np.ndarray, Mapping[str, np.ndarray]], str | None]
-"""What a tensor of the right shape is by mistake, given its part's tensors by name, or None."""
+"""Given a tensor and its part's tensors by name: what is wrong with it, or None."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Entry(abc.ABC):
     Attributes:
         name: its name within its part of the state dict.
         shape: its shape in PyTorch.
-        check: what else it has to be.
+        check: what else to check.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Entry(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weight(Entry):
-    """A weight of ours with its axes in another order.
+    """A weight of our model, with its axes in another order.
 
     Attributes:
         variable: the weight.
-        view: its shape with flattened axes taken apart.
-        axes: the axes of that, in the order in which PyTorch has them.
+        view: its shape with flattened axes separated.
+        axes: the axes of `view` in PyTorch's order.
     """
 
     variable: keras.Variable
@@ -57,7 +57,7 @@ class Weight(Entry):
         return np.ascontiguousarray(value.transpose(self.axes)).reshape(self.shape)
 
     def assign(self, tensor: np.ndarray) -> None:
-        """Gives the weight the value of a tensor of the right shape."""
+        """Assign a tensor of the right shape to the weight."""
         value = tensor.reshape([self.view[axis] for axis in self.axes])
         value = value.transpose(np.argsort(self.axes))
         self.variable.assign(value.reshape(self.variable.shape))
@@ -65,7 +65,7 @@ class Weight(Entry):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Constant(Entry):
-    """What follows from the network or its other weights: written, and checked where it is found.
+    """A constant of the network: written on export, checked on import.
 
     Attributes:
         value: the tensor.
@@ -83,9 +83,9 @@ class Part:
     """A part of a state dict whose names share a prefix.
 
     Attributes:
-        prefix: the prefix in the published checkpoints; any other is found as well.
+        prefix: the prefix in the published checkpoints; other prefixes are detected.
         entries: its tensors, in PyTorch's order.
-        unused: names of others that may be there, for which we have no use.
+        unused: names of other tensors to ignore.
     """
 
     prefix: str
@@ -96,13 +96,13 @@ class Part:
 def layer_entries(
     name: str, layer: keras.layers.Layer, flattened: Shape | None = None
 ) -> list[Entry]:
-    """Tensors of PyTorch's `Linear`, `Conv2d`, `ConvTranspose2d` or `BatchNorm2d`.
+    """Return the tensors of PyTorch's `Linear`, `Conv2d`, `ConvTranspose2d` or `BatchNorm2d`.
 
     Args:
-        name: name of the layer there.
-        layer: ours.
+        name: name of PyTorch's layer.
+        layer: our layer.
         flattened: shape `(H, W, C)` of the feature maps that are flattened into a dense layer's
-            inputs: channels first there, last here.
+            inputs; PyTorch flattens them with channels first.
 
     Raises:
         UsageError: if the layer is none of these.
@@ -122,7 +122,7 @@ def layer_entries(
                 vector(f"{name}.bias", layer.beta),
                 vector(f"{name}.running_mean", layer.moving_mean),
                 vector(f"{name}.running_var", layer.moving_variance),
-                # How many batches training saw, of use to none.
+                # A count of training batches that nothing uses.
                 Constant(name=f"{name}.num_batches_tracked", shape=(), value=np.array(0, np.int64)),
             ]
         case _:
@@ -134,7 +134,7 @@ def layer_entries(
 
 
 def vector(name: str, variable: keras.Variable, ndims: int = 0) -> Weight:
-    """A tensor `[C]`, or `[1, C, 1, ...]` for values of `ndims` dimensions."""
+    """Make a tensor `[C]`, or `[1, C, 1, ...]` for values of `ndims` dimensions."""
     (size,) = variable.shape
     shape = (1, size, *[1] * (ndims - 1)) if ndims else (size,)
     return Weight(name=name, shape=shape, variable=variable, view=(size,), axes=(0,))

@@ -32,8 +32,8 @@ class Node:
     """A node of the graph.
 
     Attributes:
-        bijector: ours that does the same.
-        network: the conditioning network that it has for its own.
+        bijector: its counterpart of ours.
+        network: its own conditioning network, if any.
     """
 
     bijector: tfb.Bijector
@@ -45,7 +45,8 @@ class Flow:
     """A flow as a FrEIA graph.
 
     Attributes:
-        nodes: between input and output, from data to latents; latents that left early excluded.
+        nodes: those between input and output, from data to latents, without latents that left
+            early.
         shared: the conditioning network that several blocks share.
     """
 
@@ -59,22 +60,22 @@ class Flow:
 
     @property
     def has_one_sided(self) -> bool:
-        """Whether a coupling changes one half alone."""
+        """Return whether a coupling changes only one half."""
         return any(type(coupling) is AffineCoupling for coupling in self.couplings)
 
     @property
     def has_own_networks(self) -> bool:
-        """Whether blocks have conditioning networks of their own."""
+        """Return whether blocks have conditioning networks of their own."""
         return any(node.network is not None for node in self.nodes)
 
     @property
     def splits(self) -> int:
-        """How often latents leave early."""
+        """The number of times latents leave early."""
         return sum(isinstance(node.bijector, FactorOut) for node in self.nodes)
 
 
 def flow_of(bijector: tfb.Bijector) -> Flow:
-    """The graph that a built bijector corresponds to.
+    """Return the graph that a built bijector corresponds to.
 
     Raises:
         UsageError: if some part of it has no counterpart in FrEIA.
@@ -95,7 +96,7 @@ def _nodes(bijector: tfb.Bijector, shared: list[keras.Model]) -> Iterator[Node]:
             for member in bijector.bijectors:
                 yield from _nodes(member, shared)
         case Standardize():
-            pass  # done with the data there
+            pass  # standardized before the network there
         case Select():
             yield from _nodes(bijector.bijector, shared)
         case Embed() if isinstance(bijector.bijector, GlowCoupling):
@@ -115,7 +116,7 @@ def _nodes(bijector: tfb.Bijector, shared: list[keras.Model]) -> Iterator[Node]:
 
 
 def flow_entries(flow: Flow, convention: Convention) -> list[Entry]:
-    """The tensors of a flow, named `module_list.N....`.
+    """Return the tensors of a flow, named `module_list.N....`.
 
     Raises:
         UsageError: if some part of it had no counterpart in that generation of FrEIA.
@@ -141,7 +142,7 @@ def _numbers(nodes: list[Node], convention: Convention) -> list[int]:
 
 
 def network_entries(name: str, network: keras.Model) -> list[Entry]:
-    """Tensors of `strided_features` or `strided_vector`: of a `Sequential` with leaky ReLUs.
+    """Return the tensors of `strided_features` or `strided_vector`, a `Sequential` in PyTorch.
 
     Raises:
         UsageError: if it is another network.

@@ -1,4 +1,4 @@
-"""A table of tensors and weights, read in one direction or the other."""
+"""Transfer of weights between our models and FrEIA's."""
 
 from __future__ import annotations
 
@@ -21,30 +21,29 @@ __all__ = ["export_freia", "import_freia"]
 
 _SHOWN = 5
 
-# Inputs and outputs of the nodes, which FrEIA of the paper's time kept as buffers after a call.
+# Inputs and outputs of the nodes, which the FrEIA of the paper kept as buffers after a call.
 _BUFFER = re.compile(r"(^|\.)tmp_var_\d+$")
 
 
 def import_freia(model: CINN, tensors: Mapping[str, np.ndarray]) -> None:
-    """Gives a model the weights of the same network in FrEIA on PyTorch.
+    """Load the weights of the same network in FrEIA on PyTorch into a model.
 
     The network is the published one that the model's config stands for, or any flow whose bijectors
-    have a counterpart in FrEIA (see docs/freia.md). Names may be those of FrEIA at the time of the
-    paper or those that it has since, with any prefix, such as `module.`; which, is found out. What
-    such files hold beside the weights is checked (permutations, inverses of rotations, Haar
-    wavelets), left out (buffers, counters) or refused. Nothing is assigned before all is checked.
+    have counterparts in FrEIA (see docs/freia.md). Names may follow the FrEIA of the paper or later
+    ones, with any prefix, such as `module.`; both are detected. Other tensors in such files are
+    checked (permutations, inverses of rotations, Haar wavelets), ignored (buffers, counters) or
+    rejected. Nothing is assigned until everything is checked.
 
-    Neither names nor shapes tell which soft clamp a network had, or which slope its leaky ReLUs:
-    they are the config's to say. A clamp that isn't its generation's own is warned of.
+    Neither names nor shapes reveal a network's soft clamp or the slope of its leaky ReLUs: the
+    config must state them. A clamp other than the default of that FrEIA gives a warning.
 
     Args:
         model: the model, changed in place.
         tensors: the state dict, as `tfp_cinn.interop.read_checkpoint` returns it.
 
     Raises:
-        UsageError: if a tensor is missing, extra, of another shape or not what it has to be: one
-            error that names them all, up to five of a kind; or if the model has a part without
-            counterpart in FrEIA.
+        UsageError: if tensors are missing, unexpected, misshapen or wrong (one error names them
+            all, up to five of a kind), or a part of the model has no counterpart in FrEIA.
     """
     flow = flow_of(model.bijector)
     tensors = {name: np.asarray(tensor) for name, tensor in tensors.items()}
@@ -57,21 +56,21 @@ def import_freia(model: CINN, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def export_freia(model: CINN, names: str | Iterable[str] = "paper") -> dict[str, np.ndarray]:
-    """The weights of a model as the same network in FrEIA on PyTorch has them.
+    """Return the weights of a model as a state dict of the same network in FrEIA on PyTorch.
 
-    What `import_freia` reads, the other way round: tensors by name, in PyTorch's order of axes, and
-    with all that `load_state_dict(strict=True)` asks for.
+    The inverse of `import_freia`: tensors by name, in PyTorch's order of axes, with everything that
+    `load_state_dict(strict=True)` needs.
 
     Args:
         model: the model.
-        names: "paper" for names as FrEIA gave them at the time of the paper (up to February 2021),
-            "pypi" for those that it gives since, in FrEIA 0.2 of PyPI, both with the prefixes of
-            the published checkpoints; or the very names asked for, such as those of
-            `module.state_dict()`, which may be of a part of the network alone.
+        names: "paper" for the names of the FrEIA of the paper (until February 2021), "pypi" for
+            those of FrEIA 0.2 on PyPI, both with the prefixes of the published checkpoints; or the
+            list of names to export, such as those of `module.state_dict()`, which may cover only
+            part of the network.
 
     Raises:
-        UsageError: if there is no such generation or are no such names, or the model has a part
-            without counterpart.
+        UsageError: if the generation or a name is unknown, or a part of the model has no
+            counterpart in FrEIA.
     """
     flow = flow_of(model.bijector)
     if isinstance(names, str):
@@ -86,12 +85,12 @@ def export_freia(model: CINN, names: str | Iterable[str] = "paper") -> dict[str,
 
 
 class _Candidate(NamedTuple):
-    """A way to understand the names of a state dict."""
+    """One reading of the names in a state dict."""
 
     convention: Convention
     parts: list[Part]
-    prefixes: list[str]  # of each part, as found
-    matches: int  # how many of the names it knows
+    prefixes: list[str]  # the prefix found for each part
+    matches: int  # number of names recognized
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -123,7 +122,7 @@ def _parts(model: CINN, flow: Flow, convention: Convention) -> list[Part]:
 
 
 def _understood(model: CINN, flow: Flow, names: Iterable[str]) -> _Candidate:
-    """The way of understanding a state dict's names by which most of them are known."""
+    """Return the reading of a state dict that recognizes the most names."""
     candidates = []
     for generation in NAMES:
         for convention in _conventions(flow, generation):
@@ -136,7 +135,7 @@ def _understood(model: CINN, flow: Flow, names: Iterable[str]) -> _Candidate:
 
 
 def _located(part: Part, names: Iterable[str]) -> tuple[str, int]:
-    """The prefix by which most of the part's names are found, and how many are."""
+    """Return the prefix that finds the most of the part's names, and how many it finds."""
     own = {entry.name for entry in part.entries}
     votes = collections.Counter()
     for name in names:
@@ -212,7 +211,7 @@ def _some(names: Iterable[str]) -> str:
 def _warn_of_clamp(flow: Flow, convention: Convention) -> None:
     expected = "arctan_unscaled" if convention.unscaled_clamp else "arctan"
     for coupling in flow.couplings:
-        # The two agree at a bound of 1.
+        # Both clamps agree at a bound of 1.
         if coupling.clamp != 1.0 and coupling.clamp_type != expected:
             warnings.warn(
                 f"the tensors have the names of a FrEIA whose own soft clamp is {expected!r}, the "
