@@ -7,10 +7,16 @@ import pytest
 
 from tfp_cinn import architectures, data
 from tfp_cinn.tasks import ColorDigits
-from tfp_cinn.training import color_digits_config, colorization_config, default_config
+from tfp_cinn.training import (
+    class_images_config,
+    color_digits_config,
+    colorization_config,
+    default_config,
+)
 from tfp_cinn.training.schedule import learning_rate
 
 WHOLE = {
+    "class_images": class_images_config,
     "classes": default_config,
     "color_digits": color_digits_config,
     "colorization": colorization_config,
@@ -30,13 +36,13 @@ def load(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_has_the_fields_of_its_kind_and_of_its_architecture(path):
     config = load(path)
-    whole = WHOLE[config.data.kind]()
+    whole = WHOLE.get(path.stem, WHOLE[config.data.kind])()
     for section in ("data", "train"):
         assert set(config[section]) == set(whole[section])
     architecture = architectures.ARCHITECTURES[config.model.architecture]
     known = inspect.signature(architecture).parameters
     assert set(config.model) - {"architecture"} <= set(known)
-    if config.data.kind != "colorization":
+    if "idx_dir" in config.data:
         assert config.data.name in data.DATASETS
 
 

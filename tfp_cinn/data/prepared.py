@@ -42,7 +42,9 @@ def read_tfds(
             within ten seconds where its host can't be reached); it can't be read; it has no
             training set of labeled images; or its images differ in size and `fitting` has none.
     """
-    builder = _downloaded(name, data_dir) if name in DOWNLOADED else open_prepared(name, data_dir)
+    if name in DOWNLOADED:
+        _prepare(name, data_dir)
+    builder = open_prepared(name, data_dir)
     import tensorflow_datasets as tfds  # imported here as it takes seconds
 
     features = dict(builder.info.features or {})
@@ -88,8 +90,8 @@ def read_tfds(
     return Source(splits, tuple(label.names))
 
 
-def _downloaded(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
-    """The builder of a data set that is prepared here if it isn't yet."""
+def _prepare(name: str, data_dir: str | None) -> None:
+    """Download a data set and prepare it, if it isn't yet."""
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -102,24 +104,23 @@ def _downloaded(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
     # Looked up before the builder is made: the constructor of one that isn't prepared asks Google
     # Cloud Storage about it, which can hang for minutes.
     info = os.path.join(root, name, str(cls.VERSION), "dataset_info.json")
-    if not tf.io.gfile.exists(info):
-        cause = unreachable(urllib.parse.urljoin(cls.URL, "train-images-idx3-ubyte.gz"))
-        if cause:
-            host = urllib.parse.urlsplit(cls.URL).netloc
-            raise UsageError(
-                f"{name} is not prepared under {root} and {host} can't be reached ({cause}): "
-                f"run once with a network, or {_without_network(name)}"
-            )
-    # Whatever a download, a checksum, a file system or a damaged file raises has one remedy.
+    if tf.io.gfile.exists(info):
+        return
+    cause = unreachable(urllib.parse.urljoin(cls.URL, "train-images-idx3-ubyte.gz"))
+    if cause:
+        host = urllib.parse.urlsplit(cls.URL).netloc
+        raise UsageError(
+            f"{name} is not prepared under {root} and {host} can't be reached ({cause}): "
+            f"run once with a network, or {_without_network(name)}"
+        )
+    # Whatever a download, a checksum or a file system raises has one remedy.
     try:
-        builder = tfds.builder(name, data_dir=root)
-        builder.download_and_prepare()
+        tfds.builder(name, data_dir=root).download_and_prepare()
     except Exception as error:
         raise UsageError(
             f"{name} can't be prepared under {root} ({_one_line(error)}): "
             f"remove {os.path.dirname(info)} and try again, or {_without_network(name)}"
         ) from error
-    return builder
 
 
 def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
