@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 
 from tfp_cinn import architectures, configs, data
-from tfp_cinn.configs import color_digits_config, colorization_config, default_config
+from tfp_cinn.configs import (
+    class_images_config,
+    color_digits_config,
+    colorization_config,
+    default_config,
+)
 from tfp_cinn.tasks import ColorDigits
 from tfp_cinn.training.schedule import learning_rate
 
 WHOLE = {
+    "class_images": class_images_config,
     "classes": default_config,
     "color_digits": color_digits_config,
     "colorization": colorization_config,
@@ -30,12 +36,12 @@ def load(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_has_the_fields_of_its_kind_and_of_its_architecture(path):
     config = load(path)
-    whole = WHOLE[config.data.kind]()
+    whole = WHOLE.get(path.stem, WHOLE[config.data.kind])()
     for section in ("data", "train"):
         assert set(config[section]) == set(whole[section])
     architecture = config.model.architecture
     assert set(config.model) - {"architecture"} <= set(architectures.arguments(architecture))
-    if config.data.kind != "colorization":
+    if "idx_dir" in config.data:
         assert config.data.name in data.DATASETS
 
 

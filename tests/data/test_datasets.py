@@ -113,8 +113,16 @@ def test_num_validation_out_of_range(num_validation):
     check_error([str(num_validation), "0..1499"], "digits", num_validation=num_validation)
 
 
-def test_unknown_name():
-    check_error(["'cifar'", *data.DATASETS], "cifar")
+@pytest.mark.parametrize(
+    "name, folder, idx_dir", [("folder", None, None), ("mnist", "x", None), ("folder", "x", "y")]
+)
+def test_a_name_and_a_folder_that_do_not_fit(name, folder, idx_dir):
+    check_error([repr(name), "set folder with"], name, folder=folder, idx_dir=idx_dir)
+
+
+def test_a_name_that_is_not_prepared(tmp_path):
+    words = ["cifar10", "not prepared", "tfds build cifar10"]
+    check_error(words, "cifar10", data_dir=str(tmp_path))
 
 
 def test_digits_take_no_folder(tmp_path):
@@ -157,10 +165,14 @@ def test_class_names_are_as_many_as_classes(digits):
         data.LabeledImages(*parts, 10, 17, ("a", "b"))
 
 
-def test_default_validation_is_the_first_1024(tmp_path):
-    folder = write_folder(tmp_path, random_split(1100, 3), TEST)
-    loaded = data.load("mnist", idx_dir=str(folder))
-    assert len(loaded.validation.labels) == 1024 and len(loaded.train.labels) == 76
+@pytest.mark.parametrize("total, held_out", [(30, 3), (11_000, 1024)])
+def test_default_validation_is_the_first_tenth_up_to_1024(tmp_path, total, held_out):
+    train = random_split(total, 3, shape=(2, 3))
+    folder = write_folder(tmp_path, train, random_split(4, 0, shape=(2, 3)))
+    loaded = data.load("letters", idx_dir=str(folder))
+    assert loaded.image_shape == (2, 3, 1) and loaded.num_classes == 10
+    np.testing.assert_array_equal(loaded.validation.images[..., 0], train[0][:held_out])
+    assert len(loaded.train.labels) == total - held_out
 
 
 def test_missing_folder_and_files(tmp_path):
@@ -178,9 +190,9 @@ def test_missing_folder_and_files(tmp_path):
     "file, array, words",
     [
         ("train-labels-idx1-ubyte", TRAIN[1][:-1], ["30 images", "29 labels"]),
-        ("train-images-idx3-ubyte", TRAIN[0][:, :27], ["(27, 28, 1)", "(28, 28, 1)"]),
+        ("t10k-images-idx3-ubyte", TEST[0][:, :27], ["(27, 28, 1)", "(28, 28, 1)"]),
         ("train-images-idx3-ubyte", TRAIN[0].astype(np.int16), ["int16", "uint8"]),
-        ("train-images-idx3-ubyte", TRAIN[1], ["shape ()", "(28, 28, 1)"]),
+        ("train-images-idx3-ubyte", TRAIN[1], ["shape ()", "(H, W, 1 or 3)"]),
         ("train-labels-idx1-ubyte", TRAIN[0], ["(30, 28, 28)", "labels file"]),
         ("train-labels-idx1-ubyte", TRAIN[1].astype(np.float32), ["float32", "labels file"]),
         ("t10k-images-idx3-ubyte", TEST[0][:0], ["0 images", "12 labels"]),
@@ -281,35 +293,49 @@ def test_offline_within_ten_seconds_for_real(tmp_path):
     assert float(seconds) < 10
 
 
-def test_prepared_needs_no_network(monkeypatch, tmp_path):
+def store(root, name, splits, version="1.0.0", classes=10, shape=(28, 28, 1)):
+    """Prepares a data set as TensorFlow Datasets does."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    monkeypatch.setattr(prepared, "unreachable", lambda url: pytest.fail("asked the network"))
-    # store_as_tfds_dataset asks Google Cloud Storage about the new data set; tfds's tests turn
-    # that off in the same way.
-    monkeypatch.setattr(tfds.core.utils.gcs_utils, "_is_gcs_disabled", True)
-    splits = {
-        part: tf.data.Dataset.from_tensor_slices(
-            {"image": images[..., None], "label": labels.astype(np.int64)}
-        )
-        for part, (images, labels) in (("train", TRAIN), ("test", TEST))
-    }
+    label = tfds.features.ClassLabel(names=[f"class {k}" for k in range(classes)])
+    image = tf.TensorSpec(shape, tf.uint8)
     tfds.dataset_builders.store_as_tfds_dataset(
-        name="mnist",
-        version=str(tfds.builder_cls("mnist").VERSION),
+        name=name,
+        version=version,
         features=tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(28, 28, 1)),
-                "label": tfds.features.ClassLabel(num_classes=10),
-            }
+            {"picture": tfds.features.Image(shape=shape), "kind": label}
         ),
-        split_datasets=splits,
-        data_dir=str(tmp_path),
+        split_datasets={
+            part: tf.data.Dataset.from_generator(
+                lambda rows=rows: (
+                    {"picture": x.reshape(*x.shape[:2], -1), "kind": y}
+                    for x, y in zip(*rows, strict=True)
+                ),
+                output_signature={"picture": image, "kind": tf.TensorSpec((), tf.int64)},
+            )
+            for part, rows in splits.items()
+        },
+        data_dir=str(root),
         disable_shuffling=True,
     )
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(prepared, "unreachable", lambda url: pytest.fail("asked the network"))
+    # Storing asks Google Cloud Storage about the new data set; tfds's tests turn that off alike.
+    monkeypatch.setattr(tfds.core.utils.gcs_utils, "_is_gcs_disabled", True)
+    return tfds
+
+
+def test_prepared_needs_no_network(offline, tmp_path):
+    version = str(offline.builder_cls("mnist").VERSION)
+    store(tmp_path, "mnist", {"train": TRAIN, "test": TEST}, version)
     loaded = data.load("mnist", data_dir=str(tmp_path), num_validation=10)
-    assert loaded.image_shape == (28, 28, 1)
+    assert loaded.image_shape == (28, 28, 1) and loaded.class_names[9] == "class 9"
     np.testing.assert_array_equal(loaded.validation.images[..., 0], TRAIN[0][:10])
     np.testing.assert_array_equal(loaded.train.images[..., 0], TRAIN[0][10:])
     np.testing.assert_array_equal(loaded.train.labels, TRAIN[1][10:])
@@ -317,19 +343,38 @@ def test_prepared_needs_no_network(monkeypatch, tmp_path):
 
     (record,) = (tmp_path / "mnist").glob("*/*-train.*")
     record.write_bytes(record.read_bytes()[:-100])
-    check_error(
-        ["can't be prepared or read", str(tmp_path), "remove"], "mnist", data_dir=str(tmp_path)
-    )
+    check_error(["can't be read", str(tmp_path), "remove"], "mnist", data_dir=str(tmp_path))
 
 
-def test_reachable_is_prepared(monkeypatch, tmp_path):
-    import tensorflow_datasets as tfds
+@pytest.mark.parametrize("held_out", [(), ("validation",), ("test", "validation")])
+def test_any_prepared_set_of_rgb_images(offline, tmp_path, held_out):
+    random = np.random.RandomState(0)
+    images = [random.randint(0, 256, (9 + k % 3, 8, 3)).astype(np.uint8) for k in range(30)]
+    labels = np.arange(30) % 3
+    parts = {"train": (images, labels)} | dict.fromkeys(held_out, (images[:5], labels[:5]))
+    store(tmp_path, "cifar10", parts, classes=3, shape=(None, None, 3))
+    check_error(["3 sizes (9 x 8", "config.data.size"], "cifar10", data_dir=str(tmp_path))
+    loaded = data.load("cifar10", data_dir=str(tmp_path), size=(9, 8))
+    assert (loaded.image_shape, loaded.num_classes, loaded.levels) == ((9, 8, 3), 3, 256)
+    sizes = [len(part.labels) for part in (loaded.train, loaded.validation, loaded.test)]
+    assert sizes == {0: [25, 2, 3], 1: [27, 3, 5], 2: [30, 5, 5]}[len(held_out)]
+    np.testing.assert_array_equal(loaded.test.images[0], images[0 if held_out else 27])
+    if not held_out:
+        gray = data.load("cifar10", data_dir=str(tmp_path), size=[4, 4], channels=1)
+        assert gray.image_shape == (4, 4, 1)
+
+
+def test_reachable_is_prepared(offline, monkeypatch, tmp_path):
+    original = offline.core.DatasetBuilder.download_and_prepare
+
+    def download(builder):
+        monkeypatch.setattr(offline.core.DatasetBuilder, "download_and_prepare", original)
+        store(tmp_path, "kmnist", {"train": TRAIN, "test": TEST})
 
     monkeypatch.setattr(prepared, "unreachable", lambda url: None)
-    with tfds.testing.mock_data(num_examples=7):
-        loaded = data.load("kmnist", data_dir=str(tmp_path), num_validation=2)
-    assert loaded.train.images.shape == (5, 28, 28, 1)
-    assert loaded.validation.images.shape == (2, 28, 28, 1)
+    monkeypatch.setattr(offline.core.DatasetBuilder, "download_and_prepare", download)
+    loaded = data.load("kmnist", data_dir=str(tmp_path), num_validation=2)
+    assert loaded.train.images.shape == (28, 28, 28, 1)
 
 
 def test_failed_download_is_one_line(monkeypatch, tmp_path):

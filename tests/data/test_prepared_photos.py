@@ -138,7 +138,7 @@ def test_crops(root):
 
 @pytest.mark.parametrize("name", ["lsun/bedroom", "no_such_set", "../coco", "*/*"])
 def test_not_prepared(tmp_path, name):
-    words = [name, "not prepared", str(tmp_path), f"tfds build {name}", "folder of photographs"]
+    words = [name, "not prepared", str(tmp_path), f"tfds build {name}", "folder of images"]
     check_error(words, name, data_dir=str(tmp_path))
 
 

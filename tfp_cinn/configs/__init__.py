@@ -9,7 +9,13 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-__all__ = ["as_dict", "color_digits_config", "colorization_config", "default_config"]
+__all__ = [
+    "as_dict",
+    "class_images_config",
+    "color_digits_config",
+    "colorization_config",
+    "default_config",
+]
 
 
 def as_dict(config: Mapping[str, Any] | ml_collections.ConfigDict) -> dict[str, Any]:
@@ -102,6 +108,41 @@ def default_config() -> ml_collections.ConfigDict:
     # So that a config file that misspells one of these fields is told where.
     config.data.lock()
     config.train.lock()
+    return config
+
+
+def class_images_config() -> ml_collections.ConfigDict:
+    """Every field of an experiment on images of your own by class, or on a prepared set.
+
+    A small flow for some thousand images of up to 32 x 32 pixels, uniformly dequantized.
+    """
+    config = default_config()
+    config.data = ml_collections.ConfigDict(
+        {
+            "kind": "classes",
+            # "folder", of the classes in `folder`, or a set that tensorflow-datasets has prepared.
+            "name": "folder",
+            "folder": config_dict.placeholder(str),
+            "data_dir": config_dict.placeholder(str),
+            # Rows and columns that images are brought to; None to leave them.
+            "size": config_dict.placeholder(tuple),
+            # 1 or 3; if None, 1 for a folder whose images are all gray, else 3.
+            "channels": config_dict.placeholder(int),
+            # "crop" or "stretch".
+            "resize": "crop",
+            # Of what has no test set of its own.
+            "test_fraction": 0.1,
+            # Training images to hold out; a tenth, 1024 at most, if None.
+            "num_validation": config_dict.placeholder(int),
+            "noise_std": 0.0,
+        }
+    )
+    config.model.blocks = 12
+    config.model.hidden = (256,)
+    config.model.dropout = 0.1
+    config.model.weight_prior = 1e-4
+    config.train.batch_size = 64
+    config.train.learning_rate = 1e-3
     return config
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tfp_cinn.data.labeled_images import Split, make_split
+from tfp_cinn.data.labeled_images import Source, make_split
 from tfp_cinn.errors import UsageError
 
 # The third byte of an IDX file names its element type; the elements are big-endian.
@@ -66,12 +66,15 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         ) from None
 
 
-def read_idx_folder(
-    folder: str, name: str, *, image_shape: tuple[int, int, int], num_classes: int
-) -> tuple[Split, Split]:
+def read_idx_folder(folder: str, name: str, class_names: tuple[str, ...] = ()) -> Source:
     """Read the official training and test set from `{train,t10k}-{images-idx3,labels-idx1}-ubyte`.
 
     Each file may end in `.gz` and may be spelt with a dot (`train-images.idx3-ubyte`).
+
+    Args:
+        folder: where they are.
+        name: of the data set, for messages.
+        class_names: of its classes; the numbers from 0 to the largest training label if empty.
 
     Raises:
         UsageError: the folder or one of the four files is missing or damaged, or they don't match.
@@ -91,17 +94,19 @@ def read_idx_folder(
             f"{root} lacks {', '.join(missing)} (plain or .gz), expected {where_to_get(name)}"
         )
     paths = [str(found[stem]) for stem in stems]
-    return tuple(
-        make_split(
+    splits, shape = {}, None
+    for part, images, labels in (("train", *paths[:2]), ("test", *paths[2:])):
+        splits[part] = make_split(
             read_idx(images),
             read_idx(labels),
-            image_shape=image_shape,
-            num_classes=num_classes,
+            image_shape=shape,
+            num_classes=len(class_names) or None,
             images_from=images,
             labels_from=labels,
         )
-        for images, labels in (paths[:2], paths[2:])
-    )
+        shape = splits[part].images.shape[1:]
+        class_names = class_names or tuple(map(str, range(splits[part].labels.max() + 1)))
+    return Source(splits, class_names)
 
 
 def where_to_get(name: str) -> str:

@@ -1,5 +1,6 @@
 """Image files: the one place where their pixels are read."""
 
+import collections
 import contextlib
 import io
 import os
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
     "Unusable",
+    "by_reason",
     "check_image",
     "format_of",
     "open_image",
@@ -40,6 +42,7 @@ _EXPECTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 _CLOSED = "HEIC, AVIF or camera raw (convert it to JPEG)"
 _MAX_BYTES = 1 << 30
+_NAMED = 3  # files of a reason that a summary names
 _ORIENTATION, _SUBFILE, _THUMBNAIL = 0x0112, 0x00FE, 1  # TIFF and EXIF tags, and a flag of one
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -175,6 +178,18 @@ def check_image(path: str | os.PathLike[str]) -> None:
     """Look at a file's header alone; raises what `read_image` does."""
     with _refusing(path), quiet():
         open_image(path, MAX_PIXELS)
+
+
+def by_reason(skipped: dict[str, str]) -> str:
+    """Count the files skipped for each reason, and name a few of each."""
+    paths = collections.defaultdict(list)
+    for path, reason in skipped.items():
+        paths[reason].append(repr(os.path.basename(path)))
+    parts = [
+        f"{len(names)} {reason}: {', '.join(names[:_NAMED])}{', ...' * (len(names) > _NAMED)}"
+        for reason, names in sorted(paths.items(), key=lambda item: -len(item[1]))
+    ]
+    return f"{len(skipped)} files" + (f" ({'; '.join(parts)})" if parts else "")
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from tfp_cinn.errors import UsageError
 
@@ -19,6 +21,87 @@ class Split(NamedTuple):
 
     images: np.ndarray
     labels: np.ndarray
+
+
+class Source(NamedTuple):
+    """What was read of a data set.
+
+    Attributes:
+        splits: `train`, `test`, and `validation` if it has one of its own.
+        class_names: of its classes.
+        summary: a line on what was found and what was skipped, or nothing.
+    """
+
+    splits: dict[str, Split]
+    class_names: tuple[str, ...]
+    summary: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """How images of any size and kind are brought to one shape.
+
+    Attributes:
+        size: rows and columns; None to leave them.
+        channels: 1 (luma, by ITU-R BT.601) or 3; None for 1 if all images are gray, else 3.
+        resize: "crop" scales an image until it covers `size` and cuts off what sticks out, the same
+            at both ends; "stretch" changes its proportions. Both smooth what they shrink.
+
+    Raises:
+        UsageError: a field out of range.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    resize: str = "crop"
+
+    def __post_init__(self):
+        size = self.size
+        if size is not None and not (
+            isinstance(size, Sequence)
+            and len(size) == 2
+            and all(isinstance(side, int) and 1 <= side <= 4096 for side in size)
+        ):
+            raise UsageError(f"size is {size!r}, expected (rows, columns), each from 1 to 4096")
+        if self.channels not in (None, 1, 3):
+            raise UsageError(f"channels is {self.channels!r}, expected 1 (gray), 3 (RGB) or None")
+        if self.resize not in ("crop", "stretch"):
+            raise UsageError(f"resize is {self.resize!r}, expected 'crop' or 'stretch'")
+
+    def image(self, pixels: np.ndarray) -> np.ndarray:
+        """Fit one image, uint8 `[H, W, 1 or 3]`; its channels stay if they aren't given."""
+        size = tuple(self.size or pixels.shape[:2])
+        channels = self.channels or pixels.shape[-1]
+        if pixels.shape == (*size, channels):
+            return pixels
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        image = image.convert("L" if channels == 1 else "RGB")
+        # Bilinear, as sharper filters overshoot the gray levels.
+        if self.resize == "crop":
+            image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)
+        else:
+            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(*size, channels)
+
+    def stack(self, images: Sequence[np.ndarray], origin: str) -> np.ndarray:
+        """Stack images that `image` returned, uint8 `[N, H, W, C]`.
+
+        Args:
+            images: one or more.
+            origin: where they are from, for the message.
+
+        Raises:
+            UsageError: if they differ in size.
+        """
+        sizes = sorted({image.shape[:2] for image in images})
+        if len(sizes) > 1:
+            few = ", ".join(f"{rows} x {columns}" for rows, columns in sizes[:3])
+            raise UsageError(
+                f"{origin}: images have {len(sizes)} sizes ({few}, ...), expected one: set "
+                "config.data.size=(ROWS, COLUMNS)"
+            )
+        channels = max(image.shape[-1] for image in images)
+        return np.stack([np.broadcast_to(image, (*sizes[0], channels)) for image in images])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +119,7 @@ class LabeledImages:
         num_classes: how many classes the labels name.
         levels: how many gray levels a pixel can take (256, or 17 for `digits`).
         class_names: what people call each class; their numbers if none are given.
+        summary: a line on what was found and what was skipped, or nothing.
 
     Raises:
         UsageError: a number of class names that is not `num_classes`.
@@ -48,6 +132,7 @@ class LabeledImages:
     num_classes: int
     levels: int
     class_names: tuple[str, ...] = ()
+    summary: str = ""
 
     def __post_init__(self):
         names = tuple(self.class_names) or tuple(str(k) for k in range(self.num_classes))
@@ -95,8 +180,8 @@ def make_split(
     images: np.ndarray,
     labels: np.ndarray,
     *,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
+    image_shape: tuple[int, int, int] | None,
+    num_classes: int | None,
     images_from: str,
     labels_from: str,
 ) -> Split:
@@ -105,8 +190,8 @@ def make_split(
     Args:
         images: uint8 `[N, H, W]` or `[N, H, W, C]`.
         labels: integers `[N]`.
-        image_shape: the `(H, W, C)` that the images must have.
-        num_classes: labels must be in 0 .. num_classes-1.
+        image_shape: the `(H, W, C)` that the images must have; None for any of 1 or 3 channels.
+        num_classes: labels must be in 0 .. num_classes-1; None for any from 0.
         images_from: the file or split that the images came from, for the messages.
         labels_from: the file or split that the labels came from, for the messages.
 
@@ -115,10 +200,12 @@ def make_split(
     """
     if images.ndim == 3:
         images = images[..., np.newaxis]
-    if images.dtype != np.uint8 or images.shape[1:] != image_shape:
+    shape = images.shape[1:]
+    fits = shape == image_shape if image_shape else len(shape) == 3 and shape[-1] in (1, 3)
+    if images.dtype != np.uint8 or not fits:
         raise UsageError(
-            f"{images_from} holds {images.dtype} images of shape {images.shape[1:]}, expected "
-            f"uint8 of shape {image_shape}: give the files of the data set that was named"
+            f"{images_from} holds {images.dtype} images of shape {shape}, expected uint8 of shape "
+            f"{image_shape or '(H, W, 1 or 3)'}: give the files of the data set that was named"
         )
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UsageError(
@@ -132,6 +219,7 @@ def make_split(
         )
     if len(images) == 0:
         raise UsageError(f"{images_from} holds no images, expected at least one: get it again")
+    num_classes = num_classes or max(1, int(labels.max()) + 1)
     outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(outside):
         raise UsageError(

@@ -1,6 +1,5 @@
 """The photographs in a folder, split into training, validation and test photos."""
 
-import collections
 import concurrent.futures
 import os
 import pathlib
@@ -10,12 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.image_files import Unusable, quiet
+from tfp_cinn.data.image_files import Unusable, by_reason, quiet
 from tfp_cinn.data.photo_files import PhotoFile
 from tfp_cinn.data.photo_split import Photos, PhotoSplit, check_crops
 from tfp_cinn.errors import UsageError
-
-_NAMED = 3  # files of a reason that the summary names
 
 
 def load_photos(
@@ -82,7 +79,7 @@ def load_photos(
     skipped |= {str(path): "unreadable" for path in closed}
     if not photos:
         raise UsageError(
-            f"{root} has no photo that can be used: skipped {_by_reason(skipped)}; expected color "
+            f"{root} has no photo that can be used: skipped {by_reason(skipped)}; expected color "
             f"photographs of at least {size * downscale} x {size * downscale} pixels"
         )
     members = {"train": [], "validation": [], "test": []}
@@ -102,7 +99,7 @@ def load_photos(
         name=str(root),
         **{part: _split(files, cache, size, downscale) for part, files in members.items()},
         summary=f"{root}: {counts} photos, {area / 1e6:.1f} megapixels downscaled by {downscale}; "
-        f"skipped {_by_reason(skipped)}",
+        f"skipped {by_reason(skipped)}",
         skipped=skipped,
     )
 
@@ -190,15 +187,3 @@ def _on_disk(files: list[PhotoFile], downscale: int) -> Callable[[tf.Tensor], tf
     with tf.device("CPU:0"):
         paths = tf.constant([os.fsencode(file.path) for file in files], tf.string)
     return lambda i: photo_files.decode(tf.gather(paths, i), downscale)
-
-
-def _by_reason(skipped: dict[str, str]) -> str:
-    """Count the files skipped for each reason, and name a few of each."""
-    paths = collections.defaultdict(list)
-    for path, reason in skipped.items():
-        paths[reason].append(repr(os.path.basename(path)))
-    parts = [
-        f"{len(names)} {reason}: {', '.join(names[:_NAMED])}{', ...' * (len(names) > _NAMED)}"
-        for reason, names in sorted(paths.items(), key=lambda item: -len(item[1]))
-    ]
-    return f"{len(skipped)} files" + (f" ({'; '.join(parts)})" if parts else "")

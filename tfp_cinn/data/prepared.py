@@ -1,4 +1,4 @@
-"""The official data sets by way of TensorFlow Datasets, failing fast without a network."""
+"""Data sets by way of TensorFlow Datasets, failing fast without a network."""
 
 import glob
 import os
@@ -10,28 +10,88 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data.idx import where_to_get
-from tfp_cinn.data.labeled_images import Split, make_split
+from tfp_cinn.data.labeled_images import Fitting, Source, make_split
 from tfp_cinn.errors import UsageError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
+DOWNLOADED = ("mnist", "fashion_mnist", "kmnist")
+"""Data sets that are downloaded where they aren't prepared."""
+
 _PROBE_SECONDS = 5.0
 
 
 def read_tfds(
-    name: str, data_dir: str | None, *, image_shape: tuple[int, int, int], num_classes: int
-) -> tuple[Split, Split]:
-    """Read the training and test set from TensorFlow Datasets, downloading them once if need be.
+    name: str, data_dir: str | None, fitting: Fitting, test_fraction: float = 0.1
+) -> Source:
+    """Read a set of labeled images that TensorFlow Datasets has prepared.
 
-    The examples come in the order that TensorFlow Datasets stores them in, which is not that of the
-    published files.
+    `mnist`, `fashion_mnist` and `kmnist` are downloaded and prepared once if need be. The examples
+    come in the order that TensorFlow Datasets stores them in, which is not that of published files.
+
+    Args:
+        name: such as `cifar10` or `imagenette/160px-v2`: any set with images and one label each.
+        data_dir: where TensorFlow Datasets keeps it; None for its default.
+        fitting: brings the images to one shape.
+        test_fraction: how much of the training set, at its end, is for testing where the data set
+            has neither a test nor a validation set.
 
     Raises:
-        UsageError: the data set isn't prepared under `data_dir` and can't be downloaded (said
-            within ten seconds where its host can't be reached), or it can't be read.
+        UsageError: the data set isn't prepared under `data_dir`, and can't be downloaded (said
+            within ten seconds where its host can't be reached); it can't be read; it has no
+            training set of labeled images; or its images differ in size and `fitting` has none.
     """
-    # Imported here as it takes seconds, and neither `digits` nor IDX files need it.
+    if name in DOWNLOADED:
+        _prepare(name, data_dir)
+    builder = open_prepared(name, data_dir)
+    import tensorflow_datasets as tfds  # imported here as it takes seconds
+
+    features = dict(builder.info.features or {})
+    keys = {}
+    for kind, usual in ((tfds.features.Image, "image"), (tfds.features.ClassLabel, "label")):
+        found = [key for key, feature in features.items() if isinstance(feature, kind)]
+        keys[usual] = usual if usual in found else next(iter(found), None)
+    sizes = {part: info.num_examples for part, info in builder.info.splits.items()}
+    if None in keys.values() or not sizes.get("train"):
+        raise UsageError(
+            f"{name} has {', '.join(features)} in {', '.join(sizes) or 'no splits'}, expected "
+            "images with a label each in train: name another set"
+        )
+    label, image = features[keys["label"]], features[keys["image"]]
+    if image.np_dtype != np.uint8:
+        raise UsageError(f"{name} has images of {image.np_dtype}, expected uint8: name another set")
+    held_out = [part for part in ("test", "validation") if sizes.get(part)]
+    parts = dict(zip(("test", "validation"), held_out, strict=False))
+    cut = round(sizes["train"] * (1 - test_fraction))
+    if held_out:
+        parts["train"] = "train"
+    else:
+        parts |= {"train": f"train[:{cut}]", "test": f"train[{cut}:]"}
+    root, splits, shape = _root(data_dir), {}, None
+    for part in sorted(parts, reverse=True):  # training first
+        # Whatever a file system or a damaged record raises has one remedy.
+        try:
+            images, labels = _read(builder, parts[part], keys, fitting)
+        except Exception as error:
+            raise UsageError(
+                f"{name} can't be read under {root} ({_one_line(error)}): remove "
+                f"{builder.data_dir} and prepare it again"
+            ) from error
+        splits[part] = make_split(
+            fitting.stack(images, f"{name}, {part}") if images else np.zeros((0, 1, 1, 1), "u1"),
+            np.array(labels),
+            image_shape=shape,
+            num_classes=label.num_classes,
+            images_from=f"{name} under {root}, {part}",
+            labels_from=f"{name} under {root}, {part}",
+        )
+        shape = splits[part].images.shape[1:]
+    return Source(splits, tuple(label.names))
+
+
+def _prepare(name: str, data_dir: str | None) -> None:
+    """Download a data set and prepare it, if it isn't yet."""
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -44,35 +104,23 @@ def read_tfds(
     # Looked up before the builder is made: the constructor of one that isn't prepared asks Google
     # Cloud Storage about it, which can hang for minutes.
     info = os.path.join(root, name, str(cls.VERSION), "dataset_info.json")
-    if not tf.io.gfile.exists(info):
-        cause = unreachable(urllib.parse.urljoin(cls.URL, "train-images-idx3-ubyte.gz"))
-        if cause:
-            host = urllib.parse.urlsplit(cls.URL).netloc
-            raise UsageError(
-                f"{name} is not prepared under {root} and {host} can't be reached ({cause}): "
-                f"run once with a network, or {_without_network(name)}"
-            )
-    # Whatever a download, a checksum, a file system or a damaged record raises has one remedy.
+    if tf.io.gfile.exists(info):
+        return
+    cause = unreachable(urllib.parse.urljoin(cls.URL, "train-images-idx3-ubyte.gz"))
+    if cause:
+        host = urllib.parse.urlsplit(cls.URL).netloc
+        raise UsageError(
+            f"{name} is not prepared under {root} and {host} can't be reached ({cause}): "
+            f"run once with a network, or {_without_network(name)}"
+        )
+    # Whatever a download, a checksum or a file system raises has one remedy.
     try:
-        builder = tfds.builder(name, data_dir=root)
-        builder.download_and_prepare()
-        parts = [_read(builder, part) for part in ("train", "test")]
+        tfds.builder(name, data_dir=root).download_and_prepare()
     except Exception as error:
         raise UsageError(
-            f"{name} can't be prepared or read under {root} ({_one_line(error)}): "
+            f"{name} can't be prepared under {root} ({_one_line(error)}): "
             f"remove {os.path.dirname(info)} and try again, or {_without_network(name)}"
         ) from error
-    return tuple(
-        make_split(
-            images,
-            labels,
-            image_shape=image_shape,
-            num_classes=num_classes,
-            images_from=f"{name} under {root}",
-            labels_from=f"{name} under {root}",
-        )
-        for images, labels in parts
-    )
 
 
 def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
@@ -92,7 +140,7 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
         hint = f"name one of {', '.join(names)}" if names else f"run `tfds build {name}` once"
         raise UsageError(
             f"{name} is not prepared under {root}, expected {name}/VERSION/dataset_info.json "
-            f"there: {hint}, set data_dir, or use a folder of photographs"
+            f"there: {hint}, set data_dir, or use a folder of images"
         )
     folder = os.path.dirname(max(found, key=_version))
     # Whatever a missing package, a file system or a damaged file raises has one remedy.
@@ -103,7 +151,7 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
     except Exception as error:
         raise UsageError(
             f"{name} under {root} can't be opened ({_one_line(error)}): prepare it anew, or use a "
-            "folder of photographs"
+            "folder of images"
         ) from error
 
 
@@ -132,10 +180,17 @@ def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
     return causes[-1] or None
 
 
-def _read(builder: "tfds.core.DatasetBuilder", part: str) -> tuple[np.ndarray, np.ndarray]:
-    batches = builder.as_dataset(split=part, batch_size=1024).as_numpy_iterator()
-    images, labels = zip(*((batch["image"], batch["label"]) for batch in batches), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+def _read(
+    builder: "tfds.core.DatasetBuilder", part: str, keys: dict[str, str], fitting: Fitting
+) -> tuple[list[np.ndarray], list[int]]:
+    images, labels = [], []
+    # In batches where the images have one shape, which is many times faster for small ones.
+    fixed = None not in builder.info.features[keys["image"]].shape
+    batches = builder.as_dataset(split=part, batch_size=256 if fixed else 1)
+    for batch in batches.as_numpy_iterator():
+        images += [fitting.image(pixels) for pixels in batch[keys["image"]]]
+        labels += batch[keys["label"]].tolist()
+    return images, labels
 
 
 def _root(data_dir: str | None) -> str:

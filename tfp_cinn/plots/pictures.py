@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 __all__ = ["draw_curve", "draw_hues", "draw_samples", "draw_sheet"]
 
+_DPI = 150
+
 
 def draw_samples(
     images: np.ndarray,
@@ -20,27 +22,34 @@ def draw_samples(
     row_labels: Sequence[object],
     title: str = "",
 ) -> None:
-    """Draw gray images as a grid, with a row for each condition.
+    """Draws images as a grid, a row for each condition.
 
     Args:
-        images: `[rows, columns, H, W, 1]`, in gray levels of the data domain [0, levels).
-        levels: number of gray levels; values outside are drawn black or white.
+        images: `[rows, columns, H, W, 1 or 3]`, gray or RGB, in levels of the data domain
+            [0, levels).
+        levels: number of levels; values outside are clipped.
         path: the PNG to write.
         row_labels: text before each row.
         title: text above.
     """
-    rows, columns, height, width = images.shape[:4]
-    gray = np.clip(np.floor(images[..., 0]), 0, levels - 1)
-    # A border of one pixel separates neighbors.
-    canvas = np.full((rows, height + 1, columns, width + 1), (levels - 1) / 2)
-    canvas[:, :height, :, :width] = gray.transpose(0, 2, 1, 3)
-    canvas = canvas.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]
+    rows, columns, height, width, channels = images.shape
+    # A border of one pixel, so that neighbors can be told apart.
+    canvas = np.full((rows, height + 1, columns, width + 1, channels), 0.5, np.float32)
+    shown = np.clip(np.floor(images), 0, levels - 1) / (levels - 1)
+    canvas[:, :height, :, :width] = shown.transpose(0, 2, 1, 3, 4)
+    canvas = canvas.reshape(rows * (height + 1), columns * (width + 1), channels)[:-1, :-1]
     margin = 0.1 * max(len(str(label)) for label in row_labels)
+    # Inches of a cell: a dot or more for a pixel, as long as the picture can be drawn.
+    dots = min(width, 40_000 / max(rows, columns), 8_000 / math.sqrt(rows * columns))
+    cell = max(0.45, dots / _DPI)
     figure = Figure(
-        figsize=(0.45 * columns + 0.2 + margin, 0.45 * rows + 0.4), layout="constrained"
+        figsize=(cell * columns + 0.2 + margin, cell * height / width * rows + 0.4),
+        layout="constrained",
     )
     axes = figure.add_subplot()
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=levels - 1, interpolation="nearest")
+    if channels == 1:
+        canvas = canvas[..., 0]
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_yticks(
         (np.arange(rows) + 0.5) * (height + 1) - 1,
         [str(label) for label in row_labels],
@@ -51,7 +60,7 @@ def draw_samples(
     axes.spines[:].set_visible(False)
     if title:
         axes.set_title(title, fontsize=10, parse_math=False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=_DPI)
 
 
 def draw_sheet(images: np.ndarray, path: str | os.PathLike, column_labels: Sequence[str]) -> None:

@@ -95,7 +95,7 @@ def write_samples(
     holds `x`, `cond`, `temperature` and `seed`.
 
     Args:
-        x: samples of each class, `[conditions, num_samples, *event]`, images `[H, W, 1]` in gray
+        x: samples of each class, `[conditions, num_samples, *event]`, images `[H, W, 1 or 3]` in
             levels if a picture is wanted.
         labels: the classes, `[conditions]`.
         temperature: that they were drawn with.
@@ -106,11 +106,11 @@ def write_samples(
         dataset: name of the data set.
 
     Raises:
-        UsageError: if a sample isn't finite, is no gray image, or the file can't be written.
+        UsageError: if a sample isn't finite, is no image, or the file can't be written.
     """
-    if output.suffix == ".png" and (x.ndim != 5 or x.shape[-1] != 1):
+    if output.suffix == ".png" and (x.ndim != 5 or x.shape[-1] not in (1, 3)):
         raise UsageError(
-            f"{output}: expected gray images, [H, W, 1], for a picture, samples are "
+            f"{output}: expected images, [H, W, 1 or 3], for a picture, samples are "
             f"{list(x.shape[2:])}; use a .npz file"
         )
     finite = np.isfinite(x).all(axis=tuple(range(2, x.ndim)))
@@ -129,19 +129,16 @@ def write_samples(
 
 def _label(each: str | int, names: Sequence[str]) -> int:
     text = str(each).strip()
+    # Names first, as classes may be called 1 to 26.
+    found = [k for k, name in enumerate(names) if name.casefold() == text.casefold()]
+    if found:
+        return found[0]
     try:
         number = int(text)
     except ValueError:
-        found = [k for k, name in enumerate(names) if name.casefold() == text.casefold()]
-        if not found:
-            raise UsageError(
-                f"cond: expected class labels {_choice(names)}, got {text!r}"
-            ) from None
-        return found[0]
+        raise UsageError(f"cond: expected class labels {_choice(names)}, got {text!r}") from None
     if not 0 <= number < len(names):
-        raise UsageError(
-            f"cond: label {number} is out of range: expected 0 to {len(names) - 1}"
-        ) from None
+        raise UsageError(f"cond: label {number} is out of range: expected 0 to {len(names) - 1}")
     return number
 
 

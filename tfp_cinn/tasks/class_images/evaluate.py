@@ -18,6 +18,7 @@ from tfp_cinn.metrics.latents import latent_statistics
 from tfp_cinn.metrics.likelihood import class_accuracy, nats_per_dim
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.class_images.sample import draw
+from tfp_cinn.tasks.class_images.task import ClassImages
 from tfp_cinn.tasks.facts import field
 from tfp_cinn.tasks.output import check_drawing
 from tfp_cinn.tasks.report import table
@@ -28,8 +29,8 @@ __all__ = ["evaluate"]
 
 def evaluate(
     workdir: str | os.PathLike,
+    source: str | None = None,
     batch_size: int = 250,
-    idx_dir: str | None = None,
     num_samples: int = 100,
     temperature: float = 1.0,
     seed: int = 0,
@@ -44,8 +45,9 @@ def evaluate(
 
     Args:
         workdir: the training run.
+        source: folder of classes or of IDX files to read the data from, instead of where training
+            did.
         batch_size: images a batch; changes no figure beyond rounding.
-        idx_dir: folder of IDX files to read the data from, instead of where training did.
         num_samples: samples drawn of each class, 2 or more.
         temperature: factor on the latents of the samples.
         seed: of the samples and of the classifier that judges them.
@@ -64,15 +66,15 @@ def evaluate(
     if num_samples < 2:
         raise UsageError("num_samples: expected 2 or more, as diversity is of pairs, got 1")
     workdir = Workdir(workdir)
-    source = workdir / "config.json"
-    section = field(workdir.config(), "data", dict, source)
+    section = field(workdir.config(), "data", dict, workdir / "config.json")
+    field(section, "name", str, workdir / "config.json")
     model = workdir.load_model()
-    images = data.load(
-        field(section, "name", str, source),
-        idx_dir=idx_dir or field(section, "idx_dir", str | None, source),
-        data_dir=field(section, "data_dir", str | None, source),
-        num_validation=field(section, "num_validation", int | None, source),
-    )
+    images = ClassImages.read(section, source)
+    if images.image_shape != model.event_shape:
+        raise UsageError(
+            f"{workdir}: the model is of images {model.event_shape}, those of {images.name} are "
+            f"{images.image_shape}; give the data that it was trained on"
+        )
     batches = data.evaluation_batches(images.test, batch_size)
     nats = nats_per_dim(model, batches)
     figures = {

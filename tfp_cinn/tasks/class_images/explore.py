@@ -19,7 +19,7 @@ __all__ = ["ExploredClasses"]
 
 
 class ExploredClasses(Subject):
-    """Labeled gray images.
+    """Labeled images, gray or RGB.
 
     Args:
         model: of images given their class.
@@ -33,9 +33,7 @@ class ExploredClasses(Subject):
     @classmethod
     def load(cls, workdir: Workdir, source: str | None) -> ExploredClasses:
         """See `Subject.load`."""
-        config = workdir.config()
-        section = config["data"] | ({"idx_dir": source} if source else {})
-        return cls(workdir.load_model(), ClassImages.load(section, config["model"]).images)
+        return cls(workdir.load_model(), ClassImages.read(workdir.config()["data"], source))
 
     def cases(self, cond: Sequence[str] | None) -> Examples:
         """A test image of each class wanted, all if None."""
@@ -112,4 +110,5 @@ class ExploredClasses(Subject):
         digits = data.load("digits")
         few = digits.test.images[np.arange(count) % len(digits.test.images)]
         sized = tf.image.resize(few, self._images.image_shape[:2]).numpy()
-        return sized * (self._images.levels - 1) / (digits.levels - 1)
+        scaled = sized * (self._images.levels - 1) / (digits.levels - 1)
+        return np.broadcast_to(scaled, (count, *self._images.image_shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,12 @@ from tfp_cinn.tasks.task import Task, register
 __all__ = ["ClassImages"]
 
 
+_FIELDS = tuple(inspect.signature(data.load).parameters)  # of a config's `data`
+
+
 @register("classes")
 class ClassImages(Task):
-    """Labeled images, x in gray levels given the class.
+    """Labeled images, gray or RGB, x in levels given the class.
 
     Args:
         images: the data set.
@@ -43,18 +47,32 @@ class ClassImages(Task):
         Raises:
             UsageError: if the data can't be had.
         """
-        images = data.load(
-            section["name"],
-            idx_dir=section["idx_dir"],
-            data_dir=section["data_dir"],
-            num_validation=section["num_validation"],
-        )
+        images = cls.read(section)
+        if images.summary:
+            print(images.summary)
         return cls(images, section["noise_std"] * (model["std"] or images.std))
+
+    @staticmethod
+    def read(section: Mapping[str, Any], source: str | None = None) -> data.LabeledImages:
+        """Reads the images that the `data` section of a config names.
+
+        Args:
+            section: a config's `data`; runs of the past have fewer fields.
+            source: folder to read from, instead of the one in the section.
+
+        Raises:
+            UsageError: if the data can't be had.
+        """
+        if source:
+            section = {**section, "folder" if section["name"] == "folder" else "idx_dir": source}
+        return data.load(**{key: section[key] for key in _FIELDS if key in section})
 
     @classmethod
     def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ClassImages:
-        """See `Task.without_data`."""
-        return cls(data.load_nothing(section["name"]))
+        """See `Task.without_data`; only built-in data sets are known without their images."""
+        if section["name"] in data.DATASETS:
+            return cls(data.load_nothing(section["name"]))
+        return cls.load(section, model)
 
     @property
     def event_shape(self):
@@ -116,7 +134,7 @@ class ClassImages(Task):
         """See `evaluate`."""
         from tfp_cinn.tasks.class_images.evaluate import evaluate
 
-        return evaluate(workdir, idx_dir=source, **options)
+        return evaluate(workdir, source, **options)
 
     @classmethod
     def sample(cls, workdir, cond, num_samples, temperature, seed, output):
