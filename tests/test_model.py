@@ -1,10 +1,12 @@
 import copy
+import io
 import pickle
 import re
 import subprocess
 import sys
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -533,6 +535,7 @@ FROZEN = {
     "conditioner": lambda model: model.conditioner,
     "layer of the conditioner": lambda model: model.conditioner.layers[0],
     "network": lambda model: model.bijector.bijectors[0].network,
+    "subnet": lambda model: model.bijector.layers[-1],
 }
 
 
@@ -606,7 +609,7 @@ import keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from tfp_cinn import CINN
+from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling, SoftPermutation
 from tfp_cinn.networks import MLP
 
@@ -623,6 +626,12 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
 for a, b in zip(*results):
     np.testing.assert_allclose(a, b, atol=1e-5)
 assert np.abs(results[0][-1]).max() > 1e-2
+try:
+    model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
+except UsageError as error:
+    assert str(error).startswith("gradient_accumulation_steps: expected none on 2 replicas")
+else:
+    raise AssertionError("not refused")
 """
 
 
@@ -654,5 +663,13 @@ def test_damaged_and_foreign_files_are_refused(data, tmp_path):
     inputs = keras.Input((2,))
     keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(path)
     refuse(path.read_bytes(), "expected a tfp_cinn.CINN, got a Functional")
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(path, "w") as archive:
+        parts = {name: old.read(name) for name in old.namelist()}
+        weights = io.BytesIO(parts["model.weights.h5"])
+        with h5py.File(weights, "r+") as file:
+            file.move("flow_layers", "layers_of_the_flow")
+        for name, content in (parts | {"model.weights.h5": weights.getvalue()}).items():
+            archive.writestr(name, content)
+    refuse(path.read_bytes(), "its weights aren't those of this version's layers; train it again")
     with pytest.raises(UsageError, match="no such model file"):
         tfp_cinn.load_model(tmp_path / "absent.keras")
