@@ -496,7 +496,7 @@ class CINN(keras.Model):
         except UsageError as error:  # such as a label out of range, found only in eager mode
             return str(error)
         raw = cond if self.conditioner is None else None
-        scale = off_scale(self._distribution.bijector, x, raw, most=20.0)
+        scale = off_scale(self._distribution.bijector, x, raw, most=20.0, tails=True)
         return f"{reason}; {scale}" if scale else reason
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
