@@ -131,7 +131,9 @@ def test_temperature_scales_the_latents(dist):
     np.testing.assert_allclose(half, 0.5 * z, atol=1e-5)
     mode = dist.sample(1, 7, temperature=0.0)
     np.testing.assert_allclose(
-        mode, tf.broadcast_to(dist.decode(tf.zeros(6), 1), mode.shape), atol=1e-6
+        mode,
+        tf.broadcast_to(dist.decode(tf.zeros(6), 1), mode.shape),
+        atol=1e-5,  # rounding of 5
     )
     by_row = dist.encode(dist.sample([1, 1], seed=3, temperature=[0.0, 1.0]), [1, 1])
     assert np.abs(by_row[0]).max() < 1e-5 < 0.1 < np.abs(by_row[1]).max()
@@ -428,7 +430,8 @@ def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row(activation):
     labels = tf.constant([0, 9, 2])
     log_prob = tf.function(dist.log_prob)(X, labels).numpy()
     assert np.isnan(log_prob[1])
-    np.testing.assert_allclose(log_prob[[0, 2]], dist.log_prob(X[:2], [0, 2]), atol=1e-5)
+    expected = dist.log_prob(X[:2], [0, 2])
+    np.testing.assert_allclose(log_prob[[0, 2]], expected, rtol=1e-5)  # some float32 roundings
     given = tf.function(lambda: dist.given(labels).log_prob(X))().numpy()
     np.testing.assert_array_equal(np.isnan(given), [False, True, False])
     x = tf.function(lambda c: dist.sample(c, 5, seed=0))(labels).numpy()

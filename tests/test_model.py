@@ -1,10 +1,12 @@
 import copy
+import io
 import pickle
 import re
 import subprocess
 import sys
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -181,32 +183,7 @@ def test_dict_conditions_train_save_and_load(tmp_path):
     )
 
 
-def test_unconditional_models_train_on_x_alone():
-    model = CINN(GlowCoupling(MLP([8])), (4,))
-    model.compile(keras.optimizers.Adam(1e-2))
-    x = 2.0 + tf.random.normal([64, 4])
-    batches = tf.data.Dataset.from_tensor_slices(x).batch(16)
-    history = model.fit(batches, epochs=10, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0]
-    assert model.distribution.sample(sample_shape=3).shape == (3, 4)
-
-
-def test_callbacks_work(data, tmp_path):
-    model = make_model()
-    model.compile(keras.optimizers.Adam(1e-3))
-    callbacks = [
-        keras.callbacks.TensorBoard(tmp_path / "board"),
-        keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"),
-        keras.callbacks.EarlyStopping("nats_per_dim", mode="min", min_delta=1e9),
-    ]
-    epochs = model.fit(dataset(data), epochs=5, verbose=0, callbacks=callbacks).epoch
-    assert epochs == [0, 1]
-    assert list((tmp_path / "board").rglob("events*"))
-    tfp_cinn.load_model(tmp_path / "2.keras")
-
-
-@pytest.mark.parametrize("run_eagerly", [False, True])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("value", "run_eagerly"), [(np.nan, False), (np.inf, True)])
 def test_non_finite_data_stops_training_and_changes_no_weight(data, value, run_eagerly):
     model = make_model()
     model.compile(keras.optimizers.Adam(1e-2), run_eagerly=run_eagerly)
@@ -399,14 +376,7 @@ def test_train_on_batch_and_positional_callbacks(data):
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
     model.fit(*data, 256, 2, 0, [callback])
     assert seen == [0, 1]
-    assert np.isfinite(model.train_on_batch(*data)[0] if seen else np.nan)
-
-
-def test_a_config_is_rebuilt_with_weights_of_its_own():
-    model = make_model()
-    copy = CINN.from_config(model.get_config())
-    assert not {id(w) for w in copy.weights} & {id(w) for w in model.weights}
-    assert [w.shape for w in copy.weights] == [w.shape for w in model.weights]
+    assert np.isfinite(model.train_on_batch(*data)[0])
 
 
 class Unregistered(keras.layers.Layer):
@@ -533,6 +503,7 @@ FROZEN = {
     "conditioner": lambda model: model.conditioner,
     "layer of the conditioner": lambda model: model.conditioner.layers[0],
     "network": lambda model: model.bijector.bijectors[0].network,
+    "subnet": lambda model: model.bijector.layers[-1],
 }
 
 
@@ -581,32 +552,12 @@ def test_a_model_of_another_precision_is_refused_or_the_same(tmp_path):
         tfp_cinn.load_model(tmp_path / "m.keras")
 
 
-def test_checkpoints_of_tensorflow_and_export_archives_work(data, tmp_path):
-    model = make_model(LabelEmbedding(4, 3))
-    tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
-    copy = make_model(LabelEmbedding(4, 3))
-    tf.train.Checkpoint(model=copy).read(str(tmp_path / "checkpoint")).assert_consumed()
-    x, cond = data[0][:5], data[1][:5]
-    expected = model.distribution.log_prob(x, cond)
-    np.testing.assert_array_equal(copy.distribution.log_prob(x, cond), expected)
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        "log_prob",
-        model.distribution.log_prob,
-        [tf.TensorSpec([None, *SHAPE], tf.float32), tf.TensorSpec([None], tf.int32)],
-    )
-    archive.write_out(tmp_path / "saved", verbose=False)
-    loaded = tf.saved_model.load(tmp_path / "saved")
-    np.testing.assert_allclose(loaded.log_prob(x, cond), expected, rtol=1e-5)
-    assert loaded.log_prob(x[:0], cond[:0]).shape == (0,)
-
-
 MIRRORED = """
 import keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from tfp_cinn import CINN
+from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling, SoftPermutation
 from tfp_cinn.networks import MLP
 
@@ -623,6 +574,12 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
 for a, b in zip(*results):
     np.testing.assert_allclose(a, b, atol=1e-5)
 assert np.abs(results[0][-1]).max() > 1e-2
+try:
+    model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
+except UsageError as error:
+    assert str(error).startswith("gradient_accumulation_steps: expected none on 2 replicas")
+else:
+    raise AssertionError("not refused")
 """
 
 
@@ -654,5 +611,13 @@ def test_damaged_and_foreign_files_are_refused(data, tmp_path):
     inputs = keras.Input((2,))
     keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(path)
     refuse(path.read_bytes(), "expected a tfp_cinn.CINN, got a Functional")
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(path, "w") as archive:
+        parts = {name: old.read(name) for name in old.namelist()}
+        weights = io.BytesIO(parts["model.weights.h5"])
+        with h5py.File(weights, "r+") as file:
+            file.move("flow_layers", "layers_of_the_flow")
+        for name, content in (parts | {"model.weights.h5": weights.getvalue()}).items():
+            archive.writestr(name, content)
+    refuse(path.read_bytes(), "its weights aren't those of this version's layers; train it again")
     with pytest.raises(UsageError, match="no such model file"):
         tfp_cinn.load_model(tmp_path / "absent.keras")

@@ -57,9 +57,13 @@ def first_non_finite(
 
 
 def off_scale(
-    bijector: ConditionalBijector, x: tf.Tensor, features: Any, most: float
+    bijector: ConditionalBijector,
+    x: tf.Tensor,
+    features: Any,
+    most: float,
+    tails: bool = False,
 ) -> str | None:
-    """Says in one line that data are far from mean 0 and standard deviation 1, or returns None.
+    """Say in one line that data are far from mean 0 and standard deviation 1, or return None.
 
     x is looked at as the first member sees it that depends on the condition, thus after a leading
     `Standardize` or `ActNorm`.
@@ -68,21 +72,25 @@ def off_scale(
         bijector: the flow, in eager mode.
         x: data, `[N, *event]`.
         features: what the bijectors are given as their condition.
-        most: largest root mean square that is passed over.
+        most: largest size that is passed over.
+        tails: whether size is the largest absolute value; otherwise the root mean square.
     """
-    x = _taken_up(bijector, x)
-    if most < (size := _root_mean_square(x)) < math.inf:
-        return (
-            f"x has a root mean square of {size:.3g} where the flow takes it up, and should have "
-            "about 1; standardize it (bijectors.Standardize(mean, std) first in the chain, after "
-            "a logarithm if it has heavy tails)"
-        )
-    for part in tf.nest.flatten(features):
-        floats = part is not None and part.dtype.is_floating
-        if floats and most < (size := _root_mean_square(part)) < math.inf:
+    what = "values up to" if tails else "a root mean square of"
+    advice = (
+        "standardize it (bijectors.Standardize(mean, std) first in the chain, after a logarithm if "
+        "it has heavy tails)"
+    )
+    candidates = [("x", _taken_up(bijector, x), advice)]
+    candidates += [("the condition", part, "standardize it") for part in tf.nest.flatten(features)]
+    for name, part, advice in candidates:
+        if part is None or not part.dtype.is_floating:
+            continue
+        part = tf.abs(tf.cast(part, tf.float64))
+        size = tf.reduce_max(part) if tails else tf.sqrt(tf.reduce_mean(part**2))
+        if most < size < math.inf:
             return (
-                f"the condition has a root mean square of {size:.3g} where the flow takes it up, "
-                "and should have about 1; standardize it"
+                f"{name} has {what} {float(size):.3g} where the flow takes it up, and should have "
+                f"a standard deviation of about 1; {advice}"
             )
     return None
 
@@ -93,10 +101,6 @@ def _taken_up(bijector: ConditionalBijector, x: tf.Tensor) -> tf.Tensor:
         if member.conditional:
             return _taken_up(member, its_x) if isinstance(member, Chain) else its_x
     return x
-
-
-def _root_mean_square(t: tf.Tensor) -> float:
-    return float(tf.sqrt(tf.reduce_mean(tf.square(tf.cast(t, tf.float64)))))
 
 
 def _first_non_finite_gradient(bijector: ConditionalBijector, bad: Sequence[keras.Variable]) -> str:

@@ -178,8 +178,9 @@ class CINN(keras.Model):
             **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
 
         Raises:
-            UsageError: if a loss or metrics are given, memory is something else, or shards in a
-                flow with batch normalization, which needs the whole batch.
+            UsageError: if a loss or metrics are given, memory is something else, shards in a
+                flow with batch normalization, which needs the whole batch, or an optimizer that
+                accumulates gradients on several replicas.
         """
         settings = {"shards": shards, "memory": memory}
         computing(**settings)
@@ -192,6 +193,14 @@ class CINN(keras.Model):
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name):
                 raise UsageError(f"compile: {name} can't be given; a CINN has its own")
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        if replicas > 1 and getattr(inner, "gradient_accumulation_steps", None):
+            # Keras updates weights within a condition there, where TensorFlow can't.
+            raise UsageError(
+                f"gradient_accumulation_steps: expected none on {replicas} replicas; take larger "
+                "batches, or train on one"
+            )
         self._computing = settings
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
@@ -487,7 +496,7 @@ class CINN(keras.Model):
         except UsageError as error:  # such as a label out of range, found only in eager mode
             return str(error)
         raw = cond if self.conditioner is None else None
-        scale = off_scale(self._distribution.bijector, x, raw, most=20.0)
+        scale = off_scale(self._distribution.bijector, x, raw, most=20.0, tails=True)
         return f"{reason}; {scale}" if scale else reason
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:

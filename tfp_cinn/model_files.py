@@ -44,7 +44,10 @@ def load_file(path: str, custom_objects: Mapping[str, Any] | None = None) -> ker
     except zipfile.BadZipFile:
         raise UsageError(f"{path}: damaged, cut short, or no .keras file") from None
     except Exception as error:  # whatever Keras finds wrong with a stranger's archive
-        raise UsageError(f"{path}: can't be loaded as a model: {reason(error)}") from error
+        why = reason(error)
+        if "objects could not be loaded" in str(error):
+            why = "its weights aren't those of this version's layers; train it again"
+        raise UsageError(f"{path}: can't be loaded as a model: {why}") from error
 
 
 def why_not_savable(model: keras.Model) -> str | None:
@@ -108,15 +111,16 @@ def _keras_state(name, value):
 
 
 def _all(bijector: ConditionalBijector) -> list[ConditionalBijector]:
-    everything = (bijector, *bijector.submodules)
-    return [b for b in everything if isinstance(b, ConditionalBijector)]
+    """The bijector and all that it is made of, each once."""
+    parts = {id(b): b for member in bijector.members() for b in _all(member)}
+    return [bijector, *parts.values()]
 
 
 def _shared_subnet(bijector: ConditionalBijector) -> str | None:
     """Name a layer in the subnets of two couplings, which their makers would make twice."""
     owners: dict[int, str] = {}
     for b in _all(bijector):
-        if len(_all(b)) > 1:
+        if b.members():
             continue
         for layer in (part for subnet in b.layers for part in subnet._flatten_layers()):
             if id(layer) in owners:
