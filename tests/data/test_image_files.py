@@ -1,5 +1,8 @@
 """Images of every mode: one reader, and the same pixels wherever a picture comes in."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,6 +49,13 @@ def png(levels):
     return lambda path: path.write_bytes(tf.io.encode_png(levels).numpy())
 
 
+def transparent_png(levels, clear):
+    contents = tf.io.encode_png(levels).numpy()
+    chunk = b"tRNS" + struct.pack(">3H", *clear)
+    chunk = struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return lambda path: path.write_bytes(contents[:33] + chunk + contents[33:])
+
+
 def tiff(levels, **options):
     return lambda path: tifffile.imwrite(path, levels, **options)
 
@@ -64,6 +74,10 @@ MODES = {
         np.where((RGB[0, 0] == RGB).all(-1, keepdims=True), 255, RGB),
     ),
     "RGB of 16 bits": (png(DEEP_RGB), RGB),
+    "RGB of 16 bits, one color transparent": (
+        transparent_png(DEEP_RGB, DEEP_RGB[0, 0]),
+        np.where((RGB[0, 0] == RGB).all(-1, keepdims=True), 255, RGB),
+    ),
     "RGB of 16 bits, TIFF": (tiff(DEEP_RGB, photometric="rgb"), RGB),
     "RGBA": (pillow(np.dstack([RGB, ALPHA])), on_white(RGB)),
     "RGBA of 16 bits": (

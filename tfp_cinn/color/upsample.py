@@ -18,7 +18,7 @@ __all__ = ["upsample_ab"]
 _METHODS = ("joint_bilateral", "bilinear")
 # The window ends where the spatial weight falls to this, so that no seams show.
 _NEGLIGIBLE = 1e-3
-_BLOCK_BYTES = 2**26
+_BLOCK_BYTES = 2**24
 
 
 def upsample_ab(

@@ -145,7 +145,11 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         Unusable: the file is "damaged", or of levels whose white isn't known.
     """
     try:
+        deep = image.format == "PNG" and image.tile and image.tile[0][3] == "RGB;16B"
         image.load()
+        if deep and "transparency" in image.info:
+            # Pillow reads such levels as 8 bits, and compares them with 16.
+            image.info["transparency"] = tuple(v >> 8 for v in image.info["transparency"])
         # After loading, as Pillow turns TIFF files by itself.
         orientation = 1
         with contextlib.suppress(Exception):
@@ -171,7 +175,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
             image that is read.
     """
     with _refusing(path), quiet():
-        return to_rgb(open_image(path, MAX_PIXELS)).astype(np.float32) / 255
+        return np.divide(to_rgb(open_image(path, MAX_PIXELS)), 255, dtype=np.float32)
 
 
 def check_image(path: str | os.PathLike[str]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfp_cinn.color import lab_to_rgb, rgb_to_lab, split_lab, to_rgb
+from tfp_cinn.color import lab_to_rgb, rgb_to_lab, upsample_ab
+from tfp_cinn.color.resample import area_average
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import check_image, read_image
 from tfp_cinn.errors import UsageError, WriteError
@@ -35,6 +36,7 @@ __all__ = [
     "sample_colorings",
 ]
 
+_STRIP_ROWS = 128
 _SHOWN_SIDE = 256  # pixels of an image in a contact sheet
 _COLORFUL = 4.0  # chroma; below it an image counts as gray
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -106,12 +108,25 @@ def color(
         UsageError: the photograph is smaller than the condition.
     """
     check_size(model, rgb)
-    L, small_L, _ = split_lab(rgb, model.cond_shape[:2])
+    L = np.concatenate([rgb_to_lab(rows)[..., :1] for rows in _strips(rgb)])
     del rgb
+    small_L = area_average(tf.constant(L[np.newaxis]), *model.cond_shape[:2])[0]
     ab = model.distribution.sample(small_L, num_samples, seed, temperature)
     # A graph takes a third of the memory, as it lets go of what it has used.
-    paint = tf.function(to_rgb, reduce_retracing=True)
-    return (paint(L, each).numpy() for each in ab)
+    upsample = tf.function(upsample_ab, reduce_retracing=True)
+
+    def paint(ab):
+        image = np.concatenate([L, upsample(ab, L)], axis=-1)
+        for rows in _strips(image):
+            rows[:] = lab_to_rgb(rows)
+        return image
+
+    return map(paint, ab)
+
+
+def _strips(image: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows each: conversions hold ten times what they are given."""
+    return np.array_split(image, -(-len(image) // _STRIP_ROWS))
 
 
 def sample_colorings(
@@ -237,11 +252,15 @@ def _color_one(
     original = reduced(rgb[np.newaxis])[0]
     row = [gray_of(original)]
     try:
-        for number, colored in enumerate(paint(rgb)):
+        colorings = paint(rgb)
+        del rgb  # photographs are large
+        for number, colored in enumerate(colorings):
             if not np.isfinite(colored).all():
                 raise UsageError("a coloring has NaN pixels; lower the temperature")
-            row.append(reduced(colored[np.newaxis])[0])
-            save(number, _levels(colored))
+            levels = _levels(colored)
+            del colored
+            save(number, levels)
+            row.append(reduced(levels[np.newaxis])[0] / 255)
     except WriteError:
         raise
     except UsageError as error:
