@@ -76,7 +76,7 @@ def test_images_of_another_shape_are_refused(run, folder, tmp_path):
 
 def test_samples_are_drawn_in_color(run, tmp_path):
     path = tasks.sample(
-        run, cond=["green"], num_samples=4, temperature=0.0, output=tmp_path / "a.png"
+        run, cond=["green"], num_samples=4, output=tmp_path / "a.png"
     )
     picture = image.imread(path)[..., :3]
     assert np.ptp(picture, axis=-1).max() > 0.1
