@@ -11,7 +11,7 @@ from tfp_cinn.cli import app
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.", required=True)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images a batch.", lower_bound=1)
 _IDX_DIR = flags.DEFINE_string("idx_dir", None, "Read the data here instead of where training did.")
-_FOLDER = flags.DEFINE_string("folder", None, "The same for photographs.")
+_FOLDER = flags.DEFINE_string("folder", None, "The same for photographs or a folder a class.")
 _NUM_SAMPLES = flags.DEFINE_integer(
     "num_samples", None, "Samples of each class (100), or colorings of each image (8)."
 )
