@@ -1,4 +1,5 @@
-# Two commands: `make demo` trains, evaluates, draws and exports; `make test` checks everything.
+# Two commands: `make demo` trains, evaluates, draws and exports; `make test` runs the tests.
+# `make test-long` runs those that kill processes, mount, start workers or take long.
 # `make reproduce` runs all of docs/reproduction.md, `make reproduce-fast` a few steps of each part.
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,9 +10,10 @@ REPRODUCTION ?= runs/reproduction
 PHOTOS ?= photos
 # Installed by Debian's dataset-fashion-mnist, or extracted from that package.
 FASHION_MNIST ?= $(firstword $(wildcard /usr/share/datasets/fashion-mnist) data/usr/share/datasets/fashion-mnist)
+PYTEST = -n auto --dist loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint reproduce reproduce-fast
+.PHONY: demo test test-long lint reproduce reproduce-fast
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python bin/train.py --config=$(CONFIG) --workdir=$(RUN)
@@ -24,7 +26,10 @@ demo: $(VENV)/installed
 	    --temperature=0.8 --output=$(RUN)/answer.png
 
 test: $(VENV)/installed-test lint
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -m "not long" $(PYTEST)
+
+test-long: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest -m long $(PYTEST)
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

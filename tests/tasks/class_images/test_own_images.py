@@ -36,6 +36,7 @@ def folder(tmp_path_factory, digits):
 def config(folder):
     config = class_images_config()
     config.data.folder, config.data.size = str(folder), (6, 6)
+    config.data.test_fraction = 0.45
     config.model.blocks, config.model.hidden = 2, (16,)
     config.train.epochs, config.train.batch_size = 2, 32
     return config.to_dict(preserve_field_references=False)
@@ -75,9 +76,7 @@ def test_images_of_another_shape_are_refused(run, folder, tmp_path):
 
 
 def test_samples_are_drawn_in_color(run, tmp_path):
-    path = tasks.sample(
-        run, cond=["green"], num_samples=4, temperature=0.0, output=tmp_path / "a.png"
-    )
+    path = tasks.sample(run, cond=["green"], num_samples=4, output=tmp_path / "a.png")
     picture = image.imread(path)[..., :3]
     assert np.ptp(picture, axis=-1).max() > 0.1
     path = tasks.sample(run, num_samples=2, output=tmp_path / "a.npz")
