@@ -1,4 +1,5 @@
-# Two commands: `make demo` trains, evaluates, draws and exports; `make test` checks everything.
+# Two commands: `make demo` trains, evaluates, draws and exports; `make test` checks everything
+# but kills, mounts and workers, which `make test-long` does.
 # `make reproduce` runs all of docs/reproduction.md, `make reproduce-fast` a few steps of each part.
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ PHOTOS ?= photos
 FASHION_MNIST ?= $(firstword $(wildcard /usr/share/datasets/fashion-mnist) data/usr/share/datasets/fashion-mnist)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint reproduce reproduce-fast
+.PHONY: demo test test-long lint reproduce reproduce-fast
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python bin/train.py --config=$(CONFIG) --workdir=$(RUN)
@@ -24,7 +25,10 @@ demo: $(VENV)/installed
 	    --temperature=0.8 --output=$(RUN)/answer.png
 
 test: $(VENV)/installed-test lint
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-long: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m long
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

@@ -277,6 +277,7 @@ def test_parts_of_a_condition_have_to_name_inputs(tmp_path):
     assert tree(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_read_only_target_is_left_alone(model, tmp_path, mount):
     folder = mount(tmp_path / "ro", "size=1m")
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
@@ -285,6 +286,7 @@ def test_a_read_only_target_is_left_alone(model, tmp_path, mount):
     assert tree(folder) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kilobytes", [64, 400, 700])
 def test_a_full_disk_leaves_the_models_as_they_were(model, tmp_path, mount, kilobytes):
     folder = mount(tmp_path / "small", f"size={kilobytes}k")
