@@ -19,7 +19,8 @@ hypothesis.settings.load_profile("tests")
 
 def pytest_collection_modifyitems(items):
     # Files with long tests first, so that no worker is left with one when the others are done.
-    long = {item.path for item in items if item.get_closest_marker("slow")}
+    marks = ("slow", "long")
+    long = {item.path for item in items if any(map(item.get_closest_marker, marks))}
     items.sort(key=lambda item: item.path not in long)
 
 

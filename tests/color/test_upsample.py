@@ -185,13 +185,6 @@ def test_sizes_unknown_to_the_graph(method, jit_compile):
         assert traced(ab[:0], L).shape == (0, 3, 8, 9, 2)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_of_nothing_comes_nothing(method):
-    ab, L = random_parts(2, 3, 8, 9, (3,), (2,))
-    assert upsample_ab(ab[:, :0], L[:0], method).shape == (2, 0, 8, 9, 2)
-    assert upsample_ab(ab[:0], L, method).shape == (0, 3, 8, 9, 2)
-
-
 def test_known_sizes_stay_known():
     traced = tf.function(upsample_ab).get_concrete_function(
         tf.TensorSpec([None, 4, 5, 2]), tf.TensorSpec([None, 9, 11, 1])
@@ -226,15 +219,10 @@ def test_gradients_are_those_of_finite_differences():
     [
         ((4, 4, 2), (8, 8, 1), {"method": "nearest"}, "'bilinear'.*, got 'nearest'"),
         ((4, 4, 2), (8, 8, 1), {"sigma_space": 0.0}, "above 0, got 0.0 and 8.0"),
-        ((4, 4, 2), (8, 8, 1), {"sigma_space": math.inf}, "above 0, got inf"),
         ((4, 4, 2), (8, 8, 1), {"sigma_range": math.nan}, "above 0, got 0.4 and nan"),
         ((4, 4, 2), (8, 8, 1), {"radius": 0}, "integer radius of at least 1, got 0"),
-        ((4, 4, 2), (8, 8, 1), {"radius": 1.5}, "integer radius of at least 1, got 1.5"),
         ((8, 8, 1), (4, 4, 2), {}, r"expected ab of shape \[\.\.\., 2\], got \(8, 8, 1\)"),
-        ((4, 4, 2), (8, 8, 3), {}, r"expected L of shape \[\.\.\., 1\], got \(8, 8, 3\)"),
         ((4, 2), (8, 8, 1), {}, r"\[\*batch, H, W, 1\], .*, got \(4, 2\) and \(8, 8, 1\)"),
-        ((4, 4, 2), (1, 8, 8, 1), {}, r"got \(4, 4, 2\) and \(1, 8, 8, 1\)"),
-        ((4, 4, 2), (8, 1), {}, r"got \(4, 4, 2\) and \(8, 1\)"),
         ((2, 4, 4, 2), (3, 8, 8, 1), {}, r"got \(2, 4, 4, 2\) and \(3, 8, 8, 1\)"),
         ((4, 9, 2), (8, 8, 1), {}, r"with h <= H and w <= W, got \(4, 9, 2\) and \(8, 8, 1\)"),
     ],

@@ -271,6 +271,7 @@ def test_probe_reports_the_answer(monkeypatch, status, cause):
     assert prepared.unreachable("http://host.invalid/") == cause
 
 
+@pytest.mark.long
 def test_offline_within_ten_seconds_for_real(tmp_path):
     # A proxy that nothing listens on makes any machine offline, through the environment.
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}

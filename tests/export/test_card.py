@@ -38,15 +38,10 @@ CIRCLE["circle"] = CIRCLE
     [
         ([("dataset", "digits")], "facts: expected a mapping of names"),
         ({"x": {1, 2}}, "facts: expected strings, finite numbers, .*set is not JSON"),
-        ({"x": [{"y": float("nan")}]}, "facts: expected strings, finite numbers"),
-        ({"x": {(1, 2): 3}}, "facts: expected strings, finite numbers"),
         (CIRCLE, "facts: expected strings, finite numbers"),
         ({"levels": 0}, "facts: expected levels to be a whole number from 1, got 0"),
-        ({"levels": "17"}, "facts: expected levels to be a whole number from 1, got '17'"),
         ({"class_names": "cat"}, "facts: expected class_names to be a list of strings"),
-        ({"class_names": [1, 2]}, "facts: expected class_names to be a list of strings"),
         ({"evaluation": {"x": 1.5}}, "facts: expected evaluation to be a mean and a standard_e"),
-        ({"evaluation": [1.5]}, "facts: expected evaluation to be a mean and a standard_error"),
     ],
 )
 def test_facts_that_no_card_can_hold_are_refused_in_one_line(facts, message):

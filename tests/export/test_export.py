@@ -157,7 +157,7 @@ app.run(lambda _: export_run(workdir, models, batch_sizes=[1]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stage", "number"),
     [

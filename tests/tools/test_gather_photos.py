@@ -374,7 +374,7 @@ def test_download(tmp_path, monkeypatch, capsys):
     check_error(["no reason given"], tmp_path, ["nowhere"], output="other")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_dpkg
 def test_binary(tmp_path):
     build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})

@@ -113,6 +113,7 @@ def rows(workdir):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.long
 def test_a_second_trainer_is_refused_and_the_lock_dies_with_the_first(config, workdir):
     config.train.epochs = 100_000
     first = start(config, workdir.path)
@@ -148,7 +149,7 @@ def can_mount(tmp_path):
 
 
 @as_root
-@pytest.mark.slow
+@pytest.mark.long
 def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
     config, workdir, tmp_path, assert_same_run
 ):
@@ -197,6 +198,7 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(config, workdir, mon
 
 
 @as_root
+@pytest.mark.long
 def test_a_read_only_workdir_is_refused_in_one_line(config, workdir, tmp_path):
     if not can_mount(tmp_path):
         pytest.skip("this container may not mount")
@@ -267,6 +269,7 @@ def test_nan_is_skipped_by_config_and_counted(
         run(config, workdir.path)
 
 
+@pytest.mark.long
 def test_data_that_disappear_stop_the_run_where_it_is(config, tmp_path, monkeypatch):
     from synthetic_photos import write_folder
 

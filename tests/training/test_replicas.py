@@ -35,7 +35,7 @@ def found(tmp_path_factory):
     return result
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_and_four_replicas_learn_what_one_learns(found):
     learning = found["learning"]
     assert learning["1"]["loss"][1] < learning["1"]["loss"][0] - 0.01  # it learns at all
@@ -46,7 +46,7 @@ def test_two_and_four_replicas_learn_what_one_learns(found):
         assert learning[count]["weights_apart"] < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_gradient_of_the_whole_batch_is_clipped(found):
     alone, four, keras = (np.array(found["step"][name]) for name in ("alone", "four", "keras"))
     # SGD at rate 1, whose step is the clipped gradient: the bound holds, and is reached.
@@ -56,19 +56,19 @@ def test_the_gradient_of_the_whole_batch_is_clipped(found):
     assert np.abs(keras - alone).max() > 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("option", ["weighted", "scaled"])
 def test_a_step_with_weights_or_a_scaled_loss_is_that_of_one_device(found, option):
     apart, length = found["options"][option]
     assert length > 0.01 and apart < 1e-6  # some float32 roundings of 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_replicas_have_dropout_of_their_own(found):
     assert len(set(found["noise"])) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_replica_with_bad_data_stops_the_step_and_says_why(found):
     assert (
         "the data x hold NaN or infinite values in 1 of its 6 rows" in found["bad_row"]["message"]
@@ -76,7 +76,7 @@ def test_the_replica_with_bad_data_stops_the_step_and_says_why(found):
     assert not found["bad_row"]["moved"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_parts_of_any_size_count_by_their_examples(found):
     # 23 examples in batches of 7, 7, 7 and 2: some parts are empty. Tolerance: float32 sums.
     alone, four = found["uneven"]["alone"], found["uneven"]["four"]
@@ -86,7 +86,7 @@ def test_parts_of_any_size_count_by_their_examples(found):
     assert np.isfinite(four["loss"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_model_trained_on_four_devices_loads_on_one(found):
     assert found["saved_apart"] == 0.0
 

@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_another_use_of_memory(config, tmp_path, stop_after, 
     assert (tmp_path / "model.keras").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(config, tmp_path, assert_same_run):
     config.train.update({"checkpoint_seconds": 0.0, "deterministic": True})
     unbroken, broken = Workdir(tmp_path / "unbroken"), Workdir(tmp_path / "broken")

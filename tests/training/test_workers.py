@@ -15,7 +15,7 @@ import tfp_cinn
 from tfp_cinn.training import checkpoints
 from tfp_cinn.workdir import Workdir
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SMALL = [
     "--config=configs/digits.py",
