@@ -1,4 +1,4 @@
-"""Image files: the one place where their pixels are read."""
+"""Reading of image files."""
 
 import contextlib
 import io

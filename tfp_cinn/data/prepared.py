@@ -1,4 +1,4 @@
-"""The official data sets by way of TensorFlow Datasets, failing fast without a network."""
+"""The official data sets from TensorFlow Datasets, failing fast without a network."""
 
 import glob
 import os
@@ -22,7 +22,7 @@ _PROBE_SECONDS = 5.0
 def read_tfds(
     name: str, data_dir: str | None, *, image_shape: tuple[int, int, int], num_classes: int
 ) -> tuple[Split, Split]:
-    """Read the training and test set from TensorFlow Datasets, downloading them once if need be.
+    """Read the training and test set from TensorFlow Datasets, downloading them once if needed.
 
     The examples come in the order that TensorFlow Datasets stores them in, which is not that of the
     published files.
@@ -31,7 +31,7 @@ def read_tfds(
         UsageError: the data set isn't prepared under `data_dir` and can't be downloaded (said
             within ten seconds where its host can't be reached), or it can't be read.
     """
-    # Imported here as it takes seconds, and neither `digits` nor IDX files need it.
+    # Imported here because it takes seconds, and neither `digits` nor IDX files need it.
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -41,8 +41,8 @@ def read_tfds(
         ) from error
     root = _root(data_dir)
     cls = tfds.builder_cls(name)
-    # Looked up before the builder is made: the constructor of one that isn't prepared asks Google
-    # Cloud Storage about it, which can hang for minutes.
+    # Look before making the builder: if the data isn't prepared, its constructor queries Google
+    # Cloud Storage, which can hang for minutes.
     info = os.path.join(root, name, str(cls.VERSION), "dataset_info.json")
     if not tf.io.gfile.exists(info):
         cause = unreachable(urllib.parse.urljoin(cls.URL, "train-images-idx3-ubyte.gz"))
@@ -52,7 +52,7 @@ def read_tfds(
                 f"{name} is not prepared under {root} and {host} can't be reached ({cause}): "
                 f"run once with a network, or {_without_network(name)}"
             )
-    # Whatever a download, a checksum, a file system or a damaged record raises has one remedy.
+    # Errors of downloads, checksums, file systems and damaged records all have one remedy.
     try:
         builder = tfds.builder(name, data_dir=root)
         builder.download_and_prepare()
@@ -95,7 +95,7 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
             f"there: {hint}, set data_dir, or use a folder of photographs"
         )
     folder = os.path.dirname(max(found, key=_version))
-    # Whatever a missing package, a file system or a damaged file raises has one remedy.
+    # Errors of missing packages, file systems and damaged files all have one remedy.
     try:
         import tensorflow_datasets as tfds
 
@@ -113,7 +113,7 @@ def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
     Returns:
         None if the file is there to download, else why not, after at most `seconds`.
     """
-    # What TensorFlow Datasets downloads with, so proxies and certificates are treated alike.
+    # TensorFlow Datasets downloads with requests too, so proxies and certificates work the same.
     import requests
 
     causes = [f"no answer within {seconds:g} s"]
@@ -125,7 +125,7 @@ def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
         except (requests.RequestException, OSError) as error:
             causes.append(type(error).__name__)
 
-    # In a daemon thread, as no timeout of requests bounds a name look-up.
+    # In a daemon thread, since requests' timeouts don't limit name lookups.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
