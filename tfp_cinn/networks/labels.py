@@ -37,7 +37,7 @@ class _LabelConditioner(keras.layers.Layer):
                 f"label: expected an integer 0 to {self.num_classes - 1}, got dtype "
                 f"{labels.dtype.name}"
             )
-        labels = tf.cast(labels, tf.int64)  # tf.gather doesn't take int8
+        labels = tf.cast(labels, tf.int64)  # tf.gather doesn't take 8-bit integers
         valid = (labels >= 0) & (labels < self.num_classes)
         if tf.executing_eagerly() and not tf.reduce_all(valid):
             bad = tf.boolean_mask(labels, ~valid).numpy()

@@ -25,8 +25,8 @@ def import_run_from_freia(
 ) -> CINN:
     """Make a training run's folder of a PyTorch file, as if the config had been trained here.
 
-    The folder serves for sampling, evaluation and export. No data are needed for it, but for the
-    mean and standard deviation of gray levels, which the config has to give.
+    The folder can be sampled, evaluated and exported. This needs no data, but the config must give
+    the mean and standard deviation of gray levels.
 
     Args:
         config: as for `train`, of the same network.
@@ -38,7 +38,7 @@ def import_run_from_freia(
         The model, as saved in the workdir's `model.keras`.
 
     Raises:
-        UsageError: if the config, the file or the workdir don't serve; nothing is written then.
+        UsageError: if the config, the file or the workdir is unsuitable; nothing is written then.
     """
     config, workdir = as_dict(config), Workdir(workdir)
     if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
@@ -69,10 +69,10 @@ def export_run_to_freia(
         names: see `tfp_cinn.interop.export_freia`.
 
     Returns:
-        The file's path, which is printed as well.
+        The file's path, which is also printed.
 
     Raises:
-        UsageError: if the workdir, its model or an argument don't serve.
+        UsageError: if the workdir, its model or an argument is unsuitable.
     """
     output = files.user_path(output)
     if output.suffix != ".safetensors":
