@@ -85,7 +85,7 @@ def test_samples_are_drawn_in_color(run, tmp_path):
 
 def test_pictures_of_the_latent_space(run, tmp_path):
     (tmp_path / "x").mkdir()
-    tasks.explore(run, ["temperature", "foreign"], tmp_path / "x", num_examples=20)
+    tasks.explore(run, ["temperature", "foreign"], tmp_path / "x", num_examples=50)
     assert len(list(tmp_path.glob("x/*.png"))) == 2
 
 
