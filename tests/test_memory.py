@@ -138,7 +138,7 @@ def test_memory_belongs_to_compiling_and_is_saved_with_it(perturb, tmp_path):
 def flow(dtype):
     members = [ActNorm()]
     for k in range(4):
-        subnet = MLP([32], "tanh", zero_last=False, dtype=dtype)
+        subnet = MLP([32], "tanh", dtype=dtype)
         members += [SoftPermutation(k), GlowCoupling(subnet, clamp=1.0)]
     return Chain(members)
 
