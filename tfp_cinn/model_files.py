@@ -36,8 +36,10 @@ def load_file(path: str, custom_objects: Mapping[str, Any] | None = None) -> ker
         with zipfile.ZipFile(path) as archive:
             # Keras writes none and takes them: four megabytes could ask for four gigabytes.
             packed = [i.filename for i in archive.infolist() if i.compress_type]
-        if packed:
-            raise UsageError(f"{path}: its part {packed[0]} is compressed, as in no model file")
+            if packed:
+                raise UsageError(f"{path}: its part {packed[0]} is compressed, as in no model file")
+            if damaged := archive.testzip():  # Keras doesn't look at checksums
+                raise UsageError(f"{path}: damaged, in its part {damaged}")
         return keras.saving.load_model(path, custom_objects=custom_objects, safe_mode=True)
     except UsageError:
         raise
