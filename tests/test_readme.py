@@ -112,7 +112,7 @@ def output(process):
     return stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_for_serving_fit_each_other(checkout, tmp_path):
     train, export, docker, client = SERVING.replace("\\\n", " ").splitlines()
     output(checkout(train + SMALL))

@@ -37,6 +37,7 @@ def workdir(tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_evaluate_prints_a_table_and_json_last(workdir):
     done = call("evaluate", f"--workdir={workdir}", "--num_samples=5")
     assert done.returncode == 0, done.stderr
@@ -52,6 +53,7 @@ def test_evaluate_prints_a_table_and_json_last(workdir):
     assert result["samples_per_class"] == 5
 
 
+@pytest.mark.long
 def test_sample_draws_the_same_picture_for_the_same_seed(workdir, tmp_path):
     pictures = []
     for seed, name in ((1, "a.png"), (1, "b.png"), (2, "c.png")):
@@ -99,7 +101,7 @@ def test_sample_writes_arrays_of_classes_by_name(workdir, tmp_path):
         (["--config=configs/none.py"], "no such file"),
         (["--config=configs/digits.py", "--flag=1"], "Unknown command line flag"),
         ([], "--config: expected a value"),
-        (["--config=configs/digits.py", "--config.data.name=cats"], "unknown data set 'cats'"),
+        (["--config=configs/digits.py", "--config.data.name=cats"], "cats is not prepared under"),
         (["--config=configs/digits.py", "--config.train.batch_size=2000"], "has 1350 images"),
     ],
 )

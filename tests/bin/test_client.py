@@ -4,7 +4,7 @@ import pytest
 from binaries import start
 from small_server import SmallServer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_the_same_picture_comes_by_grpc_by_rest_and_without_a_server(exported, tmp_path):

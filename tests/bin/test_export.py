@@ -7,7 +7,7 @@ from binaries import call
 
 from tfp_cinn.export import verify
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SMALL = [
     "--config=configs/digits.py",

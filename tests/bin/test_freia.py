@@ -9,7 +9,7 @@ from tfp_cinn import architectures
 from tfp_cinn.data import load_nothing
 from tfp_cinn.interop import export_freia
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CONFIG = [
     "--config=configs/mnist_minimal.py",

@@ -221,7 +221,7 @@ def test_convolutions_answer_requests_without_rows_and_of_one(tmp_path):
             np.testing.assert_allclose(answer, expected, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_xla_gives_the_same_function(model, published, tmp_path, rows):
     path = export_model(model, tmp_path / "digits", batch_sizes=[2], xla=True)
     values = rows(5)

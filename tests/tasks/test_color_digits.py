@@ -144,7 +144,7 @@ def test_wrong_conditions_are_answered_in_one_line(workdir, tmp_path, cond, mess
     [
         ({"noise_std": -1.0}, "noise_std: expected 0 or more, and finite, got -1"),
         ({"noise_std": float("inf")}, "noise_std: expected 0 or more, and finite, got inf"),
-        ({"name": "cats"}, "unknown data set 'cats'"),
+        ({"name": "cats"}, "cats is not prepared under"),
     ],
 )
 def test_wrong_fields_are_answered_in_one_line(config, changes, message):

@@ -222,7 +222,7 @@ def test_the_same_seed_draws_the_same_pictures(classes, tmp_path):
         ("classes", {"num_examples": 39, "what": ["foreign"]}, "expected 40 held-out examples"),
         ("classes", {"num_examples": 4, "what": ["walks"]}, "num_components: expected up to 3"),
         ("classes", {"seed": -1}, "seed: expected an integer from 0"),
-        ("classes", {"source": "nowhere"}, "digits is embedded"),
+        ("classes", {"source": "nowhere"}, "which is embedded"),
         ("color_digits", {"cond": ["photo.jpg"]}, "expected class labels 0 to 9, got 'photo.jpg'"),
         ("colorization", {"scale": 1, "what": ["scales"]}, r"that exists, 0 \(128\), got 1"),
         ("colorization", {"cond": ["none.jpg"]}, "none.jpg: can't be read as an image"),
