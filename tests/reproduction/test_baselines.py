@@ -24,7 +24,7 @@ PAIRS = [
 
 
 def config_of(name, **data):
-    path = ROOT / "configs" / f"{name}.py"
+    path = ROOT / "tfp_cinn/configs" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
