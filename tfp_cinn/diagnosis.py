@@ -80,7 +80,10 @@ def off_scale(
         "standardize it (bijectors.Standardize(mean, std) first in the chain, after a logarithm if "
         "it has heavy tails)"
     )
-    candidates = [("x", _taken_up(bijector, x), advice)]
+    try:
+        candidates = [("x", _taken_up(bijector, x), advice)]
+    except UsageError:  # such as a value outside a bound, which is the better reason
+        return None
     candidates += [("the condition", part, "standardize it") for part in tf.nest.flatten(features)]
     for name, part, advice in candidates:
         if part is None or not part.dtype.is_floating:

@@ -205,7 +205,7 @@ def test_a_data_set_without_image_pairs_is_refused(name, pairs):
 def test_wrong_fields_are_answered_in_one_line(name, pairs):
     for fields, message in (
         ({"conditioner": "both"}, "conditioner: expected one of joint, frozen, none, got 'both'"),
-        ({"depth": 3}, "unexpected keyword argument 'depth'"),
+        ({"depth": 3}, "config.model.depth: .* has no such argument"),
         ({"pretrained": "no.weights.h5"}, "no.weights.h5: no such weights file"),
         ({"clamp" if name != "colorization_minimal" else "clamps": -1.0}, "expected"),
     ):

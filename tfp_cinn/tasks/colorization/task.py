@@ -28,6 +28,7 @@ class Colorization(Task):
         photos: the photographs.
         ab_size: rows and columns of x, at most those of the crops.
         noise_std: Gaussian noise on x, in units of `LAB_SCALES`.
+        name: what a served model calls them in public: not their folder.
 
     Raises:
         UsageError: if `ab_size` or the noise is out of range.
@@ -38,13 +39,20 @@ class Colorization(Task):
     signatures = ("colorize",)
     samples_file = "samples.png"
 
-    def __init__(self, photos: data.Photos, ab_size: int, noise_std: float = 0.0):
+    def __init__(
+        self,
+        photos: data.Photos,
+        ab_size: int,
+        noise_std: float = 0.0,
+        name: str = "photographs",
+    ):
         size = photos.train.size
         if not 1 <= ab_size <= size:
             raise UsageError(f"ab_size: expected 1 to {size}, the size of the crops, got {ab_size}")
         if not noise_std >= 0:
             raise UsageError(f"noise_std: expected 0 or more, got {noise_std}")
         self.photos = photos
+        self._name = name
         self._ab_size = ab_size
         self.noise = noise_std * np.array(LAB_SCALES[1:], np.float32)
 
@@ -78,13 +86,13 @@ class Colorization(Task):
                 section["name"], data_dir=section["data_dir"], **common
             )
         print(photos.summary)
-        return cls(photos, section["ab_size"], section["noise_std"])
+        return cls(photos, section["ab_size"], section["noise_std"], _public(section["name"]))
 
     @classmethod
     def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Colorization:
         """See `Task.without_data`."""
         photos = data.no_photos(section["folder"] or section["name"], section["size"])
-        return cls(photos, section["ab_size"], section["noise_std"])
+        return cls(photos, section["ab_size"], section["noise_std"], _public(section["name"]))
 
     @property
     def event_shape(self):
@@ -100,8 +108,7 @@ class Colorization(Task):
     def facts(self):
         """Name and shapes."""
         return {
-            # Published with a served model: not the folder.
-            "name": self.photos.name if self.photos.train.shapes is None else "photographs",
+            "name": self._name,
             "image_shape": list(self.event_shape),
             "cond_shape": list(self.cond_shape),
         }
@@ -208,3 +215,7 @@ class Colorization(Task):
 
 def _is_empty(split: data.PhotoSplit) -> bool:
     return split.shapes is not None and not len(split.shapes)
+
+
+def _public(name: str) -> str:
+    return "photographs" if name == "photos" else name
