@@ -97,10 +97,16 @@ def decode(path: tf.Tensor, downscale: int) -> tf.Tensor:
     Returns:
         uint8 `[H, W, 3]`.
     """
-    image = tf.numpy_function(
-        lambda path: to_rgb(open_image(os.fsdecode(path))), [path], tf.uint8, stateful=False
-    )
+    image = tf.numpy_function(_pixels, [path], tf.uint8, stateful=False)
     return area_average(tf.ensure_shape(image, [None, None, 3]), downscale)
+
+
+def _pixels(path: bytes) -> np.ndarray:
+    path = os.fsdecode(path)
+    try:
+        return to_rgb(open_image(path))
+    except Unusable as error:
+        raise Unusable(f"{path}; {error}") from None
 
 
 def is_gray(pixels: tf.Tensor) -> tf.Tensor:

@@ -207,7 +207,9 @@ def _unreadable(error: tf.errors.OpError) -> str:
     if "IteratorGetNext" not in str(error):
         raise error
     reason = error.message.partition("[[")[0].strip().splitlines()[-1]
-    reason = re.sub(r"\{\{.*?\}\} *|Error in user-defined .* iterator: [^ ]* ", "", reason)[:300]
+    reason = re.sub(
+        r"\{\{.*?\}\} *|Error in user-defined .* iterator: [^ ]* |tfp_cinn[\w.]*: ", "", reason
+    )[:300]
     return f"the data can't be read any more ({reason}); put right what changed"
 
 
