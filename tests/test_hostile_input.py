@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from synthetic_photos import encode, pixels
 
+from tests.helpers.synthetic_photos import encode, pixels
 from tfp_cinn import CINN, UsageError, data, load_model
 from tfp_cinn.bijectors import Chain, GlowCoupling
 from tfp_cinn.data.image_files import MAX_PIXELS, read_image

@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from small_server import SmallServer
 
+from tests.helpers.small_server import SmallServer
 from tfp_cinn import tasks
 
 ROOT = pathlib.Path(__file__).parents[1]

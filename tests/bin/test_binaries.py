@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from binaries import call
+
+from tests.helpers.binaries import call
 
 pytestmark = pytest.mark.slow
 

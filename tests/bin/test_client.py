@@ -1,8 +1,9 @@
 """`bin/client.py` as a user calls it."""
 
 import pytest
-from binaries import start
-from small_server import SmallServer
+
+from tests.helpers.binaries import start
+from tests.helpers.small_server import SmallServer
 
 pytestmark = pytest.mark.long
 

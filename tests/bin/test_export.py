@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from binaries import call
 
+from tests.helpers.binaries import call
 from tfp_cinn.export import verify
 
 pytestmark = pytest.mark.long

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import safetensors.numpy
-from binaries import call
 
+from tests.helpers.binaries import call
 from tfp_cinn import architectures
 from tfp_cinn.data import load_nothing
 from tfp_cinn.interop import export_freia

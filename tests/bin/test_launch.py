@@ -8,7 +8,8 @@ import sys
 import time
 
 import pytest
-from binaries import ROOT
+
+from tests.helpers.binaries import ROOT
 
 WORKER = """
 import json, os, signal, sys, time

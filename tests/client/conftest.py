@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
-from small_server import SmallServer
 
+from tests.helpers.small_server import SmallServer
 from tfp_cinn.client import connect
 
 

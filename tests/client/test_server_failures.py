@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from small_server import SmallServer
 
+from tests.helpers.small_server import SmallServer
 from tfp_cinn import UsageError
 from tfp_cinn.client import connect
 

@@ -2,8 +2,8 @@
 
 import pytest
 import trustme
-from small_server import SmallServer
 
+from tests.helpers.small_server import SmallServer
 from tfp_cinn import UsageError
 from tfp_cinn.client import connect
 

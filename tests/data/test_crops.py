@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
-from synthetic_photos import encode, write_folder
 
+from tests.helpers.synthetic_photos import encode, write_folder
 from tfp_cinn import data
 from tfp_cinn.data import PhotoSplit, evaluation_crops, training_crops
 from tfp_cinn.errors import UsageError

@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 import requests
-from idx_bytes import idx_bytes, write_folder
 
+from tests.helpers.idx_bytes import idx_bytes, write_folder
 from tfp_cinn import data
 from tfp_cinn.data import prepared
 from tfp_cinn.errors import UsageError

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from idx_bytes import TYPES, idx_bytes
 
+from tests.helpers.idx_bytes import TYPES, idx_bytes
 from tfp_cinn.data import read_idx
 from tfp_cinn.errors import UsageError
 

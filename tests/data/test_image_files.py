@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 import tifffile
 from PIL import Image
-from synthetic_photos import encode, pixels
 
+from tests.helpers.synthetic_photos import encode, pixels
 from tfp_cinn import UsageError, data
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import Unusable, open_image, read_image, to_rgb

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from synthetic_photos import encode, pixels
 
+from tests.helpers.synthetic_photos import encode, pixels
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import Unusable
 

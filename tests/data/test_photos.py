@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_photos import encode, pixels, write_folder
 
+from tests.helpers.synthetic_photos import encode, pixels, write_folder
 from tfp_cinn import data
 from tfp_cinn.data import photo_files
 from tfp_cinn.errors import UsageError

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from synthetic_photos import pixels
 
+from tests.helpers.synthetic_photos import pixels
 from tfp_cinn import data
 from tfp_cinn.errors import UsageError
 

@@ -4,8 +4,8 @@ import json
 import re
 
 import pytest
-from exporting import FACTS
 
+from tests.helpers.exporting import FACTS
 from tfp_cinn import UsageError
 from tfp_cinn.export.card import checked_facts, make_card, to_markdown
 from tfp_cinn.export.signatures import card_signature, signatures

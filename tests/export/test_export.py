@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from exporting import FACTS, tree
 
+from tests.helpers.exporting import FACTS, tree
 from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import GlowCoupling
 from tfp_cinn.export import export as run

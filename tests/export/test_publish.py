@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from exporting import FACTS, tree
 from google.protobuf.message import EncodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from tests.helpers.exporting import FACTS, tree
 from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling
 from tfp_cinn.export import BATCH_SIZES, export_model, publish, verify

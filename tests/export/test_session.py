@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from exporting import some
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from tests.helpers.exporting import some
 from tfp_cinn.export import session
 from tfp_cinn.export.session import SavedModelSession
 from tfp_cinn.export.signatures import noise

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import requests
 import tensorflow as tf
-from exporting import FACTS, some
-from small_server import SmallServer
 
+from tests.helpers.exporting import FACTS, some
+from tests.helpers.small_server import SmallServer
 from tfp_cinn import CINN, UsageError, client
 from tfp_cinn.bijectors import ActNorm, Chain, GlowCoupling, Select, SoftPermutation
 from tfp_cinn.export import export_model

@@ -9,8 +9,8 @@ Ff = pytest.importorskip("FrEIA.framework")
 Fm = pytest.importorskip("FrEIA.modules")
 
 from torch import nn  # noqa: E402
-from torch_side import assert_near, from_torch, perturb, random, state_of, to_torch  # noqa: E402
 
+from tests.helpers.torch_side import assert_near, from_torch, perturb, random, state_of, to_torch  # noqa: E402
 from tfp_cinn import CINN  # noqa: E402
 from tfp_cinn.bijectors import (  # noqa: E402
     ActNorm,

@@ -10,9 +10,10 @@ torch = pytest.importorskip("torch")
 Fm = pytest.importorskip("FrEIA.modules")
 
 import freia_networks  # noqa: E402
-import published  # noqa: E402
 import safetensors.torch  # noqa: E402
-from torch_side import (  # noqa: E402
+
+from tests.helpers import published  # noqa: E402
+from tests.helpers.torch_side import (  # noqa: E402
     assert_near,
     perturb,
     random,
@@ -20,7 +21,6 @@ from torch_side import (  # noqa: E402
     state_of,
     to_torch,
 )
-
 from tfp_cinn import architectures, data  # noqa: E402
 from tfp_cinn.interop import export_freia, import_freia  # noqa: E402
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfp_cinn import UsageError, tasks
+from tfp_cinn import UsageError
 from tfp_cinn.color import lab_to_rgb, rgb_to_lab
 from tfp_cinn.metrics import feature_network
 from tfp_cinn.metrics.feature_network import (
@@ -131,8 +131,3 @@ def test_weights_of_another_network_are_answered_in_one_line(tmp_path):
         assert "\n" not in str(e.value)
     with pytest.raises(UsageError, match="nowhere.h5: no such file"):
         inception_v3(tmp_path / "nowhere.h5")
-
-
-def test_a_run_of_class_images_takes_no_feature_network(workdir):
-    with pytest.raises(UsageError, match="feature_weights: only colorization runs"):
-        tasks.evaluate(workdir.path, feature_weights="inception.h5")

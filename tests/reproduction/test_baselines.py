@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from reproduction import baselines
-from reproduction.baselines import vae as vae_module
 from reproduction.baselines.baseline import count_weights, key_of
 from tfp_cinn import UsageError, tasks
 from tfp_cinn.training import default_config
@@ -152,7 +151,6 @@ def test_a_method_that_does_not_fit_is_refused(data):
     for method in ("regression", "flow"):
         with pytest.raises(UsageError):
             baselines.build(method, data["classes"], 0)
-    assert set(vae_module._SIZES) == set(tasks.names())
     coarse = tasks.load_nothing(config_of("photos", size=32, ab_size=16))
     odd = tasks.load_nothing(config_of("photos", size=36, ab_size=36))
     for experiment in (coarse, odd):

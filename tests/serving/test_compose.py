@@ -7,8 +7,9 @@ import subprocess
 import pytest
 import yaml
 from google.protobuf import text_format
-from small_server import SmallServer
 from tensorflow_serving.config import model_server_config_pb2
+
+from tests.helpers.small_server import SmallServer
 
 ROOT = pathlib.Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "serving" / "compose.yaml").read_text())

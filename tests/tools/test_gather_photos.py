@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from licenses import License, find_license
 from qt_resources import read_resources
-from synthetic_photos import encode, pixels
 
+from tests.helpers.synthetic_photos import encode, pixels
 from tfp_cinn import data
 from tfp_cinn.errors import UsageError
 

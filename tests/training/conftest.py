@@ -3,8 +3,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from child import small_config
 
+from tests.helpers.child import small_config
 from tfp_cinn.training import checkpoints
 from tfp_cinn.workdir import Workdir
 

@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from child import FillDiskAtStep, finish, log, small_config, start
 
+from tests.helpers.child import FillDiskAtStep, finish, log, small_config, start
 from tfp_cinn import NonFiniteError, UsageError, data, files
 from tfp_cinn.errors import WriteError
 from tfp_cinn.training import checkpoints, colorization_config, train
@@ -271,7 +271,7 @@ def test_nan_is_skipped_by_config_and_counted(
 
 @pytest.mark.long
 def test_data_that_disappear_stop_the_run_where_it_is(config, tmp_path, monkeypatch):
-    from synthetic_photos import write_folder
+    from tests.helpers.synthetic_photos import write_folder
 
     folder = write_folder(tmp_path / "photos", 6, 64, 64)
     config = colorization_config()

@@ -23,7 +23,7 @@ def found(tmp_path_factory):
     """What a process with four devices found; see four_devices.py."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
     done = subprocess.run(
-        [sys.executable, ROOT / "tests/training/four_devices.py", tmp_path_factory.mktemp("four")],
+        [sys.executable, ROOT / "tests/helpers/four_devices.py", tmp_path_factory.mktemp("four")],
         env={**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from child import KillAtStep, KillInWrite, finish
 
+from tests.helpers.child import KillAtStep, KillInWrite, finish
 from tfp_cinn import architectures, tasks
 from tfp_cinn.data import Photos, PhotoSplit
 from tfp_cinn.tasks import Colorization

@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from binaries import call, start
 
 import tfp_cinn
+from tests.helpers.binaries import call, start
 from tfp_cinn.training import checkpoints
 from tfp_cinn.workdir import Workdir
 

@@ -9,7 +9,7 @@ import sys
 
 # TensorFlow is imported once, in a process that doesn't use it and of which the runs are forks.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["child", "tfp_cinn.training"])
+_CONTEXT.set_forkserver_preload(["tests.helpers.child", "tfp_cinn.training"])
 
 
 def small_config():
