@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data.batches import check_batch_size, of_epoch, shuffled_epoch
-from tfp_cinn.data.photo_split import PhotoSplit
+from tfp_cinn.data.photos import PhotoSplit
 from tfp_cinn.errors import UsageError
 
 # For photos that aren't in memory: number of photos cropped at a time, and of crops shuffled at a
