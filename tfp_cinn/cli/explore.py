@@ -31,8 +31,8 @@ FLAGS.integer(
 FLAGS.integer("scale", "The scale to draw anew; each in turn if not given.")
 
 
-def main(workdir, idx_dir, folder, **options):
+def main(workdir, **options):
     """See `tfp_cinn.tasks.explore`."""
     from tfp_cinn import tasks
 
-    tasks.explore(workdir, source=idx_dir or folder, **options)
+    tasks.explore(workdir, **options)

@@ -9,11 +9,8 @@ import tensorflow as tf
 
 from tfp_cinn import data
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks.class_images.task import ClassImages
+from tfp_cinn.tasks.conditions import first_of_classes, to_labels
 from tfp_cinn.tasks.explore.subject import Examples, Scores, Subject, batched
-from tfp_cinn.tasks.output import to_labels
-from tfp_cinn.tasks.rows import rows_of
-from tfp_cinn.workdir import Workdir
 
 __all__ = ["ExploredClasses"]
 
@@ -30,16 +27,11 @@ class ExploredClasses(Subject):
         super().__init__(model)
         self._images = images
 
-    @classmethod
-    def load(cls, workdir: Workdir, source: str | None) -> ExploredClasses:
-        """See `Subject.load`."""
-        return cls(workdir.load_model(), ClassImages.read(workdir.config()["data"], source))
-
     def cases(self, cond: Sequence[str] | None) -> Examples:
         """A test image of each class wanted, all if None."""
         labels = to_labels(cond, self._images.class_names)
         return self._examples(
-            self._images.test, rows_of(self._images, self._images.test.labels, labels)
+            self._images.test, first_of_classes(self._images, self._images.test.labels, labels)
         )
 
     def held_out(self, count: int) -> Examples:

@@ -9,11 +9,9 @@ import tensorflow as tf
 
 from tfp_cinn import data
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks.color_digits.task import ColorDigits
+from tfp_cinn.tasks.conditions import first_of_classes, to_labels
 from tfp_cinn.tasks.explore.subject import Examples, Subject
-from tfp_cinn.tasks.output import to_labels
-from tfp_cinn.tasks.rows import rows_of
-from tfp_cinn.workdir import Workdir
+from tfp_cinn.tasks.task import Task
 
 __all__ = ["ExploredColorDigits"]
 
@@ -30,23 +28,16 @@ class ExploredColorDigits(Subject):
 
     style = "Color"
 
-    def __init__(self, model: CINN, experiment: ColorDigits):
+    def __init__(self, model: CINN, experiment: Task):
         super().__init__(model)
         self._experiment = experiment
-
-    @classmethod
-    def load(cls, workdir: Workdir, source: str | None) -> ExploredColorDigits:
-        """See `Subject.load`."""
-        config = workdir.config()
-        section = config["data"] | ({"idx_dir": source} if source else {})
-        return cls(workdir.load_model(), ColorDigits.load(section, config["model"]))
 
     def cases(self, cond: Sequence[str] | None) -> Examples:
         """A test image of each class wanted, all if None."""
         images = self._experiment.images
         labels = to_labels(cond, images.class_names)
         return self.held_out(len(images.test.labels)).take(
-            rows_of(images, images.test.labels, labels)
+            first_of_classes(images, images.test.labels, labels)
         )
 
     def held_out(self, count: int) -> Examples:

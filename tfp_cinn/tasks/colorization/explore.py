@@ -15,8 +15,8 @@ from tfp_cinn.data.image_files import read_image
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.colorization.photographs import check_size, on_white, reduced
-from tfp_cinn.tasks.colorization.task import Colorization
 from tfp_cinn.tasks.explore.subject import Examples, Subject
+from tfp_cinn.tasks.task import Task
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["ExploredColorings"]
@@ -37,17 +37,10 @@ class ExploredColorings(Subject):
     style = "Color"
     tools = (*Subject.tools[:4], "scales", *Subject.tools[4:])
 
-    def __init__(self, model: CINN, experiment: Colorization):
+    def __init__(self, model: CINN, experiment: Task):
         super().__init__(model)
         self._experiment = experiment
         self._files: dict[str, tf.Tensor] = {}  # lightness in full
-
-    @classmethod
-    def load(cls, workdir: Workdir, source: str | None) -> ExploredColorings:
-        """See `Subject.load`."""
-        config = workdir.config()
-        section = config["data"] | ({"folder": source} if source else {})
-        return cls(workdir.load_model(), Colorization.load(section, config["model"]))
 
     def cases(self, cond: Sequence[str] | None) -> Examples:
         """Photographs from files, without noise; crops of four held-out ones if None."""
@@ -66,7 +59,7 @@ class ExploredColorings(Subject):
             except UsageError as error:
                 raise UsageError(f"{path}: {error}") from None
             parts = split_lab(rgb, size)
-            ab = split_lab(rgb, self._experiment.image_shape[:2]).small_ab
+            ab = split_lab(rgb, self._experiment.event_shape[:2]).small_ab
             self._files[name] = parts.L
             rows.append((ab, parts.small_L, split_lab(reduced(rgb[np.newaxis])[0], (1, 1)).L))
         x, cond, canvas = zip(*rows, strict=True)
@@ -135,6 +128,6 @@ class ExploredColorings(Subject):
             first = [seen.index(photo) for photo in dict.fromkeys(seen)][:_CASES]
             if len(first) == _CASES:
                 break
-        parts = split_lab(np.stack([crops[n] for n in first]), self._experiment.image_shape[:2])
+        parts = split_lab(np.stack([crops[n] for n in first]), self._experiment.event_shape[:2])
         names = [f"photo {seen[n]}" for n in first]
         return Examples(parts.small_ab.numpy(), parts.L.numpy(), names)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfp_cinn.errors import UsageError
+from tfp_cinn.tasks.evaluation import load_run
 from tfp_cinn.tasks.explore import paths, sets
 from tfp_cinn.tasks.explore.options import Options, Picture
 from tfp_cinn.tasks.explore.subject import Examples, Subject
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["TOOLS", "explore_run"]
+__all__ = ["TOOLS", "explore"]
 
 Tool = Callable[[Subject, Examples, Options], Picture]
 
@@ -29,42 +31,51 @@ TOOLS: dict[str, Tool] = {
 }
 
 
-def explore_run(
-    workdir: Workdir,
-    kind: type[Subject],
-    what: Sequence[str] | None,
-    output: pathlib.Path,
-    cond: Sequence[str] | None,
-    source: str | None,
-    options: Options,
+def explore(
+    workdir: str | os.PathLike,
+    what: Sequence[str] | None = None,
+    output: str | os.PathLike | None = None,
+    cond: Sequence[str] | None = None,
+    idx_dir: str | os.PathLike | None = None,
+    folder: str | os.PathLike | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Draws each tool's picture of a run into a folder, `TOOL.png`, and prints its path.
+    """Draw pictures of the latent space of a training run's model; docs/latent.md shows them.
 
-    The last line printed is what is returned, as JSON.
+    Writes each tool's picture into a folder, `TOOL.png`, and prints its path. The last line printed
+    is what is returned, as JSON.
 
     Args:
-        workdir: the run.
-        kind: what loads a run of its kind.
-        what: tools by name; all that fit if None.
-        output: the folder, which is made if need be.
-        cond: conditions to draw, as the kind names them.
-        source: folder to read the data from.
-        options: how to draw.
+        workdir: the training run.
+        what: tools by name, of `TOOLS`; all that fit the run if None.
+        output: folder for the pictures; `explore` in the workdir if None.
+        cond: conditions as the task reads them.
+        idx_dir: see `tfp_cinn.tasks.evaluate`.
+        folder: likewise.
+        **options: of `tfp_cinn.tasks.explore.options.Options`; those that are None are left at
+            their defaults.
 
     Returns:
         `dataset`, `model_sha256`, `seed`, `pictures` by tool, and under each tool's name its
         numbers.
 
     Raises:
-        UsageError: if a tool is unknown or doesn't fit, or an argument doesn't serve.
+        UsageError: if an argument is wrong, or the task can't be explored.
     """
+    workdir = Workdir(workdir)
+    options = {key: value for key, value in options.items() if value is not None}
+    if "temperatures" in options:
+        options["temperatures"] = _numbers(options["temperatures"])
+    output = pathlib.Path(output) if output else workdir / "explore"
+    options = Options(**options)
     options.check()
-    names = _chosen(what, kind)
+    task, model = load_run(workdir, idx_dir=idx_dir, folder=folder)
+    subject = task.subject(model)
+    names = _chosen(what, subject)
     _make_folder(output)
-    subject = kind.load(workdir, source)
     cases = subject.cases(cond)
     result = {
-        "dataset": workdir.dataset().get("name"),
+        "dataset": task.description.get("dataset"),
         "model_sha256": workdir.model_sha256(),
         "seed": options.seed,
         "pictures": {},
@@ -84,6 +95,13 @@ def explore_run(
     return result
 
 
+def _numbers(values: Sequence[str | float]) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except ValueError:
+        raise UsageError(f"temperatures: expected numbers, got {', '.join(values)}") from None
+
+
 def _for_json(value: Any) -> Any:
     """Nested dicts and lists with null where JSON has no number."""
     if isinstance(value, dict):
@@ -93,7 +111,7 @@ def _for_json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _chosen(what: Sequence[str] | None, kind: type[Subject]) -> list[str]:
+def _chosen(what: Sequence[str] | None, kind: Subject) -> list[str]:
     if what is None:
         return list(kind.tools)
     exist = ", ".join(kind.tools)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.tasks.output import check_drawing
+from tfp_cinn.tasks.task import check_drawing
 
 __all__ = ["Options", "Picture"]
 

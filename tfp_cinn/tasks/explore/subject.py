@@ -15,7 +15,6 @@ import tensorflow as tf
 from tfp_cinn import latent
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 from tfp_cinn.model import CINN
-from tfp_cinn.workdir import Workdir
 
 __all__ = ["Examples", "Scores", "Subject", "batched"]
 
@@ -79,19 +78,6 @@ class Subject(abc.ABC):
 
     def __init__(self, model: CINN):
         self.model = model
-
-    @classmethod
-    @abc.abstractmethod
-    def load(cls, workdir: Workdir, source: str | None) -> Subject:
-        """Loads a run's data and model.
-
-        Args:
-            workdir: the run.
-            source: folder to read the data from, instead of where training did.
-
-        Raises:
-            UsageError: if one of them can't be had.
-        """
 
     @abc.abstractmethod
     def cases(self, cond: Sequence[str] | None) -> Examples:
