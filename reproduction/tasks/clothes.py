@@ -33,7 +33,7 @@ class Clothes(Task):
 
     @property
     def _images(self):
-        return self.experiment.images
+        return self.problem.images
 
     def likelihood_batches(self, limit=None):
         images, labels = self._images.test

@@ -58,7 +58,7 @@ class Task:
         self.config = config_of(self.file, **(sources | self.base | fields))
 
     @functools.cached_property
-    def experiment(self):
+    def problem(self):
         return tasks.load(self.config)
 
     def judge_path(self):
