@@ -246,8 +246,6 @@ def everything(tensors):
         (changed(f"{SUBNET}.bias", lambda t: t / 0), "subnet1.2.bias is NaN or infinite"),
         (changed("cinn.module_list.4.perm_inv", np.sort), "perm_inv is another permutation"),
         (changed("cinn.module_list.1.M", lambda t: t + 0.1), r"M is not orthogonal \(by"),
-        (changed("cinn.module_list.1.M_inv", lambda t: t[::-1]), "not the inverse of M"),
-        (changed("cinn.module_list.1.logDetM", lambda t: t + 1), "logDetM is 1.0e.00, not 0"),
         (changed("cinn.module_list.0.haar_weights", np.negative), "not the Haar wavelets"),
         (lambda t: (t.clear(), t.update(a=np.zeros(3), b=np.zeros(3))),
          r"none of 2 tensors \(a, b\) has a name .*, such as cinn.module_list.1.haar_weights;"),
