@@ -12,6 +12,7 @@ import tqdm
 
 from tfp_cinn.errors import UsageError
 
+_BAR = "{percentage:3.0f} % |{bar}| {elapsed} passed, {remaining} left"
 COMMAND = [sys.executable, "-m", "reproduction"]
 
 # One thread each, so that seconds of CPU time compare between methods.
@@ -80,7 +81,7 @@ def run(jobs, folder, at_once, arguments):
         for job in waiting:
             futures[job.name] = pool.submit(succeeds, job)
         jobs_of = dict(zip(futures.values(), waiting, strict=True))
-        with tqdm.tqdm(total=minutes, unit="min of a core", smoothing=0, file=sys.stdout) as bar:
+        with tqdm.tqdm(total=minutes, smoothing=0, file=sys.stdout, bar_format=_BAR) as bar:
             for future in concurrent.futures.as_completed(jobs_of):
                 job = jobs_of[future]
                 bar.write(f"{job.name}: {'done' if future.result() else 'failed'}")

@@ -68,16 +68,7 @@ COUNTS = [height * width // SIZE**2 for height, width in SHAPES]
 TOTAL = sum(COUNTS)
 
 
-def test_types_and_shapes(split):
-    for dataset in (training_crops(split, 5), evaluation_crops(split, 5)):
-        crops = next(iter(dataset))
-        assert (crops.dtype, crops.shape) == (tf.float32, (5, SIZE, SIZE, 3))
-        assert dataset.element_spec.shape[1:] == (SIZE, SIZE, 3)
-        assert crops.numpy().min() >= 0 and crops.numpy().max() <= 1
-    assert training_crops(split, 5).element_spec.shape == (5, SIZE, SIZE, 3)
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, TOTAL])
+@pytest.mark.parametrize("batch_size", [1, 7])
 def test_an_epoch_of_training_takes_crops_by_area(split, batch_size):
     dataset = training_crops(split, batch_size)
     if split.shapes is not None:
@@ -90,6 +81,8 @@ def test_an_epoch_of_training_takes_crops_by_area(split, batch_size):
         assert (counts <= COUNTS).all()  # what doesn't fill a batch is dropped
         if batch_size == 1:
             assert counts.tolist() == COUNTS
+            order = [photo for photo, *_ in places]
+            assert np.count_nonzero(np.diff(order)) > len(SHAPES)  # mixed
 
 
 def test_training_crops_are_anywhere_and_mirrored_by_half(split):
@@ -103,11 +96,6 @@ def test_training_crops_are_anywhere_and_mirrored_by_half(split):
             error = np.sqrt(((most + 1) ** 2 - 1) / 12 / len(seen))
             assert abs(seen.mean() - most / 2) <= 5 * error
         assert abs(mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(len(mirrored))
-
-
-def test_training_mixes_photos(split):
-    order = [locate(crop)[0] for crop in levels(epoch(training_crops(split, 1)))]
-    assert np.count_nonzero(np.diff(order)) > len(SHAPES)
 
 
 def test_training_is_a_function_of_the_seed(split):

@@ -58,15 +58,6 @@ def test_resources(version, compress):
     assert dict(read_resources(rcc(FILES, version=version, compress=compress))) == FILES
 
 
-def test_resources_that_cannot_be_decompressed():
-    assert dict(read_resources(rcc(FILES, flags=4))) == dict.fromkeys(FILES)
-    damaged = rcc({"x": b"text" * 99}, compress=("x",)).replace(b"\x78\x9c", b"\0\0")
-    assert dict(read_resources(damaged)) == {"x": None}
-    cut = zlib.compress(b"text" * 99)[:-5]
-    short = rcc({"x": bytes(4) + cut}, flags=1)
-    assert dict(read_resources(short)) == {"x": None}
-
-
 @pytest.mark.parametrize(
     "contents",
     [
@@ -147,12 +138,6 @@ License: CC-BY-4.0
 )
 def test_licenses(path, expected):
     assert find_license(path, {"p/README": README, "q/README": README}, COPYRIGHT) == expected
-
-
-def test_licenses_that_are_not_stated():
-    assert find_license("x", {}, None) == License("", "not stated", "", "")
-    free_text = find_license("x", {}, "Everybody may do anything.")
-    assert free_text == License("", "see the copyright file", "", "")
 
 
 def photo(seed, format="WEBP", side=300):
@@ -274,27 +259,15 @@ def check_error(words, tmp_path, packages, deb_dir=None, output="photos"):
 
 
 @needs_dpkg
-def test_failures_leave_nothing(tmp_path, monkeypatch):
+def test_failures_leave_nothing(tmp_path):
     build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})
     build_deb(tmp_path, "none", {"text.jpg": b"text"})
     (tmp_path / "bad_1_all.deb").write_bytes(b"no package")
-    (tmp_path / "two_1_all.deb").write_bytes(b"")
-    (tmp_path / "two_2_all.deb").write_bytes(b"")
     check_error(["no photograph in none", "gcompris-qt-data"], tmp_path, ["none"], tmp_path)
     check_error(["bad_1_all.deb can't be unpacked"], tmp_path, ["good", "bad"], tmp_path)
     check_error(["0 files absent_*.deb"], tmp_path, ["good", "absent"], tmp_path)
-    check_error(["2 files two_*.deb"], tmp_path, ["two"], tmp_path)
     check_error(["'--help' is no name"], tmp_path, ["--help"], tmp_path)
     check_error(["exists and isn't overwritten"], tmp_path, ["good"], tmp_path, "bad_1_all.deb")
-    check_error(["can't be written"], tmp_path, ["good"], tmp_path, "bad_1_all.deb/photos")
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(gather, "license_table", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        gather.gather_photos(tmp_path / "photos", ["good"], tmp_path)
-    assert not [path for path in tmp_path.iterdir() if "photos" in path.name or path.name[0] == "."]
 
 
 def tool(folder, name, script):
@@ -315,10 +288,5 @@ def test_download(tmp_path, monkeypatch, capsys):
     assert listing(tmp_path / "photos") == ["LICENSES.md", "good/copyright", "good/sky.jpg"]
     assert "good: downloading" in capsys.readouterr().out
 
-    says = "E: Unable to locate package nowhere"
-    tool(
-        tools, "apt-get", f"echo 'W: unsandboxed' >&2; echo '{says}' >&2; echo 'W: x' >&2; exit 100"
-    )
-    check_error([says, "apt-get update", "deb_dir"], tmp_path, ["nowhere"], output="other")
-    tool(tools, "apt-get", "exit 1")
-    check_error(["no reason given"], tmp_path, ["nowhere"], output="other")
+    tool(tools, "apt-get", "echo 'W: x' >&2; echo 'E: Unable to locate' >&2; exit 100")
+    check_error(["E: Unable to locate", "deb_dir"], tmp_path, ["nowhere"], output="other")
