@@ -52,11 +52,11 @@ def main(_):
             print(f"{job.stage:16} {job.name:38} {job.minutes:5.1f}")
         print(f"in all {sum(job.minutes for job in chosen):.0f} minutes of one core")
         return
+    for part in ("results", "workdirs", "pictures"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
     if _JOB.value:
         _run(next(job for job in everything if job.name == _JOB.value), folder)
         return
-    for part in ("results", "workdirs", "pictures"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
     try:
         if not _REBUILD.value:
             _check_needs(chosen, everything, folder)

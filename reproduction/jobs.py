@@ -126,10 +126,12 @@ def _of_task(task, seeds):
 
 
 def _flow(task, seed, minutes, variant="joint", **options):
-    short = "cinn" if variant == "joint" else f"cinn_{variant.replace(' ', '_')}"
+    name = variant.replace(" ", "_")
+    if task != "digits":
+        name = "cinn" if variant == "joint" else f"cinn_{variant}"
     options = {"stage": task} | options
     return Job(
-        f"{task}-{short}-{seed}", action="flow", task=task, minutes=minutes, method="cinn",
+        f"{task}-{name}-{seed}", action="flow", task=task, minutes=minutes, method="cinn",
         variant=variant, seed=seed, **options,
     )  # fmt: skip
 

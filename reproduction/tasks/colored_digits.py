@@ -14,7 +14,7 @@ from tfp_cinn.metrics.hues import digit_hues, hue_distance
 class ColoredDigits(Task):
     """The paper's color-MNIST on scikit-learn's digits."""
 
-    file = "color_digits.py"
+    config_name = "color_digits"
 
     @property
     def _images(self):

@@ -13,7 +13,7 @@ from tfp_cinn.tasks.colorization.judge import judge_colorings
 class Photographs(Task):
     """Photographs' colors given their lightness, at 32 x 32 pixels."""
 
-    file = "photos.py"
+    config_name = "photos"
     source = "data__folder"
     base = {
         "data__size": 32,

@@ -14,15 +14,15 @@ from tfp_cinn import UsageError, tasks
 RUNS = [("classes", "gan"), ("color_digits", "vae"), ("color_digits", "regression")]
 
 
-def task_of(file, **fields):
-    config = config_of(file, **fields)
+def task_of(name, **fields):
+    config = config_of(name, **fields)
     return tasks.find(config["data"]["task"], "task").without_data(config)
 
 
 @pytest.fixture(scope="module")
 def data():
-    files = {"classes": "digits.py", "color_digits": "color_digits.py"}
-    return {kind: tasks.load(config_of(file)) for kind, file in files.items()}
+    names = {"classes": "digits", "color_digits": "color_digits"}
+    return {kind: tasks.load(config_of(name)) for kind, name in names.items()}
 
 
 def batch_of(task, size):
@@ -36,17 +36,17 @@ def perturbed(model):
 
 
 @pytest.mark.parametrize(
-    ("file", "fields", "weights"),
+    ("name", "fields", "weights"),
     [
-        ("fashion_mnist.py", {}, 7.3e6),
-        ("color_digits.py", {}, 857_760),
-        ("photos.py", {"data__size": 32, "data__ab_size": 32}, 1_495_688),
+        ("fashion_mnist", {}, 7.3e6),
+        ("color_digits", {}, 857_760),
+        ("photos", {"data__size": 32, "data__ab_size": 32}, 1_495_688),
     ],
 )
-def test_they_are_of_the_size_of_the_cinn(file, fields, weights):
-    task = task_of(file, **fields)
+def test_they_are_of_the_size_of_the_cinn(name, fields, weights):
+    task = task_of(name, **fields)
     for method in baselines.METHODS:
-        if (file, method) != ("fashion_mnist.py", "regression"):
+        if (name, method) != ("fashion_mnist", "regression"):
             model = baselines.build(method, task, 0)
             assert abs(count_weights(model) / weights - 1) < 0.1
             assert 0 < model.generator_weights <= count_weights(model)
@@ -124,5 +124,5 @@ def test_a_method_that_does_not_fit_is_refused(data):
             baselines.build(method, data["classes"], 0)
     for size, ab_size in ((32, 16), (36, 36)):
         with pytest.raises(UsageError):
-            photos = task_of("photos.py", data__size=size, data__ab_size=ab_size)
+            photos = task_of("photos", data__size=size, data__ab_size=ab_size)
             baselines.build("vae", photos, 0)
