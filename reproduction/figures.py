@@ -5,9 +5,9 @@ import pathlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from reproduction.tables import NAMES, REFERENCES, chosen, differences, values
 from tfp_cinn.color import to_rgb
 
-_METHODS = {"cinn": "cINN", "vae": "VAE", "gan": "GAN", "regression": "regression"}
 _COLORS = {"cinn": "C0", "vae": "C1", "gan": "C2", "regression": "C3"}
 _CLOTHES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
@@ -42,7 +42,7 @@ def colored_digits(folder, path):
     some = next(iter(panels.values()))
     columns = {"gray": np.repeat(some["gray"], 3, axis=-1)[:, np.newaxis]}
     for name, arrays in panels.items():
-        title = "data, painted" if name == "reference" else _METHODS[name[:-2]]
+        title = "data, painted" if name == "reference" else NAMES[name[:-2]]
         columns[title] = arrays["x"][:, : 1 if "regression" in name else 4]
     _side_by_side(columns, 0.5, 5, path)
 
@@ -65,43 +65,34 @@ def photographs(folder, path, lightness):
     for name, arrays in panels.items():
         count = 1 if "regression" in name else 4
         ab = np.moveaxis(arrays["ab"][rows, :count], 1, 0)
-        columns[_METHODS[name[:-2]]] = np.moveaxis(to_rgb(light, ab).numpy(), 0, 1)
+        columns[NAMES[name[:-2]]] = np.moveaxis(to_rgb(light, ab).numpy(), 0, 1)
     if lightness:
         columns["photograph"] = to_rgb(light, true_ab).numpy()[:, np.newaxis]
     _side_by_side(columns, 0.6, 5.6, path)
 
 
-def modes(results, path):
+def modes(frame, path):
     """Coverage against accuracy, a point a run: who collapses, and who draws what was asked for."""
     tasks = {"clothes": "Fashion-MNIST", "colored_digits": "colored digits"}
     figure = Figure(figsize=(8, 3.4), layout="constrained")
-    drawn = False
     for place, (task, title) in zip(figure.subplots(1, 2), tasks.items(), strict=True):
-        for name, row in results.rows(task).items():
-            place.plot(
-                row["coverage"], row["accuracy"], "*", color="0.4", markersize=12,
-                label="real data" if name == "data" else name,
-            )  # fmt: skip
-        for method, label in _METHODS.items():
-            wanted = {
-                "task": task,
-                "method": method,
-                "variant": "joint" if method == "cinn" else "",
-            }
-            x, y = (results.values(figure_, **wanted) for figure_ in ("coverage", "accuracy"))
-            if x:
-                drawn = True
-                place.plot(x, y, "o", color=_COLORS[method], label=label)
+        runs = chosen(frame[frame.variant.isin(["", "joint"])], task=task)
+        for name in (*REFERENCES, *_COLORS):
+            points = chosen(runs, method=name).dropna(subset=["coverage", "accuracy"])
+            if len(points):
+                mark = {"color": "0.4", "marker": "*", "markersize": 12}
+                if name in _COLORS:
+                    mark = {"color": _COLORS[name], "marker": "o"}
+                place.plot(points.coverage, points.accuracy, ls="", label=NAMES[name], **mark)
         place.set(title=title, xlabel="coverage of real images", xlim=(-0.03, 1.03))
         place.set(ylabel="share that a classifier recognizes", ylim=(-0.03, 1.03))
         place.grid(alpha=0.3)
         if place.get_legend_handles_labels()[0]:
             place.legend(fontsize=8, loc="lower left")
-    if drawn:
-        _save(figure, path)
+    _save(figure, path)
 
 
-def curves(results, path):
+def curves(frame, path):
     """Validation likelihood of all seeds over training, and the GAN's losses beside them."""
     tasks = {
         "clothes": "cINN, Fashion-MNIST",
@@ -110,26 +101,23 @@ def curves(results, path):
     }
     figure = Figure(figsize=(12, 3), layout="constrained")
     places = figure.subplots(1, 4)
-    drawn = False
     for place, (task, title) in zip(places, tasks.items(), strict=False):
-        for run in results.of(task=task, method="cinn", variant="joint"):
-            drawn = True
-            epochs = [entry["epoch"] for entry in run["history"]]
-            place.plot(epochs, [e["val_bits_per_dim"] for e in run["history"]], lw=1.2)
+        for history in values(frame, "history", task=task, method="cinn", variant="joint"):
+            epochs = [entry["epoch"] for entry in history]
+            place.plot(epochs, [entry["val_bits_per_dim"] for entry in history], lw=1.2)
         place.set(title=title, xlabel="epoch", ylabel="validation bits/dim")
         place.grid(alpha=0.3)
-    for run in results.of(task="clothes", method="gan"):
-        seconds = [entry["seconds"] for entry in run["history"]]
+    for history in values(frame, "history", task="clothes", method="gan"):
+        seconds = [entry["seconds"] for entry in history]
         for loss, style in (("generator", "-"), ("discriminator", ":")):
-            places[3].plot(seconds, [e[loss] for e in run["history"]], style, lw=1.2)
+            places[3].plot(seconds, [entry[loss] for entry in history], style, lw=1.2)
     places[3].set(title="GAN, Fashion-MNIST", xlabel="seconds")
     places[3].set_ylabel("loss (line: generator, dots: discriminator)", fontsize=8)
     places[3].grid(alpha=0.3)
-    if drawn:
-        _save(figure, path)
+    _save(figure, path)
 
 
-def conditioners(results, path):
+def conditioners(frame, path):
     """What a conditioning network adds, a point a run."""
     columns = [
         ("bits_per_dim", "bits/dim"),
@@ -137,20 +125,17 @@ def conditioners(results, path):
         ("accuracy", "share that a classifier recognizes"),
     ]
     variants = ("joint", "frozen", "none")
+    flows = chosen(frame, task="colored_digits", method="cinn")
     figure = Figure(figsize=(9, 2.6), layout="constrained")
-    drawn = False
     for place, (name, title) in zip(figure.subplots(1, 3), columns, strict=True):
         for row, variant in enumerate(variants):
-            wanted = {"task": "colored_digits", "method": "cinn", "variant": variant}
-            values = results.values(name, **wanted)
-            drawn |= bool(values)
-            place.plot(values, [row] * len(values), "o", color=f"C{row}", alpha=0.7)
+            found = values(flows, name, variant=variant)
+            place.plot(found, [row] * len(found), "o", color=f"C{row}", alpha=0.7)
         place.set_yticks(range(3), variants)
         place.set_ylim(2.5, -0.5)
         place.set_title(title, fontsize=9)
         place.grid(alpha=0.3, axis="x")
-    if drawn:
-        _save(figure, path)
+    _save(figure, path)
 
 
 def scales(folder, path):
@@ -167,25 +152,20 @@ def scales(folder, path):
     _side_by_side(columns, 0.8, 3.6, path)
 
 
-def ablations(results, variants, path):
+def ablations(frame, variants, path):
     """Difference of test likelihood from the configured flow, a point a seed."""
-    plain = results.values("bits_per_dim", task="digits", variant="as configured")
     figure = Figure(figsize=(7, 3), layout="constrained")
     place = figure.add_subplot()
-    shown = [v for v in variants if v != "as configured"]
-    drawn = False
+    shown = [variant for variant in variants if variant != "as configured"]
     for row, variant in enumerate(shown):
-        values = results.values("bits_per_dim", task="digits", variant=variant)
-        pairs = [b - a for a, b in zip(plain, values, strict=False)]
-        drawn |= bool(pairs)
+        pairs = differences(frame, variant)
         place.plot(pairs, [row] * len(pairs), "o", color="C0", alpha=0.7)
     place.axvline(0, color="0.5", lw=1)
     place.set_yticks(range(len(shown)), shown)
     place.invert_yaxis()
     place.set_xlabel("test bits/dim minus that of the same seed as configured (right: worse)")
     place.grid(alpha=0.3, axis="x")
-    if drawn:
-        _save(figure, path)
+    _save(figure, path)
 
 
 def _one_lightness(ab):

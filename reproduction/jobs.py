@@ -27,12 +27,7 @@ class Job:
         variant: what differs from the task's config, by a short name.
         seed: of the run.
         fields: that difference.
-        needs: jobs that have to be done before.
-        measured: whether samples are measured, or likelihood alone.
-        pretrained: the job that trained the conditioner.
-        epochs: of a conditioner's.
-        seconds_of: the job whose training time is this one's.
-        seconds: that time, once it is known.
+        needs: jobs that have to be done before. A baseline trains as long as the last of them.
     """
 
     name: str
@@ -45,11 +40,6 @@ class Job:
     seed: int = 0
     fields: dict = dataclasses.field(default_factory=dict)
     needs: tuple = ()
-    measured: bool = True
-    pretrained: str = ""
-    epochs: int = 0
-    seconds_of: str = ""
-    seconds: float = 0.0
 
 
 ABLATIONS = {
@@ -63,85 +53,14 @@ ABLATIONS = {
     "no dropout": {"model__dropout": 0.0},
 }
 
-_METHODS = {
+METHODS = {
     "clothes": ("vae", "gan"),
     "colored_digits": ("vae", "gan", "regression"),
     "photographs": ("vae", "gan", "regression"),
 }
 
-# Minutes of one core: a cINN's training, measuring it, and a judge.
-_MINUTES = {
-    "clothes": (8.3, 0.6, 1.2),
-    "colored_digits": (1.5, 0.3, 0.5),
-    "photographs": (2.7, 0.4, 0.0),
-}
-
-
-def jobs(scale=1.0, fast=False):
-    """All jobs.
-
-    Args:
-        scale: factor on all lengths of training.
-        fast: whether to run each kind of job once, a few steps long: for trying, figures mean
-            nothing.
-    """
-    seeds = SEEDS[:1] if fast else SEEDS
-    ablations = list(ABLATIONS.items())
-    found = []
-    for variant, fields in ablations[:2] if fast else ablations:
-        for seed in seeds:
-            name = f"digits-{variant.replace(' ', '_')}-{seed}"
-            found.append(
-                Job(name, "ablations", "flow", "digits", 1.0, "cinn", variant, seed, fields,
-                    measured=False)
-            )  # fmt: skip
-    for task, methods in _METHODS.items():
-        found += _task_jobs(task, methods, seeds)
-    found += [
-        Job(
-            f"{task}-latent-{seed}", "latent", "latent", task, 0.3 if seed else 0.7, seed=seed,
-            needs=(*([] if task == "photographs" else [f"{task}-judge"]), f"{task}-cinn-{seed}"),
-        )
-        for task in _METHODS
-        for seed in seeds
-    ]  # fmt: skip
-    return [_scaled(job, scale, fast) for job in found]
-
-
-def _task_jobs(task, methods, seeds):
-    train, measure, judge = _MINUTES[task]
-    common = {"stage": task, "task": task}
-    needs = ()
-    if task != "photographs":
-        yield Job(f"{task}-judge", action="judge", minutes=judge, **common)
-        needs = (f"{task}-judge",)
-    yield Job(f"{task}-reference", action="reference", minutes=0.5, needs=needs, **common)
-    for seed in seeds:
-        flow = f"{task}-cinn-{seed}"
-        yield Job(
-            flow, action="flow", minutes=train + measure, method="cinn", variant="joint", seed=seed,
-            needs=needs, **common,
-        )  # fmt: skip
-        for method in methods:
-            yield Job(
-                f"{task}-{method}-{seed}", action="baseline", minutes=train + measure,
-                method=method, seed=seed, needs=(*needs, flow), seconds_of=flow, **common,
-            )  # fmt: skip
-    if task != "colored_digits":
-        return
-    pretrained = f"{task}-conditioner"
-    yield Job(pretrained, action="features", minutes=0.5, epochs=20, **common)
-    for variant in ("frozen", "none"):
-        for seed in seeds:
-            frozen = variant == "frozen"
-            yield Job(
-                f"{task}-cinn_{variant}-{seed}", action="flow", minutes=train + measure,
-                method="cinn", variant=variant, seed=seed,
-                fields={"model__conditioner": variant},
-                needs=(*needs, pretrained) if frozen else needs,
-                pretrained=pretrained if frozen else "", **common,
-            )  # fmt: skip
-
+# Minutes of one core: training a method and measuring it, and a judge.
+_MINUTES = {"clothes": (8.9, 1.2), "colored_digits": (1.8, 0.5), "photographs": (3.1, 0.0)}
 
 _EPOCHS = {
     "digits": (80, (60, 74)),
@@ -149,22 +68,86 @@ _EPOCHS = {
     "colored_digits": (60, ()),
     "photographs": (24, (19,)),
 }
+_CONDITIONER_EPOCHS = 20
+
+
+def jobs(scale=1.0, fast=False):
+    """Return all jobs, each after those that it needs.
+
+    Args:
+        scale: factor on all lengths of training.
+        fast: whether to run each kind of job once, a few steps long: for trying, figures mean
+            nothing.
+    """
+    seeds = SEEDS[:1] if fast else SEEDS
+    variants = list(ABLATIONS.items())[: 2 if fast else None]
+    found = [
+        _flow("digits", seed, 1.0, variant=variant, stage="ablations", fields=fields)
+        for variant, fields in variants
+        for seed in seeds
+    ]
+    for task in METHODS:
+        found += _of_task(task, seeds)
+    for task in METHODS:
+        judge = () if task == "photographs" else (f"{task}-judge",)
+        for seed in seeds:
+            needs = (*judge, f"{task}-cinn-{seed}")
+            minutes = 0.3 if seed else 0.7
+            found.append(
+                Job(f"{task}-latent-{seed}", "latent", "latent", task, minutes, seed=seed,
+                    needs=needs)
+            )  # fmt: skip
+    return [_scaled(job, scale, fast) for job in found]
+
+
+def _of_task(task, seeds):
+    minutes, judging = _MINUTES[task]
+    needs = ()
+    if judging:
+        needs = (f"{task}-judge",)
+        yield Job(f"{task}-judge", task, "judge", task, judging)
+    yield Job(f"{task}-reference", task, "reference", task, 0.5, needs=needs)
+    for seed in seeds:
+        flow = _flow(task, seed, minutes, needs=needs)
+        yield flow
+        for method in METHODS[task]:
+            yield Job(
+                f"{task}-{method}-{seed}", task, "baseline", task, minutes, method, seed=seed,
+                needs=(*needs, flow.name),
+            )  # fmt: skip
+    if task == "colored_digits":
+        conditioner = f"{task}-conditioner"
+        yield Job(conditioner, task, "features", task, 0.5)
+        for variant in ("frozen", "none"):
+            fields = {"model__conditioner": variant}
+            more = (conditioner,) if variant == "frozen" else ()
+            for seed in seeds:
+                yield _flow(task, seed, minutes, variant=variant, needs=needs + more, fields=fields)
+
+
+def _flow(task, seed, minutes, variant="joint", **options):
+    name = variant.replace(" ", "_")
+    if task != "digits":
+        name = "cinn" if variant == "joint" else f"cinn_{variant}"
+    options = {"stage": task} | options
+    return Job(
+        f"{task}-{name}-{seed}", action="flow", task=task, minutes=minutes, method="cinn",
+        variant=variant, seed=seed, **options,
+    )  # fmt: skip
 
 
 def _scaled(job, scale, fast):
-    if fast:
-        job = dataclasses.replace(job, minutes=0.6)
+    minutes = 0.6 if fast else job.minutes * (scale if job.action == "flow" else 1)
     if job.action == "features":
-        return dataclasses.replace(job, epochs=2 if fast else max(1, round(scale * job.epochs)))
-    if job.action != "flow":
-        return job
-    epochs, milestones = _EPOCHS[job.task]
-    if fast:
+        length = {"epochs": 2 if fast else max(1, round(scale * _CONDITIONER_EPOCHS))}
+    elif job.action == "flow" and fast:
         length = {"train__epochs": 2, "train__steps_per_epoch": 20, "train__milestones": (1,)}
-    else:
+    elif job.action == "flow":
+        epochs, milestones = _EPOCHS[job.task]
         length = {
             "train__epochs": max(1, round(scale * epochs)),
             "train__milestones": tuple(max(1, round(scale * each)) for each in milestones),
         }
-        job = dataclasses.replace(job, minutes=job.minutes * scale)
-    return dataclasses.replace(job, fields=length | job.fields)
+    else:
+        length = {}
+    return dataclasses.replace(job, minutes=minutes, fields=length | job.fields)

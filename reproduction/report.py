@@ -8,7 +8,7 @@ import shutil
 from PIL import Image
 
 from reproduction import figures, pool, tables
-from reproduction.jobs import ABLATIONS, STAGES
+from reproduction.jobs import ABLATIONS, METHODS, STAGES
 from tfp_cinn import files
 
 _TEMPLATE = pathlib.Path(__file__).parents[1] / "docs" / "reproduction.md"
@@ -33,19 +33,15 @@ def write(jobs, folder, path):
     """
     path = pathlib.Path(path)
     pairs = [(job, pool.load_result(folder, job)) for job in jobs]
-    results = tables.Results(pairs)
-    made = {
-        "clothes": tables.methods_table(results, "clothes", ("vae", "gan")),
-        "colored_digits": tables.methods_table(
-            results, "colored_digits", ("vae", "gan", "regression")
-        ),
-        "photographs": tables.methods_table(results, "photographs", ("vae", "gan", "regression")),
-        "conditioners": tables.conditioner_table(results),
-        "ablations": tables.ablation_table(results, ABLATIONS),
-        "style": tables.style_table(results),
-        "foreign": tables.foreign_table(results),
-        "stability": tables.stability_table(results),
-        "time": tables.time_table(pairs, STAGES),
+    frame = tables.frame_of(pairs)
+    made = {task: tables.methods_table(frame, task, methods) for task, methods in METHODS.items()}
+    made |= {
+        "conditioners": tables.conditioner_table(frame),
+        "ablations": tables.ablation_table(frame, ABLATIONS),
+        "style": tables.style_table(frame),
+        "foreign": tables.foreign_table(frame),
+        "stability": tables.stability_table(frame),
+        "time": tables.time_table(frame, STAGES),
     }
     text = (path if path.exists() else _TEMPLATE).read_text()
     for name, table in made.items():
@@ -61,16 +57,16 @@ def write(jobs, folder, path):
     figures.colored_digits(folder, images / "reproduction_colored_digits.png")
     figures.photographs(folder, images / "reproduction_colors.png", lightness=False)
     figures.photographs(folder, pathlib.Path(folder, "pictures", "photographs.png"), lightness=True)
-    figures.modes(results, images / "reproduction_modes.png")
-    figures.curves(results, images / "reproduction_curves.png")
-    figures.conditioners(results, images / "reproduction_conditioners.png")
+    figures.modes(frame, images / "reproduction_modes.png")
+    figures.curves(frame, images / "reproduction_curves.png")
+    figures.conditioners(frame, images / "reproduction_conditioners.png")
     figures.scales(folder, images / "reproduction_scales.png")
     for task, tools in _LATENT.items():
         for tool in tools:
             drawn = pathlib.Path(folder, "pictures", "latent", f"{task}-0", f"{tool}.png")
             if drawn.exists():
                 shutil.copyfile(drawn, images / f"reproduction_{task}_{tool}.png")
-    figures.ablations(results, ABLATIONS, images / "reproduction_ablations.png")
+    figures.ablations(frame, ABLATIONS, images / "reproduction_ablations.png")
     for drawn in images.glob("reproduction_*.png"):
         # 256 colors do, in a third of the bytes.
         with Image.open(drawn) as image:

@@ -1,14 +1,16 @@
 """One run: a method trained on a task, and measured."""
 
-import csv
+import json
 import math
 import pathlib
 import shutil
 import time
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
+from reproduction import pool
 from reproduction.baselines import build
 from reproduction.baselines import train as train_baseline
 from reproduction.baselines.baseline import count_weights
@@ -40,17 +42,18 @@ def reference(job, folder, fast):
 
 def features(job, folder, fast):
     """Trains a conditioner by itself, for the runs that leave it as it is."""
-    task = TASKS[job.task](folder, fast, **job.fields)
+    task = TASKS[job.task](folder, fast)
     start = time.process_time()
-    pretrain(task.config, pathlib.Path(folder, f"{job.name}.weights.h5"), job.epochs)
+    pretrain(task.config, pathlib.Path(folder, f"{job.name}.weights.h5"), job.fields["epochs"])
     return {"train_seconds": time.process_time() - start}
 
 
 def flow(job, folder, fast):
     """Trains a cINN."""
     fields = {"train__seed": job.seed} | job.fields
-    if job.pretrained:
-        fields["model__pretrained"] = str(pathlib.Path(folder, f"{job.pretrained}.weights.h5"))
+    if job.variant == "frozen":
+        weights = pathlib.Path(folder, f"{job.task}-conditioner.weights.h5")
+        fields["model__pretrained"] = str(weights)
     task = TASKS[job.task](folder, fast, **fields)
     workdir = pathlib.Path(folder, "workdirs", job.name)
     shutil.rmtree(workdir, ignore_errors=True)  # of a run that was broken off
@@ -65,10 +68,10 @@ def flow(job, folder, fast):
     result = {
         "train_seconds": seconds,
         "weights": count_weights(model),
-        "history": _metrics(workdir),
+        "history": pd.read_csv(workdir / "metrics.csv").to_dict("records"),
     }
     result |= _measured(job, task, _flow_sampler(model), nats, None)
-    if job.measured:
+    if job.stage != "ablations":
         x, cond = next(iter(task.likelihood_batches()))
         z = model.distribution.encode(x, cond)
         again = model.distribution.decode(z, cond)
@@ -82,14 +85,15 @@ def baseline(job, folder, fast):
     """Trains a baseline for as long as the cINN of the same seed was."""
     task = TASKS[job.task](folder, fast, **job.fields)
     seed = job.seed
-    model = build(job.method, task.experiment, seed)
+    flow = json.loads(pool.result_path(folder, job.needs[-1]).read_text())
+    model = build(job.method, task.problem, seed)
     start = time.process_time()
 
     def progress(share, losses):
         shown = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
         print(f"{100 * share:.0f} %  {shown}", flush=True)
 
-    history = train_baseline(model, task.experiment, job.seconds, seed, progress)
+    history = train_baseline(model, task.problem, flow["train_seconds"], seed, progress)
     result = {
         "train_seconds": time.process_time() - start,
         "weights": count_weights(model),
@@ -113,7 +117,7 @@ def _measured(job, task, sampler, nats, limit):
             for number, (x, cond) in enumerate(task.likelihood_batches(limit))
         ]
         result["figures"]["bits_per_dim"] = float(np.mean(np.concatenate(values)) / math.log(2))
-    if not job.measured:
+    if job.stage == "ablations":
         return result
     seed = SEED + job.seed
     result["figures"] |= _plain(task.measure(sampler, seed))
@@ -146,12 +150,6 @@ def _flow_sampler(model, temperature=1.0):
 def _plain(figures):
     """Figures as JSON has them."""
     return {name: float(value) for name, value in figures.items()}
-
-
-def _metrics(workdir):
-    """Of each epoch, as training wrote it."""
-    with open(workdir / "metrics.csv", newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _relative(again, x):

@@ -1,8 +1,8 @@
 """The report's tables, of whatever results there are."""
 
-import statistics
+import pandas as pd
 
-_NAMES = {
+NAMES = {
     "data": "real data",
     "gray": "gray",
     "mean_color": "mean color",
@@ -12,6 +12,7 @@ _NAMES = {
     "gan": "GAN",
     "regression": "regression",
 }
+REFERENCES = ("data", "gray", "mean_color")
 
 # Of each figure: its heading, and digits after the point.
 _FIGURES = {
@@ -38,213 +39,174 @@ _FIGURES = {
     "neighbor_ratio": ("distance to training images over that of test images", 2),
     "reconstruction": ("reconstruction error, % of the data's spread", 1),
 }
-_OF_TRAINING = {"weights", "train_seconds", "sample_ms"}
 _FACTORS = {"weights": 1e-6, "pixel_variance": 1e4}
+_STYLE = {
+    "transfer_accuracy": "transferred images that the classifier gives their new class",
+    "transfer_accuracy_before": "the same images before, and their own class",
+    "brightness_kept": "correlation of brightness before and after",
+    "brightness_of_others": "with other images of the class",
+    "contrast_kept": "correlation of contrast before and after",
+    "contrast_of_others": "with other images of the class",
+}
 
 
-class Results:
-    """Results by job.
+def frame_of(pairs):
+    """Return a table of all runs, in the order of their jobs.
 
     Args:
-        results: pairs of a job and its result, None where it has none.
+        pairs: jobs with their results, None where there is none.
+
+    Returns:
+        A row a run: what its job says (task, method, variant, stage, seed), its figures, `history`
+        and `foreign`. A flow at a lower temperature is a run of the method "cooler", images that
+        need no model are runs of `REFERENCES`. Jobs without a result have no figures.
     """
-
-    def __init__(self, results):
-        self._jobs = [job for job, _ in results]
-        self._results = [(job, result) for job, result in results if result]
-
-    def planned(self, **wanted):
-        """How many jobs there are that are as wanted, with results or without."""
-        return sum(_fits(job, wanted) for job in self._jobs)
-
-    def values(self, figure, part="figures", **wanted):
-        """A figure of all jobs that are as wanted, in the order of their seeds.
-
-        Args:
-            figure: its name.
-            part: of a result, where it is; else in the result itself.
-            **wanted: attributes of the jobs.
-        """
-        found = []
-        for job, result in self._results:
-            if _fits(job, wanted):
-                value = result.get(part, {}).get(figure, result.get(figure))
-                if value is not None:
-                    found.append(value)
-        return found
-
-    def rows(self, task):
-        """What the reference job of a task found, by name."""
-        for job, result in self._results:
-            if job.action == "reference" and job.task == task:
-                return result["rows"]
-        return {}
-
-    def of(self, **wanted):
-        """The results of all jobs that are as wanted."""
-        return [result for job, result in self._results if _fits(job, wanted)]
+    rows = []
+    for job, result in pairs:
+        of_job = {key: getattr(job, key) for key in ("task", "stage", "method", "variant", "seed")}
+        result = result or {}
+        kept = {k: v for k, v in result.items() if k not in ("job", "figures", "figures_cooler")}
+        rows.append(of_job | kept | result.get("figures", {}))
+        if "figures_cooler" in result:
+            rows.append(of_job | {"method": "cooler"} | result["figures_cooler"])
+        for name, figures in result.get("rows", {}).items():
+            rows.append(of_job | {"method": name} | figures)
+    extra = ("history", "foreign", "process_seconds")
+    columns = dict.fromkeys(["task", "stage", "method", "variant", *_FIGURES, *_STYLE, *extra])
+    frame = pd.DataFrame(rows)
+    return frame.reindex(columns=list(dict.fromkeys([*columns, *frame.columns])))
 
 
-def methods_table(results, task, methods):
+def chosen(frame, **wanted):
+    """Return the runs whose columns have these values."""
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def values(frame, figure, **wanted):
+    """Return a figure of the runs chosen that have it, in the order of their seeds."""
+    return chosen(frame, **wanted)[figure].dropna().tolist()
+
+
+def methods_table(frame, task, methods):
     """Figures of real data, of the cINN and of other methods on a task, a column each."""
-    references = {k: v for k, v in results.rows(task).items() if k != "truth"}
-    columns = [*references, "cinn", "cooler", *methods]
-    lines = [_line(["", *(_NAMES[name] for name in columns)]), _line(["---"] * (len(columns) + 1))]
+    own = chosen(frame, task=task)
+    own = own[own.variant.isin(["", "joint"]) & (own.stage == task)]
+    columns = [name for name in REFERENCES if name in set(own.method)]
+    columns += ["cinn", "cooler", *methods]
+    lines = []
     for figure, (heading, digits) in _FIGURES.items():
-        cells = [_cell(_listed(row.get(figure)), figure, digits) for row in references.values()]
-        flow = {"task": task, "method": "cinn", "variant": "joint"}
-        values = [results.values(figure, **flow), results.values(figure, "figures_cooler", **flow)]
-        if figure in _OF_TRAINING:
-            values[1] = []
-        values += [results.values(figure, task=task, method=method) for method in methods]
-        cells += [_cell(each, figure, digits) for each in values]
-        if any(cell.strip() for cell in cells[len(references) :]):
-            lines.append(_line([heading, *cells]))
-    return "\n".join(lines)
+        cells = [_cell(values(own, figure, method=name), figure, digits) for name in columns]
+        if any(cells[columns.index("cinn") :]):
+            lines.append([heading, *cells])
+    return _markdown(["", *(NAMES[name] for name in columns)], lines)
 
 
-def conditioner_table(results):
+def conditioner_table(frame):
     """Colored digits with the conditioner trained jointly, frozen, and without one."""
-    columns = (
+    figures = (
         "weights", "bits_per_dim", "hue_distance", "accuracy", "frechet", "coverage",
         "best_image_of_8",
     )  # fmt: skip
+    flows = chosen(frame, task="colored_digits", method="cinn")
     lines = [
-        _line(["conditioner", *(_FIGURES[figure][0] for figure in columns)]),
-        _line(["---"] * (len(columns) + 1)),
+        [variant, *(_cell(values(flows, f, variant=variant), f, _FIGURES[f][1]) for f in figures)]
+        for variant in ("joint", "frozen", "none")
     ]
-    for variant in ("joint", "frozen", "none"):
-        cells = [
-            _cell(
-                results.values(figure, task="colored_digits", method="cinn", variant=variant),
-                figure,
-                _FIGURES[figure][1],
-            )
-            for figure in columns
-        ]
-        lines.append(_line([variant, *cells]))
-    return "\n".join(lines)
+    return _markdown(["conditioner", *(_FIGURES[figure][0] for figure in figures)], lines)
 
 
-def ablation_table(results, variants):
+def differences(frame, variant):
+    """Bits/dim of digits trained otherwise, less those of the same seed as configured."""
+    digits = chosen(frame, task="digits")
+    plain, other = (values(digits, "bits_per_dim", variant=v) for v in ("as configured", variant))
+    return [b - a for a, b in zip(plain, other, strict=False)]
+
+
+def ablation_table(frame, variants):
     """Likelihood of digits, trained otherwise than configured."""
-    lines = [
-        _line(["", "test bits/dim", "difference, seed by seed", "training bits/dim, last epoch"]),
-        _line(["---"] * 4),
-    ]
-    plain = results.values("bits_per_dim", task="digits", variant="as configured")
+    lines = []
     for variant in variants:
-        wanted = {"task": "digits", "variant": variant}
-        values = results.values("bits_per_dim", **wanted)
-        pairs = [b - a for a, b in zip(plain, values, strict=False)]
-        last = [result["history"][-1]["bits_per_dim"] for result in results.of(**wanted)]
-        shown = "" if variant == "as configured" else _cell(pairs, "", 3, signed=True)
-        lines.append(_line([variant, _cell(values, "", 3), shown, _cell(last, "", 3)]))
-    return "\n".join(lines)
+        runs = chosen(frame, task="digits", variant=variant)
+        last = [history[-1]["bits_per_dim"] for history in runs.history.dropna()]
+        pairs = [] if variant == "as configured" else differences(frame, variant)
+        shown = _cell(pairs, "", 3, sign="+")
+        bits = _cell(values(runs, "bits_per_dim"), "", 3)
+        lines.append([variant, bits, shown, _cell(last, "", 3)])
+    heading = ["", "test bits/dim", "difference, seed by seed", "training bits/dim, last epoch"]
+    return _markdown(heading, lines)
 
 
-def stability_table(results):
+def stability_table(frame):
     """How training went, of all runs of a kind."""
-    lines = [
-        _line(
-            ["", "runs", "ended well", "test bits/dim, mean and spread",
-             "largest rise of validation bits/dim from the lowest before"]
-        ),
-        _line(["---"] * 5),
-    ]  # fmt: skip
-    for task, variant in (
-        ("clothes", "joint"),
-        ("colored_digits", "joint"),
-        ("photographs", "joint"),
-        ("digits", "as configured"),
-    ):
-        wanted = {"task": task, "method": "cinn", "variant": variant}
-        runs = results.of(**wanted)
-        values = [run["figures"]["bits_per_dim"] for run in runs]
-        curves = [[e["val_bits_per_dim"] for e in run["history"]] for run in runs]
-        rises = [max(v - min(c[: k + 1]) for k, v in enumerate(c)) for c in curves]
-        lines.append(
-            _line(
-                [
-                    task.replace("_", " "),
-                    f"{results.planned(**wanted)}",
-                    f"{len(runs)}",
-                    _cell(values, "", 3),
-                    f"{max(rises):.3f}" if rises else "",
-                ]
-            )  # fmt: skip
-        )
-    return "\n".join(lines)
+    lines = []
+    for task in ("clothes", "colored_digits", "photographs", "digits"):
+        variant = "as configured" if task == "digits" else "joint"
+        runs = chosen(frame, task=task, method="cinn", variant=variant)
+        bits, rises = values(runs, "bits_per_dim"), []
+        for history in runs.history.dropna():
+            curve = pd.Series([entry["val_bits_per_dim"] for entry in history])
+            rises.append((curve - curve.cummin()).max())
+        largest = f"{max(rises):.3f}" if rises else ""
+        lines.append([_plain(task), f"{len(runs)}", f"{len(bits)}", _cell(bits, "", 3), largest])
+    rise = "largest rise of validation bits/dim from the lowest before"
+    heading = ["", "runs", "ended well", "test bits/dim, mean and spread", rise]
+    return _markdown(heading, lines)
 
 
-def style_table(results):
+def style_table(frame):
     """How well styles are transferred between classes of clothes."""
-    rows = {
-        "transfer_accuracy": "transferred images that the classifier gives their new class",
-        "transfer_accuracy_before": "the same images before, and their own class",
-        "brightness_kept": "correlation of brightness before and after",
-        "brightness_of_others": "with other images of the class",
-        "contrast_kept": "correlation of contrast before and after",
-        "contrast_of_others": "with other images of the class",
-    }
-    lines = [_line(["", "Fashion-MNIST"]), _line(["---"] * 2)]
-    for figure, heading in rows.items():
-        values = results.values(figure, task="clothes", stage="latent")
-        lines.append(_line([heading, _cell(values, figure, 3)]))
-    return "\n".join(lines)
+    runs = chosen(frame, task="clothes", stage="latent")
+    lines = [[heading, _cell(values(runs, name), name, 3)] for name, heading in _STYLE.items()]
+    return _markdown(["", "Fashion-MNIST"], lines)
 
 
-def foreign_table(results):
+def foreign_table(frame):
     """How well foreign inputs are told from test images, by likelihood and by typicality."""
-    lines = [
-        _line(["", "", "AUROC of likelihood", "of typicality", "caught at 5 % false alarms"]),
-        _line(["---"] * 5),
-    ]
+    lines = []
     for task in ("clothes", "colored_digits", "photographs"):
-        runs = [run["foreign"] for run in results.of(task=task, stage="latent")]
+        runs = chosen(frame, task=task, stage="latent").foreign.dropna().tolist()
         for name in runs[0] if runs else ():
             cells = [
                 _cell([run[name][key] for run in runs if run[name].get(key) is not None], "", 2)
                 for key in ("auroc_likelihood", "auroc_typicality", "caught")
             ]
-            lines.append(_line([task.replace("_", " "), name, *cells]))
-    return "\n".join(lines)
+            lines.append([_plain(task), name, *cells])
+    heading = ["", "", "AUROC of likelihood", "of typicality", "caught at 5 % false alarms"]
+    return _markdown(heading, lines)
 
 
-def time_table(pairs, stages):
+def time_table(frame, stages):
     """How long the stages took."""
-    lines = [_line(["stage", "", "jobs", "minutes of one core"]), _line(["---"] * 4)]
-    total = [0, 0.0]
-    for stage, meaning in stages.items():
-        chosen = [result for job, result in pairs if job.stage == stage and result]
-        minutes = sum(result["process_seconds"] for result in chosen) / 60
-        total = [total[0] + len(chosen), total[1] + minutes]
-        lines.append(_line([f"`{stage}`", meaning, str(len(chosen)), f"{minutes:.0f}"]))
-    lines.append(_line(["", "", str(total[0]), f"{total[1]:.0f}"]))
-    return "\n".join(lines)
+    times = frame.dropna(subset="process_seconds").groupby("stage").process_seconds
+    counts, minutes = times.count(), times.sum() / 60
+    lines = [
+        [f"`{stage}`", meaning, f"{counts.get(stage, 0)}", f"{minutes.get(stage, 0.0):.0f}"]
+        for stage, meaning in stages.items()
+    ]
+    lines.append(["", "", f"{counts.sum()}", f"{minutes.sum():.0f}"])
+    return _markdown(["stage", "", "jobs", "minutes of one core"], lines)
 
 
-def _fits(job, wanted):
-    return all(getattr(job, name) == value for name, value in wanted.items())
-
-
-def _listed(value):
-    return [] if value is None else [value]
-
-
-def _cell(values, figure, digits, signed=False):
+def _cell(numbers, figure, digits, sign=""):
     """Mean and spread, the standard deviation over seeds."""
-    if not values:
+    if not numbers:
         return ""
-    values = [value * _FACTORS.get(figure, 1) for value in values]
-    mean = statistics.fmean(values)
+    numbers = pd.Series(numbers) * _FACTORS.get(figure, 1)
+    mean = numbers.mean()
     if figure == "reconstruction" and mean < 1e-3:
         return f"{mean:.0e}"
-    shown = f"{mean:{'+' if signed else ''}.{digits}f}"
-    if len(values) < 2 or figure == "weights":
+    shown = f"{mean:{sign}.{digits}f}"
+    if len(numbers) < 2 or figure == "weights":
         return shown
-    return f"{shown} ± {statistics.stdev(values):.{digits}f}"
+    return f"{shown} ± {numbers.std():.{digits}f}"
 
 
-def _line(cells):
-    return f"| {' | '.join(cells)} |"
+def _plain(name):
+    return name.replace("_", " ")
+
+
+def _markdown(heading, lines):
+    rows = [heading, ["---"] * len(heading), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,7 +1,7 @@
 """What a cINN is compared with: a conditional VAE, a conditional GAN and a regression CNN.
 
-    model = build("vae", experiment, seed=0)
-    history = train(model, experiment, seconds=250, seed=0)
+    model = build("vae", task, seed=0)
+    history = train(model, task, seconds=250, seed=0)
     x = model.sample(cond, num_samples=8, seed=0)
 
 README.md beside this file says what they are, what was tried and what was chosen.
@@ -23,19 +23,19 @@ _MODELS = {"vae": VAE, "gan": GAN, "regression": Regression}
 METHODS = tuple(_MODELS)
 
 
-def build(method: str, experiment: Task, seed: int) -> keras.Model:
-    """Returns an untrained model, of about as many weights as the cINN of that experiment.
+def build(method: str, task: Task, seed: int) -> keras.Model:
+    """Returns an untrained model, of about as many weights as the cINN of that task.
 
     It needs no data. It has `sample`, `nats_per_dim` and `generator_weights`; see `Baseline`.
 
     Args:
         method: one of `METHODS`.
-        experiment: the data; "regression" takes images as conditions only.
+        task: the data; "regression" takes images as conditions only.
         seed: of the weights, and of what a GAN drops out in training.
 
     Raises:
-        UsageError: if there is no such method, or it doesn't fit the experiment.
+        UsageError: if there is no such method, or it doesn't fit the task.
     """
     if method not in _MODELS:
         raise UsageError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-    return _MODELS[method](experiment, seed)
+    return _MODELS[method](task, seed)

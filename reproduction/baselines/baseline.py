@@ -20,7 +20,7 @@ class Baseline(keras.Model):
     `(x, cond, key, rate) -> {name: loss}`, and `_draw(cond, key, noisy) -> y`.
 
     Args:
-        experiment: the data.
+        task: the data.
         bounded: whether y has to be in [-1, 1].
 
     Attributes:
@@ -34,15 +34,15 @@ class Baseline(keras.Model):
     batch_size: int
     rate: float
 
-    def __init__(self, experiment: Task, bounded: bool):
+    def __init__(self, task: Task, bounded: bool):
         super().__init__()
-        self.kind = experiment.name
-        self.image_shape = experiment.image_shape
+        self.kind = task.name
+        self.image_shape = task.image_shape
         if self.kind == "classes":
-            self.cond_dims = (experiment.num_classes,)
-            self._shift = self._scale = experiment.images.levels / 2
+            self.cond_dims = (task.num_classes,)
+            self._shift = self._scale = task.images.levels / 2
         else:
-            self.cond_dims = experiment.cond_shape
+            self.cond_dims = task.cond_shape
             if self.cond_dims[:2] != self.image_shape[:2]:
                 raise UsageError(
                     f"cond_shape: expected that of x, {self.image_shape[:2]}, got "

@@ -41,12 +41,12 @@ class GAN(Baseline):
     pix2pix's are, whose batches hold one image; noise is dropout of 1/2, in sampling too, and z.
 
     Args:
-        experiment: the data.
+        task: the data.
         seed: of the weights and of the dropout in training.
     """
 
-    def __init__(self, experiment: Task, seed: int):
-        super().__init__(experiment, bounded=True)
+    def __init__(self, task: Task, seed: int):
+        super().__init__(task, bounded=True)
         self._paired = self.kind != "classes"
         self.batch_size = 32 if self._paired else 64
         self.rate = _RATES[self.kind]

@@ -15,7 +15,7 @@ class Regression(Baseline):
     """A U-Net that minimizes E |y - f(c)|^2: f(c) is the mean of y given c.
 
     Args:
-        experiment: data whose conditions are images.
+        task: data whose conditions are images.
         seed: of the weights.
 
     Raises:
@@ -25,13 +25,12 @@ class Regression(Baseline):
     batch_size = 32
     rate = 1e-3
 
-    def __init__(self, experiment: Task, seed: int):
-        if experiment.name not in _SIZES:
+    def __init__(self, task: Task, seed: int):
+        if task.name not in _SIZES:
             raise UsageError(
-                f"regression: expected images as conditions, got {experiment.name!r}; use vae or "
-                "gan"
+                f"regression: expected images as conditions, got {task.name!r}; use vae or gan"
             )
-        super().__init__(experiment, bounded=False)
+        super().__init__(task, bounded=False)
         widths, hidden = _SIZES[self.kind]
         self.decoder = decoder(self.image_shape, self.cond_dims, 0, widths, hidden, Seeds(seed))
         self._adam = FusedAdam(self.rate)

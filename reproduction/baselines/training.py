@@ -14,7 +14,7 @@ _ENTRIES = 40  # of a history
 
 def train(
     model: Baseline,
-    experiment: Task,
+    task: Task,
     seconds: float,
     seed: int,
     progress: Callable[[float, dict[str, float]], None] | None = None,
@@ -26,7 +26,7 @@ def train(
 
     Args:
         model: of `build`.
-        experiment: the data.
+        task: the data.
         seconds: of `time.process_time`, all threads together.
         seed: of the batches, and of what the model draws at each step.
         progress: called about once a second with the share of the seconds, and the latest losses.
@@ -36,11 +36,11 @@ def train(
         since the entry before.
     """
     start = time.process_time()
-    per_epoch = int(experiment.training_batches(model.batch_size, seed, 0).cardinality())
+    per_epoch = int(task.training_batches(model.batch_size, seed, 0).cardinality())
     history, totals, told = [], {}, 0.0
     since = 0
     batches = tf.data.Dataset.range(tf.int64.max).flat_map(
-        lambda epoch: experiment.training_batches(model.batch_size, seed, epoch)
+        lambda epoch: task.training_batches(model.batch_size, seed, epoch)
     )
     for number, (x, cond) in enumerate(batches):
         share = min(1.0, (time.process_time() - start) / seconds)

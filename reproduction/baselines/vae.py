@@ -29,12 +29,12 @@ class VAE(Baseline):
     noise, as is usual, unless it is to be `noisy`.
 
     Args:
-        experiment: the data.
+        task: the data.
         seed: of the weights.
     """
 
-    def __init__(self, experiment: Task, seed: int):
-        super().__init__(experiment, bounded=False)
+    def __init__(self, task: Task, seed: int):
+        super().__init__(task, bounded=False)
         self.batch_size, self.rate = (128, 2e-3) if self.kind == "classes" else (32, 1e-3)
         self._dims, down, up, hidden = _SIZES[self.kind]
         seeds, shapes = Seeds(seed), (self.image_shape, self.cond_dims)

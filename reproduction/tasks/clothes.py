@@ -15,7 +15,7 @@ from tfp_cinn.metrics.frechet import frechet_distance
 class Clothes(Task):
     """Fashion-MNIST given the class."""
 
-    file = "fashion_mnist.py"
+    config_name = "fashion_mnist"
     source = "data__idx_dir"
     base = {
         "model__blocks": 12,
@@ -33,7 +33,7 @@ class Clothes(Task):
 
     @property
     def _images(self):
-        return self.experiment.images
+        return self.problem.images
 
     def likelihood_batches(self, limit=None):
         images, labels = self._images.test
@@ -143,7 +143,7 @@ class Clothes(Task):
 class Digits(Clothes):
     """Scikit-learn's digits given the class, on which the small ablations run."""
 
-    file = "digits.py"
+    config_name = "digits"
     source = ""
     base = {}
 

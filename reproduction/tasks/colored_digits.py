@@ -14,14 +14,14 @@ from tfp_cinn.metrics.hues import digit_hues, hue_distance
 class ColoredDigits(Task):
     """The paper's color-MNIST on scikit-learn's digits."""
 
-    file = "color_digits.py"
+    config_name = "color_digits"
 
     @property
     def _images(self):
-        return self.experiment.images
+        return self.problem.images
 
     def likelihood_batches(self, limit=None):
-        return self.experiment.test_batches(297)
+        return self.problem.test_batches(297)
 
     def train_judge(self):
         """Trains a classifier of colors: it sees other digits than the class whose colors it is.
@@ -32,7 +32,7 @@ class ColoredDigits(Task):
         keras.utils.set_random_seed(JUDGE_SEED)
         judge = keras.Sequential(
             [
-                keras.Input(self.experiment.image_shape),
+                keras.Input(self.problem.image_shape),
                 keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
                 keras.layers.Conv2D(64, 3, strides=2, padding="same", activation="relu"),
                 keras.layers.Flatten(),
@@ -108,12 +108,12 @@ class ColoredDigits(Task):
 
     def show(self, sampler, seed):
         """Of one digit a class: it in gray, and colored eight times."""
-        gray = self.experiment.test_grays(range(10))
+        gray = self.problem.test_grays(range(10))
         x = np.clip(sampler(gray, DRAWS, seed), 0, 1).swapaxes(0, 1)
         return {"gray": np.uint8(255 * gray), "x": np.uint8(255 * x)}
 
     def timed_cond(self):
-        return next(iter(self.experiment.test_batches(250)))[1].numpy()
+        return next(iter(self.problem.test_batches(250)))[1].numpy()
 
 
 def _spread(hues):

@@ -5,7 +5,7 @@ units of the data. Figures are plain numbers; errors are over the seeds of whole
 """
 
 import functools
-import importlib.util
+import importlib
 import pathlib
 
 import keras
@@ -13,8 +13,6 @@ import numpy as np
 
 from tfp_cinn import tasks
 from tfp_cinn.metrics import coverage, recall
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 SOURCES = {"data__idx_dir": "/usr/share/datasets/fashion-mnist", "data__folder": "photos"}
 """Where Fashion-MNIST and the photographs are."""
@@ -26,14 +24,11 @@ DRAWS = 8
 """Colorings of an image."""
 
 
-def config_of(file, **fields):
-    """The config of a shipped config, with fields such as `model__blocks` changed."""
-    spec = importlib.util.spec_from_file_location("config", ROOT / "tfp_cinn" / "configs" / file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
-    for name, value in fields.items():
-        section, field = name.split("__")
+def config_of(name, **fields):
+    """Return a shipped config with fields such as `model__blocks` changed."""
+    config = importlib.import_module(f"tfp_cinn.configs.{name}").get_config()
+    for key, value in fields.items():
+        section, field = key.split("__")
         config[section][field] = value
     return config.to_dict(preserve_field_references=False)
 
@@ -47,7 +42,7 @@ class Task:
         **fields: changes of the config.
     """
 
-    file: str
+    config_name: str
     source = ""
     base: dict = {}
 
@@ -55,10 +50,10 @@ class Task:
         self.folder = pathlib.Path(folder)
         self.fast = fast
         sources = {self.source: SOURCES[self.source]} if self.source else {}
-        self.config = config_of(self.file, **(sources | self.base | fields))
+        self.config = config_of(self.config_name, **(sources | self.base | fields))
 
     @functools.cached_property
-    def experiment(self):
+    def problem(self):
         return tasks.load(self.config)
 
     def judge_path(self):

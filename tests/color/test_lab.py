@@ -31,8 +31,12 @@ def skimage_rgb(lab):
         return color.lab2rgb(lab)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+MODES = pytest.mark.parametrize(
+    ("dtype", "jit_compile"), [("float64", False), ("float32", False), ("float32", True)]
+)
+
+
+@MODES
 def test_equals_scikit_image_on_a_grid_of_colors(dtype, jit_compile):
     rgb = rgb_grid(5)
     convert = tf.function(rgb_to_lab, jit_compile=jit_compile)
@@ -41,21 +45,9 @@ def test_equals_scikit_image_on_a_grid_of_colors(dtype, jit_compile):
     assert (np.abs(got - color.rgb2lab(rgb)).max((0, 1, 2)) < LAB_TOLERANCE[dtype]).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_equals_scikit_image_on_all_colors_of_8_bits(dtype):
-    slice_of_red = rgb_grid(1)[0]
-    convert = tf.function(rgb_to_lab)
-    for red in range(256):
-        slice_of_red[..., 0] = red / 255.0
-        difference = np.abs(convert(slice_of_red.astype(dtype)) - color.rgb2lab(slice_of_red))
-        assert (difference.max((0, 1)) < LAB_TOLERANCE[dtype]).all()
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@MODES
 def test_lab_to_rgb_equals_scikit_image_in_the_gamut_and_outside(dtype, jit_compile):
-    L, ab = np.linspace(0, 100, 41), np.linspace(-128, 128, 65)
+    L, ab = np.linspace(0, 100, 21), np.linspace(-128, 128, 33)
     lab = np.stack(np.meshgrid(L, ab, ab, indexing="ij"), axis=-1)
     expected = skimage_rgb(lab)
     assert 0.1 < ((expected > 0) & (expected < 1)).all(axis=-1).mean() < 0.5
@@ -79,16 +71,6 @@ def test_without_clipping_every_lab_is_inverted():
     np.testing.assert_allclose(rgb_to_lab(rgb), lab, rtol=0, atol=1e-3)
 
 
-def test_a_gray_is_lightness_alone():
-    gray = np.arange(256) / 255.0
-    lab = rgb_to_lab(np.repeat(gray[:, None], 3, axis=1)).numpy()
-    linear = np.where(gray > 0.04045, ((gray + 0.055) / 1.055) ** 2.4, gray / 12.92)
-    L = np.where(linear > 0.008856, 116 * np.cbrt(linear) - 16, 903.292 * linear)
-    np.testing.assert_allclose(lab[:, 0], L, atol=1e-9)
-    assert np.abs(lab[:, 1:]).max() < 0.005
-    np.testing.assert_allclose(lab[[0, 255], 0], [0, 100], atol=1e-12)
-
-
 def jacobian(function, x):
     x = tf.constant(x)
     with tf.GradientTape() as tape:
@@ -97,20 +79,7 @@ def jacobian(function, x):
     return tape.batch_jacobian(y, x).numpy()
 
 
-def test_gradients_are_those_of_finite_differences():
-    rgb = np.random.RandomState(0).uniform(0.0, 1.0, (40, 3))
-    rgb[:10] *= 0.1  # the linear parts
-    lab = rgb_to_lab(rgb).numpy()
-    for function, x in ((rgb_to_lab, rgb), (lab_to_rgb, lab)):
-        analytic = jacobian(function, x)
-        for k in range(3):
-            h = 1e-5 * np.eye(3)[k]
-            numeric = (function(x + h) - function(x - h)) / 2e-5
-            np.testing.assert_allclose(analytic[..., k], numeric, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@MODES
 def test_gradients_are_finite_and_not_zero_everywhere(dtype, jit_compile):
     rgb = EDGES.astype(dtype)
     lab = rgb_to_lab(rgb).numpy()
@@ -169,9 +138,3 @@ def test_what_is_no_image_is_refused(function, x, message):
     with pytest.raises(UsageError, match=message) as caught:
         function(x)
     assert "\n" not in str(caught.value) and str(caught.value).startswith(function.__name__)
-
-
-def test_an_unknown_rank_is_refused():
-    traced = tf.function(rgb_to_lab, input_signature=[tf.TensorSpec(None)], autograph=False)
-    with pytest.raises(UsageError, match="unknown"):
-        traced.get_concrete_function()

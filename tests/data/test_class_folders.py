@@ -157,8 +157,3 @@ def test_wrong_input_is_one_line(tmp_path, how, options, words):
     with pytest.raises(UsageError, match=words) as caught:
         load(tmp_path, **options)
     assert "\n" not in str(caught.value)
-
-
-def test_no_such_folder(tmp_path):
-    with pytest.raises(UsageError, match="is not a folder"):
-        load(tmp_path / "none")

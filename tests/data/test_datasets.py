@@ -5,19 +5,14 @@ import math
 import os
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
-import requests
 
 from tests.helpers.idx_bytes import idx_bytes, write_folder
 from tfp_cinn import data
 from tfp_cinn.data import prepared
 from tfp_cinn.errors import UsageError
-
-DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 
 
 def random_split(count, seed, shape=(28, 28)):
@@ -29,13 +24,10 @@ def random_split(count, seed, shape=(28, 28)):
 TRAIN, TEST = random_split(30, 0), random_split(12, 1)
 
 
-def check_error(words, *args, **kwargs):
-    with pytest.raises(UsageError) as caught:
+def check_error(message, *args, **kwargs):
+    with pytest.raises(UsageError, match=message) as caught:
         data.load(*args, **kwargs)
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +61,12 @@ def test_digits_splits_cover_the_source_once(digits):
     assert len(np.unique(rows, axis=0)) == 1797
     np.testing.assert_array_equal(np.unique(loaded, axis=0), np.unique(rows, axis=0))
     assert len(loaded) == 1797
+    # At random, as neighbors come from one writer, but always alike.
+    assert not np.array_equal(digits.test.labels, source.target[:297])
+    np.testing.assert_array_equal(data.load("digits").test.labels, digits.test.labels)
 
 
-def test_digits_are_split_at_random_but_always_alike(digits):
-    from sklearn.datasets import load_digits
-
-    state = np.random.get_state()[1].copy()
-    again = data.load("digits")
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
-    for one, other in zip(
-        (digits.train, digits.validation, digits.test),
-        (again.train, again.validation, again.test),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one.images, other.images)
-        np.testing.assert_array_equal(one.labels, other.labels)
-    assert not np.array_equal(digits.test.labels, load_digits().target[:297])
-
-
-@pytest.mark.parametrize("num_validation", [0, 1, 1499])
+@pytest.mark.parametrize("num_validation", [0, 1499])
 def test_validation_is_held_out_of_the_training_set_only(digits, num_validation):
     other = data.load("digits", num_validation=num_validation)
     assert len(other.validation.labels) == num_validation
@@ -108,32 +87,28 @@ def test_mean_and_std_are_of_the_training_bin_centers(digits, tmp_path):
         assert math.isclose(loaded.std, centers.std(), rel_tol=1e-9)
 
 
-@pytest.mark.parametrize("num_validation", [-1, 1500, 10**9])
-def test_num_validation_out_of_range(num_validation):
-    check_error([str(num_validation), "0..1499"], "digits", num_validation=num_validation)
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("digits", {"num_validation": -1}, r"num_validation is -1, expected 0..1499"),
+        ("digits", {"num_validation": 1500}, r"num_validation is 1500, expected 0..1499"),
+        ("folder", {}, "'folder' with folder=None.*set folder with"),
+        ("mnist", {"folder": "x"}, "set folder with"),
+        ("folder", {"folder": "x", "idx_dir": "y"}, "set folder with"),
+        ("digits", {"idx_dir": "y"}, "'digits' with .*idx_dir='y'"),
+        ("cifar10", {"data_dir": "empty"}, "not prepared under empty, .*tfds build cifar10"),
+        ("mnist", {"idx_dir": "absent"}, "absent lacks train-images.*four IDX files of mnist"),
+        ("fashion_mnist", {"idx_dir": "absent"}, "apt-get install dataset-fashion-mnist"),
+    ],
+)
+def test_wrong_arguments(name, options, message):
+    check_error(message, name, **options)
 
 
 @pytest.mark.parametrize(
-    "name, folder, idx_dir", [("folder", None, None), ("mnist", "x", None), ("folder", "x", "y")]
+    ("name", "separator", "suffix", "compress"),
+    [("mnist", "-", "", bytes), ("kmnist", ".", ".gz", gzip.compress)],
 )
-def test_a_name_and_a_folder_that_do_not_fit(name, folder, idx_dir):
-    check_error([repr(name), "set folder with"], name, folder=folder, idx_dir=idx_dir)
-
-
-def test_a_name_that_is_not_prepared(tmp_path):
-    words = ["cifar10", "not prepared", "tfds build cifar10"]
-    check_error(words, "cifar10", data_dir=str(tmp_path))
-
-
-def test_digits_take_no_folder(tmp_path):
-    check_error(["digits", "idx_dir", str(tmp_path)], "digits", idx_dir=str(tmp_path))
-
-
-@pytest.mark.parametrize("separator", ["-", "."])
-@pytest.mark.parametrize(
-    "suffix, compress", [("", lambda raw: raw), (".gz", gzip.compress), ("", gzip.compress)]
-)
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
 def test_idx_folder(tmp_path, name, separator, suffix, compress):
     folder = write_folder(
         tmp_path, TRAIN, TEST, separator=separator, suffix=suffix, compress=compress
@@ -175,104 +150,31 @@ def test_default_validation_is_the_first_tenth_up_to_1024(tmp_path, total, held_
     assert len(loaded.train.labels) == total - held_out
 
 
-def test_missing_folder_and_files(tmp_path):
-    absent = str(tmp_path / "absent")
-    check_error([absent, "four IDX files of mnist"], "mnist", idx_dir=absent)
-    check_error([absent, "apt-get install dataset-fashion-mnist"], "fashion_mnist", idx_dir=absent)
-    folder = write_folder(tmp_path, TRAIN, TEST)
-    (folder / "t10k-labels-idx1-ubyte").unlink()
-    (folder / "train-images-idx3-ubyte").unlink()
-    words = [str(folder), "lacks train-images-idx3-ubyte, t10k-labels-idx1-ubyte"]
-    check_error([*words, "dataset-fashion-mnist"], "fashion_mnist", idx_dir=str(folder))
-
-
 @pytest.mark.parametrize(
-    "file, array, words",
+    ("file", "array", "message"),
     [
-        ("train-labels-idx1-ubyte", TRAIN[1][:-1], ["30 images", "29 labels"]),
-        ("t10k-images-idx3-ubyte", TEST[0][:, :27], ["(27, 28, 1)", "(28, 28, 1)"]),
-        ("train-images-idx3-ubyte", TRAIN[0].astype(np.int16), ["int16", "uint8"]),
-        ("train-images-idx3-ubyte", TRAIN[1], ["shape ()", "(H, W, 1 or 3)"]),
-        ("train-labels-idx1-ubyte", TRAIN[0], ["(30, 28, 28)", "labels file"]),
-        ("train-labels-idx1-ubyte", TRAIN[1].astype(np.float32), ["float32", "labels file"]),
-        ("t10k-images-idx3-ubyte", TEST[0][:0], ["0 images", "12 labels"]),
+        ("train-images-idx3-ubyte", None, "lacks train-images-idx3-ubyte .plain or .gz"),
+        ("train-labels-idx1-ubyte", TRAIN[1][:-1], r"uint8 labels of shape .29,.* the 30 images"),
+        ("t10k-images-idx3-ubyte", TEST[0][:, :27], r"shape .27, 28, 1.*of shape .28, 28, 1"),
+        ("train-images-idx3-ubyte", TRAIN[0].astype(np.int16), "30 int16 images.* uint8"),
+        ("train-images-idx3-ubyte", TRAIN[1], r"shape .., expected .*.H, W, 1 or 3"),
+        ("train-labels-idx1-ubyte", TRAIN[1].astype(np.float32), "float32 labels"),
+        ("t10k-images-idx3-ubyte", TEST[0][:0], "holds 0 uint8 images"),
+        ("t10k-labels-idx1-ubyte", np.uint8(10) + TEST[1], "12 of 12 labels are outside 0..9"),
+        ("t10k-labels-idx1-ubyte", TEST[1].astype("i1") - 1, r"0..9, the first is -1 at index 0"),
     ],
 )
-def test_files_that_do_not_match(tmp_path, file, array, words):
+def test_files_that_do_not_match(tmp_path, file, array, message):
     folder = write_folder(tmp_path, TRAIN, TEST)
-    (folder / file).write_bytes(idx_bytes(array))
-    check_error([str(folder / file), *words], "mnist", idx_dir=str(folder))
-
-
-@pytest.mark.parametrize("kind, value", [(np.uint8, 10), (np.uint8, 255), (np.int8, -1)])
-def test_labels_out_of_range(tmp_path, kind, value):
-    labels = TEST[1].astype(kind)
-    labels[[5, 9]] = value
-    folder = write_folder(tmp_path, TRAIN, (TEST[0], labels))
-    words = ["t10k-labels-idx1-ubyte", "2 of 12", "0..9", f"{value} at index 5"]
-    check_error(words, "mnist", idx_dir=str(folder), num_validation=1)
-
-
-def test_no_images(tmp_path):
-    folder = write_folder(tmp_path, TRAIN, (TEST[0][:0], TEST[1][:0]))
-    check_error(["t10k-images-idx3-ubyte", "no images"], "mnist", idx_dir=str(folder))
-
-
-@pytest.mark.skipif(
-    not os.path.isdir(DEBIAN_FOLDER), reason="the package dataset-fashion-mnist is not installed"
-)
-def test_debian_package():
-    loaded = data.load("fashion_mnist", idx_dir=DEBIAN_FOLDER)
-    assert loaded.train.images.shape == (60_000 - 1024, 28, 28, 1)
-    assert loaded.test.images.shape == (10_000, 28, 28, 1)
-    labels = np.concatenate([loaded.validation.labels, loaded.train.labels])
-    np.testing.assert_array_equal(np.bincount(labels), 6000)
-    np.testing.assert_array_equal(np.bincount(loaded.test.labels), 1000)
-    assert loaded.train.images.min() == 0 and loaded.train.images.max() == 255
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
-def test_offline_message(monkeypatch, tmp_path, name):
-    asked = []
-
-    def offline(url):
-        asked.append(url)
-        return "ConnectionError"
-
-    monkeypatch.setattr(prepared, "unreachable", offline)
-    words = [name, "not prepared", str(tmp_path), "ConnectionError", "idx_dir=DIR", "'digits'"]
-    if name == "fashion_mnist":
-        words.append("apt-get install dataset-fashion-mnist")
-    check_error(words, name, data_dir=str(tmp_path))
-    (url,) = asked
-    assert url.startswith("http") and url.endswith("/train-images-idx3-ubyte.gz")
-    assert os.listdir(tmp_path) == []
-
-
-def test_probe_is_bounded_even_where_a_name_look_up_hangs(monkeypatch):
-    release = threading.Event()
-
-    def hang(*args, **kwargs):
-        release.wait(30)
-        raise requests.ConnectionError
-
-    monkeypatch.setattr(requests, "head", hang)
-    start = time.monotonic()
-    assert "no answer" in prepared.unreachable("http://host.invalid/", seconds=0.2)
-    release.set()
-    assert time.monotonic() - start < 5
-
-
-@pytest.mark.parametrize("status, cause", [(200, None), (403, "HTTP status 403")])
-def test_probe_reports_the_answer(monkeypatch, status, cause):
-    response = requests.Response()
-    response.status_code = status
-    monkeypatch.setattr(requests, "head", lambda *args, **kwargs: response)
-    assert prepared.unreachable("http://host.invalid/") == cause
+    if array is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(idx_bytes(array))
+    check_error(f"{folder}.*{message}", "mnist", idx_dir=str(folder), num_validation=1)
 
 
 @pytest.mark.long
-def test_offline_within_ten_seconds_for_real(tmp_path):
+def test_offline_within_ten_seconds(tmp_path):
     # A proxy that nothing listens on makes any machine offline, through the environment.
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
     environment |= {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
@@ -290,8 +192,10 @@ def test_offline_within_ten_seconds_for_real(tmp_path):
         check=True,
     )
     seconds, message = result.stdout.strip().split(" ", 1)
-    assert "can't be reached" in message and "\n" not in message
     assert float(seconds) < 10
+    for words in ("not prepared", "can't be reached", "idx_dir=DIR", "'digits'"):
+        assert words in message
+    assert "\n" not in message and os.listdir(tmp_path) == []
 
 
 def store(root, name, splits, version="1.0.0", classes=10, shape=(28, 28, 1)):
@@ -344,17 +248,17 @@ def test_prepared_needs_no_network(offline, tmp_path):
 
     (record,) = (tmp_path / "mnist").glob("*/*-train.*")
     record.write_bytes(record.read_bytes()[:-100])
-    check_error(["can't be read", str(tmp_path), "remove"], "mnist", data_dir=str(tmp_path))
+    check_error(f"can't be read under {tmp_path}.*: remove", "mnist", data_dir=str(tmp_path))
 
 
-@pytest.mark.parametrize("held_out", [(), ("validation",), ("test", "validation")])
+@pytest.mark.parametrize("held_out", [(), ("test", "validation")])
 def test_any_prepared_set_of_rgb_images(offline, tmp_path, held_out):
     random = np.random.RandomState(0)
     images = [random.randint(0, 256, (9 + k % 3, 8, 3)).astype(np.uint8) for k in range(30)]
     labels = np.arange(30) % 3
     parts = {"train": (images, labels)} | dict.fromkeys(held_out, (images[:5], labels[:5]))
     store(tmp_path, "cifar10", parts, classes=3, shape=(None, None, 3))
-    check_error(["3 sizes (9 x 8", "config.data.size"], "cifar10", data_dir=str(tmp_path))
+    check_error("3 sizes .9 x 8.*config.data.size", "cifar10", data_dir=str(tmp_path))
     loaded = data.load("cifar10", data_dir=str(tmp_path), size=(9, 8))
     assert (loaded.image_shape, loaded.num_classes, loaded.levels) == ((9, 8, 3), 3, 256)
     sizes = [len(part.labels) for part in (loaded.train, loaded.validation, loaded.test)]
@@ -387,4 +291,4 @@ def test_failed_download_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(prepared, "unreachable", lambda url: None)
     monkeypatch.setattr(tfds.core.utils.gcs_utils, "_is_gcs_disabled", True)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
-    check_error(["mnist", "OSError: disk full", "'digits'"], "mnist", data_dir=str(tmp_path))
+    check_error("mnist .*OSError: disk full.*'digits'", "mnist", data_dir=str(tmp_path))

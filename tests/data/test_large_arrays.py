@@ -31,7 +31,7 @@ def peak(path, rows):
     return int(run.stdout.split()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_resident_memory_does_not_grow_with_the_file(tmp_path):
     small = peak(tmp_path / "small.npy", 2**15)
     large = peak(tmp_path / "large.npy", ROWS)  # sparse: zeros that take no room on the disk

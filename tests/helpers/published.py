@@ -136,18 +136,6 @@ class DenseConv(nn.Module):
         return self.conv3(x)
 
 
-def mnist(size=16, blocks=3, width=6):
-    """mnist_cINN; x is flat already."""
-
-    def subnet(size_in, size_out):
-        return FullyConnected(size_in, size_out, width, ("fc1", "fc2", "fc2b", "fc3"), 0.0)
-
-    nodes = [None, (Fm.Flatten([(1, 4, 4)]), None)]
-    for k in range(blocks):
-        nodes += [(Permutation(size, k), None), (Glow(size, 10, subnet, 1.5), "class")]
-    return Graph(*nodes, None, None)
-
-
 class Digits(nn.Module):
     """The conditioner of mnist_cINN's color-MNIST, with the classifier that it was trained as."""
 

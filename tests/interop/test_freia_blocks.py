@@ -14,7 +14,6 @@ from tests.helpers.torch_side import assert_near, from_torch, perturb, random, s
 from tfp_cinn import CINN  # noqa: E402
 from tfp_cinn.bijectors import (  # noqa: E402
     ActNorm,
-    AdditiveCoupling,
     AffineCoupling,
     Chain,
     FactorOut,
@@ -94,12 +93,6 @@ BLOCKS = {
         lambda: [(Fm.AffineCouplingOneSided, {"subnet_constructor": dense, "clamp": 1.5})],
         VECTOR, (3,),
     ),
-    "one_sided_conv": (
-        lambda: [AffineCoupling(ConvNet([5]), 1.5, "arctan_unscaled", event_ndims=3)],
-        lambda: [(Fm.AffineCouplingOneSided, {"subnet_constructor": conv, "clamp": 1.5,
-                                              "split_len": 1})],
-        MAPS, (4, 6, 2),
-    ),
     "permutation": (
         lambda: [RandomPermutation(7)], lambda: [(Fm.PermuteRandom, {"seed": 7})], (9,), None,
     ),
@@ -127,7 +120,6 @@ BLOCKS = {
         lambda: [SoftPermutation(0)], lambda: [(Fm.FixedLinearTransform, {"M": reflection(6)})],
         VECTOR, None,
     ),
-    "act_norm": (lambda: [ActNorm()], lambda: [(Fm.ActNorm, {})], VECTOR, None),
     "act_norm_of_maps": (lambda: [ActNorm()], lambda: [(Fm.ActNorm, {})], MAPS, None),
     "flatten": (
         lambda: [Flatten(channels_first=True), GlowCoupling(MLP([8]), 1.0)],
@@ -195,30 +187,6 @@ def test_a_block_is_that_of_freia(name, tolerance):
             np.testing.assert_allclose(expected, 0.0, atol=10 * tolerance)
         else:
             assert_near(got, from_torch(expected), tolerance)
-
-
-def test_two_additive_couplings_are_a_nice_block(tolerance):
-    """FrEIA's changes both halves, the first one first; ours is given them swapped, twice."""
-    swap = [SoftPermutation(0), SoftPermutation(0)]
-    couplings = [AdditiveCoupling(MLP([8])), AdditiveCoupling(MLP([8]))]
-    model = CINN(Chain([swap[0], couplings[0], swap[1], couplings[1]]), (6,), cond_shape=(3,))
-    block = perturb(Fm.NICECouplingBlock([(6,)], [(3,)], dense))
-    halves = np.roll(np.eye(6), 3, axis=0)
-    for each in swap:
-        each.layers[0].weights[0].assign(halves)
-    for coupling, subnet in zip(couplings, (block.F, block.G), strict=True):
-        layers = [layer for layer in subnet if isinstance(layer, nn.Linear)]
-        for layer, linear in zip(coupling.layers[0].layers, layers, strict=True):
-            layer.kernel.assign(linear.weight.detach().numpy().T)
-            layer.bias.assign(linear.bias.detach().numpy())
-    x, cond = random(5, 6, seed=1), random(5, 3, seed=2)
-    z, log_det = model.bijector.inverse_and_log_det(x, cond)
-    (expected,), _ = block([to_torch(x)], c=[to_torch(cond)])
-    assert_near(z, from_torch(expected), tolerance)
-    np.testing.assert_array_equal(log_det, 0.0)
-    back, _ = model.bijector.forward_and_log_det(x, cond)
-    (expected,), _ = block([to_torch(x)], c=[to_torch(cond)], rev=True)
-    assert_near(back, from_torch(expected), tolerance)
 
 
 def test_factoring_out_is_splitting_and_concatenating(tolerance):

@@ -166,7 +166,7 @@ def tensors():
 SUBNET = "cinn.module_list.5.subnet1.2"
 
 
-@pytest.mark.parametrize("prefix", ["", "cinn.", "net.module.inn."])
+@pytest.mark.parametrize("prefix", ["", "net.module.inn."])
 def test_any_prefix_is_found(model, tensors, prefix):
     renamed = {prefix + name.removeprefix("cinn."): t for name, t in tensors.items()}
     import_freia(model, renamed)
@@ -246,8 +246,6 @@ def everything(tensors):
         (changed(f"{SUBNET}.bias", lambda t: t / 0), "subnet1.2.bias is NaN or infinite"),
         (changed("cinn.module_list.4.perm_inv", np.sort), "perm_inv is another permutation"),
         (changed("cinn.module_list.1.M", lambda t: t + 0.1), r"M is not orthogonal \(by"),
-        (changed("cinn.module_list.1.M_inv", lambda t: t[::-1]), "not the inverse of M"),
-        (changed("cinn.module_list.1.logDetM", lambda t: t + 1), "logDetM is 1.0e.00, not 0"),
         (changed("cinn.module_list.0.haar_weights", np.negative), "not the Haar wavelets"),
         (lambda t: (t.clear(), t.update(a=np.zeros(3), b=np.zeros(3))),
          r"none of 2 tensors \(a, b\) has a name .*, such as cinn.module_list.1.haar_weights;"),
@@ -263,19 +261,6 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_assigned(model, tensors, 
     assert "\n" not in str(caught.value)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-
-
-def test_another_networks_weights_are_refused_and_counted():
-    def make(blocks, hidden):
-        return architectures.dense_glow(digits(), blocks=blocks, hidden=hidden, mean=0.0, std=1.0)
-
-    model = make(2, (5,))
-    with pytest.raises(UsageError, match=r"extra 32 \(.*, and 27 more\); misshapen 16 \("):
-        import_freia(model, export_freia(make(3, (3, 4, 5))))
-    with pytest.raises(
-        UsageError, match=r"expected the 16 .* got 24: extra 8 \(cinn.module_list.7"
-    ):
-        import_freia(model, export_freia(make(3, (5,))))
 
 
 @pytest.mark.parametrize(
@@ -315,22 +300,6 @@ def test_what_freia_lacks_is_named(flow, shape, message):
         return
     with pytest.raises(UsageError, match=message):
         export_freia(model)
-
-
-def test_another_conditioner_is_named():
-    model = architectures.colorization_minimal(
-        pairs((16, 16, 2), (16, 16, 1)), widths=(2, 2, 2, 2), levels=((2,), (2,), (2,)), vector=3
-    )
-    model.conditioner.name = "mine"
-    with pytest.raises(UsageError, match="conditioner mine has no counterpart; expected one of"):
-        export_freia(model)
-
-
-def test_a_conditioner_without_weights_has_no_tensors():
-    model = architectures.colorization_minimal(
-        pairs((16, 16, 2), (16, 16, 1)), widths=(2, 2, 2, 2), conditioner="none"
-    )
-    assert not any("cond_net" in name for name in export_freia(model))
 
 
 def test_an_unknown_generation_is_refused(model):

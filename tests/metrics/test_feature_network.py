@@ -87,7 +87,7 @@ def test_images_are_smoothed_as_they_shrink():
 
 def test_weights_of_another_checksum_are_refused(tmp_path, monkeypatch):
     (tmp_path / "other.pth").write_bytes(b"weights")
-    monkeypatch.setattr(feature_network, "read_state_dict", None)  # isn't even read
+    monkeypatch.setattr(feature_network, "read_checkpoint", None)  # isn't even read
     with pytest.raises(UsageError, match="SHA-256 is 579344248a93.*got 9a129038d9a0") as caught:
         efficientnet_lite0(tmp_path / "other.pth")
     assert "\n" not in str(caught.value)

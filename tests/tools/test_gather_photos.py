@@ -1,11 +1,9 @@
 """gather_photos: what it takes out of packages, what it says of licenses, and how it fails."""
 
 import os
-import pathlib
 import shutil
 import struct
 import subprocess
-import sys
 import zlib
 
 import gather
@@ -17,8 +15,6 @@ from qt_resources import read_resources
 from tests.helpers.synthetic_photos import encode, pixels
 from tfp_cinn import data
 from tfp_cinn.errors import UsageError
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is not installed")
 
@@ -57,19 +53,9 @@ def rcc(files, *, version=3, compress=(), flags=0):
 FILES = {"a/b/x.webp": b"picture", "a/y.txt": b"text" * 99, "z": b""}
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-@pytest.mark.parametrize("compress", [(), ("a/y.txt",), tuple(FILES)])
+@pytest.mark.parametrize(("version", "compress"), [(1, ()), (2, ("a/y.txt",)), (3, tuple(FILES))])
 def test_resources(version, compress):
     assert dict(read_resources(rcc(FILES, version=version, compress=compress))) == FILES
-
-
-def test_resources_that_cannot_be_decompressed():
-    assert dict(read_resources(rcc(FILES, flags=4))) == dict.fromkeys(FILES)
-    damaged = rcc({"x": b"text" * 99}, compress=("x",)).replace(b"\x78\x9c", b"\0\0")
-    assert dict(read_resources(damaged)) == {"x": None}
-    cut = zlib.compress(b"text" * 99)[:-5]
-    short = rcc({"x": bytes(4) + cut}, flags=1)
-    assert dict(read_resources(short)) == {"x": None}
 
 
 @pytest.mark.parametrize(
@@ -152,12 +138,6 @@ License: CC-BY-4.0
 )
 def test_licenses(path, expected):
     assert find_license(path, {"p/README": README, "q/README": README}, COPYRIGHT) == expected
-
-
-def test_licenses_that_are_not_stated():
-    assert find_license("x", {}, None) == License("", "not stated", "", "")
-    free_text = find_license("x", {}, "Everybody may do anything.")
-    assert free_text == License("", "see the copyright file", "", "")
 
 
 def photo(seed, format="WEBP", side=300):
@@ -266,43 +246,6 @@ def test_gather(tmp_path, capsys):
     assert len(photos.train.files) == 4 and photos.skipped == {}
 
 
-@needs_dpkg
-@pytest.mark.parametrize("package", ["gcompris-qt-data", "lomiri-wallpapers-16.04"])
-def test_known_packages_are_searched_in_known_places(tmp_path, package, capsys):
-    activities = "usr/share/gcompris-qt/rcc/x.rcc/gcompris/src/activities"
-    inside = {
-        f"gcompris/src/activities/{name}": photo(k)
-        for k, name in enumerate(
-            [
-                "erase/resource/x.webp",
-                "lang/resource/words_sample/x.webp",
-                "explore_a/resource/b/x.webp",
-            ]
-        )
-    }
-    build_deb(
-        tmp_path,
-        package,
-        {
-            "usr/share/gcompris-qt/rcc/x.rcc": rcc(inside),
-            "usr/share/backgrounds/sky.jpg": photo(8, "JPEG"),
-            "usr/share/backgrounds/umang_by_x.jpg": photo(9, "JPEG"),
-        },
-    )
-    gather.gather_photos(tmp_path / "photos", [package], tmp_path)
-    found = listing(tmp_path / "photos" / package)
-    if package == "gcompris-qt-data":
-        assert found == [
-            "copyright",
-            f"{activities}/erase/resource/x.webp",
-            f"{activities}/explore_a/resource/b/x.webp",
-        ]
-    else:
-        assert "usr/share/backgrounds/sky.jpg" in found
-        assert "usr/share/backgrounds/umang_by_x.jpg" not in found
-    assert "in other places" in capsys.readouterr().out
-
-
 def check_error(words, tmp_path, packages, deb_dir=None, output="photos"):
     before = listing(tmp_path)
     with pytest.raises(UsageError) as caught:
@@ -316,41 +259,21 @@ def check_error(words, tmp_path, packages, deb_dir=None, output="photos"):
 
 
 @needs_dpkg
-def test_failures_leave_nothing(tmp_path, monkeypatch):
+def test_failures_leave_nothing(tmp_path):
     build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})
     build_deb(tmp_path, "none", {"text.jpg": b"text"})
     (tmp_path / "bad_1_all.deb").write_bytes(b"no package")
-    (tmp_path / "two_1_all.deb").write_bytes(b"")
-    (tmp_path / "two_2_all.deb").write_bytes(b"")
     check_error(["no photograph in none", "gcompris-qt-data"], tmp_path, ["none"], tmp_path)
     check_error(["bad_1_all.deb can't be unpacked"], tmp_path, ["good", "bad"], tmp_path)
     check_error(["0 files absent_*.deb"], tmp_path, ["good", "absent"], tmp_path)
-    check_error(["2 files two_*.deb"], tmp_path, ["two"], tmp_path)
     check_error(["'--help' is no name"], tmp_path, ["--help"], tmp_path)
     check_error(["exists and isn't overwritten"], tmp_path, ["good"], tmp_path, "bad_1_all.deb")
-    check_error(["can't be written"], tmp_path, ["good"], tmp_path, "bad_1_all.deb/photos")
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(gather, "license_table", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        gather.gather_photos(tmp_path / "photos", ["good"], tmp_path)
-    assert not [path for path in tmp_path.iterdir() if "photos" in path.name or path.name[0] == "."]
 
 
 def tool(folder, name, script):
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
-
-
-def test_missing_tools(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    check_error(["dpkg-deb is not installed"], tmp_path, ["good"])
-    tool(tmp_path, "dpkg-deb", "exit 1")
-    check_error(["apt-get is not installed"], tmp_path, ["good"])
-    check_error(["0 files good_*.deb"], tmp_path, ["good"], tmp_path)
 
 
 @needs_dpkg
@@ -365,32 +288,5 @@ def test_download(tmp_path, monkeypatch, capsys):
     assert listing(tmp_path / "photos") == ["LICENSES.md", "good/copyright", "good/sky.jpg"]
     assert "good: downloading" in capsys.readouterr().out
 
-    says = "E: Unable to locate package nowhere"
-    tool(
-        tools, "apt-get", f"echo 'W: unsandboxed' >&2; echo '{says}' >&2; echo 'W: x' >&2; exit 100"
-    )
-    check_error([says, "apt-get update", "deb_dir"], tmp_path, ["nowhere"], output="other")
-    tool(tools, "apt-get", "exit 1")
-    check_error(["no reason given"], tmp_path, ["nowhere"], output="other")
-
-
-@pytest.mark.long
-@needs_dpkg
-def test_binary(tmp_path):
-    build_deb(tmp_path, "good", {"sky.jpg": photo(1, "JPEG")})
-    command = [sys.executable, "tools/gather_photos", f"--output={tmp_path / 'photos'}"]
-    command += ["--packages=good", f"--deb_dir={tmp_path}"]
-    options = {
-        "cwd": ROOT,
-        "env": {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)},
-        "capture_output": True,
-        "text": True,
-        "timeout": 300,
-    }
-    done = subprocess.run(command, **options)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path / 'photos'}: 1 photographs")
-    done = subprocess.run(command, **options)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("tools/gather_photos: ")
-    assert "exists and isn't overwritten" in done.stderr.splitlines()[-1]
+    tool(tools, "apt-get", "echo 'W: x' >&2; echo 'E: Unable to locate' >&2; exit 100")
+    check_error(["E: Unable to locate", "deb_dir"], tmp_path, ["nowhere"], output="other")

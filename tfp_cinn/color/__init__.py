@@ -1,7 +1,6 @@
 """Color of photographs: CIE Lab, and color at a lower resolution than the lightness."""
 
-from tfp_cinn.color.lab import lab_to_rgb, rgb_to_lab
-from tfp_cinn.color.normalization import LAB_OFFSETS, LAB_SCALES, denormalize, normalize
+from tfp_cinn.color.lab import LAB_OFFSETS, LAB_SCALES, lab_to_rgb, rgb_to_lab
 from tfp_cinn.color.photograph import LabParts, split_lab, to_rgb
 from tfp_cinn.color.upsample import upsample_ab
 
@@ -9,9 +8,7 @@ __all__ = [
     "LAB_OFFSETS",
     "LAB_SCALES",
     "LabParts",
-    "denormalize",
     "lab_to_rgb",
-    "normalize",
     "rgb_to_lab",
     "split_lab",
     "to_rgb",

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.color.checks import as_channels
+from tfp_cinn.errors import UsageError
 
-__all__ = ["lab_to_rgb", "rgb_to_lab"]
+__all__ = ["LAB_OFFSETS", "LAB_SCALES", "as_channels", "lab_to_rgb", "rgb_to_lab"]
+
+LAB_OFFSETS = (47.5, 2.4, 7.4)
+"""Approximate means of L, a and b in photographs.
+
+Source: `offsets` and, for `LAB_SCALES`, `scales` in `colorization_cINN/data.py` and
+`colorization_minimal_example/data.py` of https://github.com/vislearn/conditional_INNs at 19e316c.
+"""
+LAB_SCALES = (25.6, 11.2, 16.8)
+"""Approximate standard deviations of L, a and b in photographs."""
 
 # Rounded as in scikit-image, which the paper used; exact constants would move a and b of grays by
 # 0.005.
@@ -87,6 +96,32 @@ def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
     power = 1.055 * tf.maximum(linear, _LINEAR_KNEE) ** (1.0 / _GAMMA) - 0.055
     rgb = tf.where(linear > _LINEAR_KNEE, power, 12.92 * linear)
     return tf.clip_by_value(rgb, 0.0, 1.0) if clip else rgb
+
+
+def as_channels(
+    who: str, what: str, value: Any, channels: int, to_float: str = "cast it"
+) -> tf.Tensor:
+    """Convert an argument to a float tensor `[..., channels]`.
+
+    Args:
+        who: the calling function, for the message.
+        what: its argument, likewise.
+        value: the tensor or array.
+        channels: their number.
+        to_float: how to convert another dtype, for the message.
+
+    Raises:
+        UsageError: if the dtype is neither float32 nor float64, or the number of channels is wrong.
+    """
+    value = tf.convert_to_tensor(value)
+    if value.dtype not in (tf.float32, tf.float64):
+        raise UsageError(
+            f"{who}: expected {what} of dtype float32 or float64, got {value.dtype.name}: "
+            f"{to_float}"
+        )
+    if not value.shape.rank or value.shape[-1] != channels:
+        raise UsageError(f"{who}: expected {what} of shape [..., {channels}], got {value.shape}")
+    return value
 
 
 def _mix(matrix: Sequence[Sequence[float]], channels: Sequence[tf.Tensor]) -> list[tf.Tensor]:

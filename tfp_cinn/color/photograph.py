@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfp_cinn.color.checks import as_channels
-from tfp_cinn.color.lab import lab_to_rgb, rgb_to_lab
+from tfp_cinn.color.lab import as_channels, lab_to_rgb, rgb_to_lab
 from tfp_cinn.color.resample import area_average, dimension
 from tfp_cinn.color.upsample import upsample_ab
 from tfp_cinn.errors import UsageError
@@ -41,17 +39,14 @@ def split_lab(rgb: Any, size: tuple[int, int]) -> LabParts:
         size: `(h, w)`, at most (H, W).
 
     Raises:
-        UsageError: if rgb has an integer dtype or another shape, or size isn't a pair or is larger.
+        UsageError: if rgb has an integer dtype or another shape, or size is larger.
     """
     rgb = as_channels("split_lab", "rgb", rgb, 3, to_float="divide 8-bit values by 255.0")
     if rgb.shape.rank < 3:
         raise UsageError(f"split_lab: expected rgb of shape [..., H, W, 3], got {rgb.shape}")
-    try:
-        h, w = (operator.index(n) for n in size)
-    except (TypeError, ValueError):
-        raise UsageError(f"split_lab: expected a size (h, w), got {size!r}") from None
+    h, w = size
     height, width = dimension(rgb, -3), dimension(rgb, -2)
-    if any(n < 1 or m is not None and n > m for n, m in zip((h, w), rgb.shape[-3:-1], strict=True)):
+    if any(n < 1 or m is not None and n > m for n, m in zip(size, rgb.shape[-3:-1], strict=True)):
         raise UsageError(
             f"split_lab: expected a size of at least (1, 1) and at most {rgb.shape[-3:-1]}, got "
             f"{(h, w)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_cinn.color.checks import as_channels
+from tfp_cinn.color.lab import as_channels
 from tfp_cinn.color.resample import Size, area_average, dimension
 from tfp_cinn.errors import UsageError
 

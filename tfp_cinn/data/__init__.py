@@ -6,8 +6,7 @@ from tfp_cinn.data.crops import evaluation_crops, training_crops
 from tfp_cinn.data.datasets import DATASETS, load, load_nothing
 from tfp_cinn.data.idx import read_idx
 from tfp_cinn.data.labeled_images import LabeledImages, Split
-from tfp_cinn.data.photo_split import Photos, PhotoSplit, no_photos
-from tfp_cinn.data.photos import load_photos
+from tfp_cinn.data.photos import Photos, PhotoSplit, load_photos, no_photos
 from tfp_cinn.data.prepared_photos import load_prepared_photos
 
 __all__ = [

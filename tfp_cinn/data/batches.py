@@ -32,16 +32,15 @@ def training_batches(
     remainder that doesn't fill a batch is dropped.
 
     Args:
-        split: images `[N, H, W, C]` and labels `[N]`.
+        split: N images and labels.
         batch_size: B, 1 .. N.
-        noise_std: standard deviation of the Gaussian noise in gray levels, or 0 for uniform noise.
+        noise_std: standard deviation of the Gaussian noise in gray levels, or 0.
         seed: any integer.
         epoch: which epoch, counted from 0, an integer or an int64 tensor; if None, each iteration
             is the next one.
 
     Returns:
-        A data set of N // B pairs of x, float32 `[B, H, W, C]` in gray levels, and label, int32
-        `[B]`.
+        N // B pairs of x, float32 `[B, H, W, C]` in gray levels, and label, int32 `[B]`.
 
     Raises:
         UsageError: a batch larger than the split or below 1, or a `noise_std` that is negative or
@@ -54,11 +53,7 @@ def training_batches(
     """
     count = len(split.labels)
     check_batch_size(batch_size, count)
-    if not 0.0 <= noise_std < math.inf:
-        raise UsageError(
-            f"noise_std is {noise_std}, expected a finite number of gray levels >= 0: use 0 for "
-            "uniform dequantization"
-        )
+    check_noise(noise_std)
     with tf.device("CPU:0"):
         images, labels = tf.constant(split.images), tf.constant(split.labels)
 
@@ -79,16 +74,8 @@ def evaluation_batches(split: Split, batch_size: int, *, seed: int = 0) -> tf.da
     """Return all images once, in order, as batches `(x, label)`, the same at every iteration.
 
     x = v + u for u ~ U[0, 1), as in `training_batches` without Gaussian noise. The noise of image
-    i depends only on `seed` and i, so results don't depend on the batch size.
-
-    Args:
-        split: images `[N, H, W, C]` and labels `[N]`; N may be 0.
-        batch_size: B >= 1.
-        seed: any integer.
-
-    Returns:
-        A data set of ceil(N / B) pairs of x, float32 `[<=B, H, W, C]` in gray levels, and label,
-        int32 `[<=B]`. The last pair may be smaller.
+    i depends only on `seed` and i, so results don't depend on the batch size. The last batch may
+    be smaller, and there may be no images.
 
     Raises:
         UsageError: `batch_size` is below 1.
@@ -124,15 +111,12 @@ def shuffled_epoch(
     """Return an epoch's batches, in random order.
 
     Args:
-        count: N, the number of rows.
-        batch_size: B, 1 .. N.
+        count: the number of rows.
+        batch_size: B, 1 .. count.
         draw: makes a batch from a key, int64 `[2]`, unique to the batch and epoch, for stateless
             random numbers, and from the indices of its rows, int32 `[B]`.
         seed: any integer.
         epoch: see `of_epoch`.
-
-    Returns:
-        A data set of N // B batches, prefetched.
     """
     num_batches = count // batch_size
     # Each draw has its own key (seed, n), where n counts an epoch's order and then its batches.
@@ -183,3 +167,9 @@ def check_batch_size(batch_size: int, count: int | None = None) -> None:
         raise UsageError(
             f"batch_size is {batch_size} but the split has {count} images: use at most {count}"
         )
+
+
+def check_noise(noise_std: float) -> None:
+    """Raise a UsageError for a standard deviation that is negative or not finite."""
+    if not 0.0 <= noise_std < math.inf:
+        raise UsageError(f"noise_std is {noise_std}, expected a finite number >= 0")

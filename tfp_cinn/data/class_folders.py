@@ -1,7 +1,5 @@
 """Images in folders, one folder a class."""
 
-import concurrent.futures
-import hashlib
 import os
 import pathlib
 from typing import NamedTuple
@@ -9,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.image_files import MAX_PIXELS, Unusable, by_reason, open_image, quiet, to_rgb
+from tfp_cinn.data.image_files import MAX_PIXELS, by_reason, open_image, to_rgb
 from tfp_cinn.data.labeled_images import Fitting, Source, Split
 from tfp_cinn.errors import UsageError
 
@@ -110,28 +108,16 @@ def _classes(root: pathlib.Path) -> list[str]:
 
 
 def _read(folder: pathlib.Path, fitting: Fitting, skipped: dict[str, str]) -> list[_File]:
-    """The images of a class in the order of their digests; why others can't be used."""
+    """Read the images of a class, in the order of their digests."""
 
-    def read(path: pathlib.Path) -> _File | str:
-        try:
-            pixels = to_rgb(open_image(path, MAX_PIXELS))
-            digest = hashlib.sha256(path.read_bytes()).digest()
-        except Unusable as reason:
-            return str(reason)
+    def read(path: pathlib.Path) -> np.ndarray:
+        pixels = to_rgb(open_image(path, MAX_PIXELS))
         if (pixels == pixels[..., :1]).all():
             pixels = pixels[..., :1]
-        return _File(digest, fitting.image(pixels))
+        return fitting.image(pixels)
 
-    files: dict[bytes, _File] = {}
-    paths, closed = photo_files.find(folder)
-    skipped |= {str(path): "unreadable" for path in closed}
-    with quiet(), concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, file in zip(paths, pool.map(read, paths), strict=True):
-            if isinstance(file, str):
-                skipped[str(path)] = file
-            elif files.setdefault(file.digest, file) is not file:
-                skipped[str(path)] = "duplicate"
-    return [files[digest] for digest in sorted(files)]
+    found = photo_files.read_folder(folder, read, skipped)
+    return sorted((_File(digest, pixels) for _, digest, pixels in found), key=lambda f: f.digest)
 
 
 def _check(folder: pathlib.Path, files: list[_File], needed: int, skipped: dict[str, str]) -> None:
@@ -144,6 +130,6 @@ def _check(folder: pathlib.Path, files: list[_File], needed: int, skipped: dict[
 
 
 def _by_digest(files: list[_File], test_fraction: float) -> dict[str, list[_File]]:
-    number = sum(int.from_bytes(file.digest[:8], "big") / 2**64 < test_fraction for file in files)
+    number = sum(photo_files.fraction(file.digest) < test_fraction for file in files)
     number = min(max(number, 1), len(files) - 1)
     return {"train": files[number:], "test": files[:number]}

@@ -6,32 +6,17 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
-from tfp_cinn.data.batches import check_batch_size, shuffled_epoch
+from tfp_cinn.data.batches import check_batch_size, check_noise, shuffled_epoch
 from tfp_cinn.data.labeled_images import Split
-from tfp_cinn.errors import UsageError
 
 HUES: tuple[tuple[float, float], ...] = (
-    (0.0, 20.0),
-    (50.0, 10.0),
-    (110.0, 30.0),
-    (180.0, 20.0),
-    (235.0, 25.0),
-    (305.0, 25.0),
-)
+    (0.0, 20.0), (50.0, 10.0), (110.0, 30.0), (180.0, 20.0), (235.0, 25.0), (305.0, 25.0),
+)  # fmt: skip
 """Mean and standard deviation of six hues, degrees."""
 
 PAIRINGS: tuple[tuple[int, int], ...] = (
-    (0, 2),
-    (1, 3),
-    (2, 4),
-    (3, 5),
-    (4, 0),
-    (5, 1),
-    (0, 4),
-    (2, 0),
-    (4, 2),
-    (5, 3),
-)
+    (0, 2), (1, 3), (2, 4), (3, 5), (4, 0), (5, 1), (0, 4), (2, 0), (4, 2), (5, 3),
+)  # fmt: skip
 """Indices of the hues of foreground and background for each class."""
 
 _MNIST_SIDE = 28
@@ -87,27 +72,22 @@ def training_color_digits(
     seed: int = 0,
     epoch: int | tf.Tensor | None = None,
 ) -> tf.data.Dataset:
-    """Return one epoch of shuffled batches `(x, gray)`.
+    """Return one epoch of shuffled batches `(x, gray)`, as `training_batches` does.
 
     The hues h_fg and h_bg of an image are drawn from the normal distributions of its class
     (`class_hues`), the image is painted (`paint`), and x = rgb + noise_std * n for n ~ N(0, 1).
-
-    Order, colors and noise change every epoch, and depend only on `seed` and the epoch's number;
-    the paper's code colors its images only once. The remainder that doesn't fill a batch is
-    dropped.
+    Colors are new in every epoch; the paper's code colors its images only once.
 
     Args:
         split: images `[N, H, W, 1]` and labels `[N]`, 0 to 9.
         levels: number of gray levels.
         batch_size: B, 1 .. N.
         noise_std: standard deviation of the noise on x.
-        seed: any integer.
-        epoch: which epoch, counted from 0, an integer or an int64 tensor; if None, each iteration
-            is the next one.
+        seed: see `training_batches`.
+        epoch: likewise.
 
     Returns:
-        A data set of N // B pairs of x, float32 `[B, H, W, 3]`, and gray, float32 `[B, H, W, 1]`
-        from 0 to 1.
+        N // B pairs of x, float32 `[B, H, W, 3]`, and gray from 0 to 1, float32 `[B, H, W, 1]`.
 
     Raises:
         UsageError: a batch larger than the split or below 1, or noise that is negative or not
@@ -118,7 +98,7 @@ def training_color_digits(
         2019, arXiv:1907.02392.
     """
     check_batch_size(batch_size, len(split.labels))
-    _check_noise(noise_std)
+    check_noise(noise_std)
     with tf.device("CPU:0"):
         images, labels = tf.constant(split.images), tf.constant(split.labels)
 
@@ -134,24 +114,13 @@ def evaluation_color_digits(
     """Return all images once, in order, as batches `(x, gray)`, the same at every iteration.
 
     x is as in `training_color_digits`. Colors and noise of image i depend only on `seed` and i, so
-    results don't depend on the batch size.
-
-    Args:
-        split: images `[N, H, W, 1]` and labels `[N]`, 0 to 9; N may be 0.
-        levels: number of gray levels.
-        batch_size: B >= 1.
-        noise_std: standard deviation of the noise on x.
-        seed: any integer.
-
-    Returns:
-        A data set of ceil(N / B) pairs of x, float32 `[<=B, H, W, 3]`, and gray, float32
-        `[<=B, H, W, 1]` from 0 to 1. The last pair may be smaller.
+    results don't depend on the batch size. The last batch may be smaller.
 
     Raises:
         UsageError: `batch_size` is below 1, or noise that is negative or not finite.
     """
     check_batch_size(batch_size)
-    _check_noise(noise_std)
+    check_noise(noise_std)
     with tf.device("CPU:0"):
         images, labels = tf.constant(split.images), tf.constant(split.labels)
     seed %= 1 << 63
@@ -195,8 +164,3 @@ def _blur(noise: tf.Tensor, sigma: float) -> tf.Tensor:
         for n in noise.shape[1:]
     )
     return tf.einsum("ij,bjk,lk->bil", rows, noise, columns)
-
-
-def _check_noise(noise_std: float) -> None:
-    if not 0.0 <= noise_std < math.inf:
-        raise UsageError(f"noise_std is {noise_std}, expected a finite number >= 0")

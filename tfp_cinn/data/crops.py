@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data.batches import check_batch_size, of_epoch, shuffled_epoch
-from tfp_cinn.data.photo_split import PhotoSplit
+from tfp_cinn.data.photos import PhotoSplit
 from tfp_cinn.errors import UsageError
 
 # For photos that aren't in memory: number of photos cropped at a time, and of crops shuffled at a
@@ -35,13 +35,12 @@ def training_crops(
         split: the photos.
         batch_size: B, from 1 to the number of crops in an epoch.
         seed: any integer.
-        epoch: which epoch, counted from 0, an integer or an int64 tensor; if None, each iteration
-            is the next one.
+        epoch: see `tfp_cinn.data.training_batches`.
         numbered: whether to give each batch a number that is unique over all epochs.
 
     Returns:
-        A data set of float32 `[B, S, S, 3]`, S being the split's `size`: sRGB, 0 to 1 in steps of
-        1/255. If numbered, pairs with the number, an int64 scalar.
+        float32 `[B, S, S, 3]`, S being the split's `size`: sRGB, 0 to 1 in steps of 1/255. If
+        numbered, pairs with the number, an int64 scalar.
 
     Raises:
         UsageError: a batch below 1 or larger than an epoch.
@@ -92,9 +91,8 @@ def evaluation_crops(
         numbered: whether to return the photo of each crop.
 
     Returns:
-        A data set of float32 `[<=B, S, S, 3]`, S being the split's `size`: sRGB, 0 to 1 in steps of
-        1/255. The last batch may be smaller. If numbered, pairs with int64 `[<=B]`, the photo's
-        index in the split.
+        float32 `[<=B, S, S, 3]`, as in training; the last batch may be smaller. If numbered, pairs
+        with int64 `[<=B]`, the photo's index in the split.
 
     Raises:
         UsageError: `batch_size` or `per_photo` is below 1.

@@ -19,19 +19,11 @@ _CLASS_NAMES = {
     "digits": _DIGIT_NAMES,
     "mnist": _DIGIT_NAMES,
     "fashion_mnist": (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
         "Ankle boot",
     ),
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-}
+}  # fmt: skip
 _DIGITS_TEST = 297
 _MAX_VALIDATION = 1024  # as in the code of arXiv:1907.02392
 

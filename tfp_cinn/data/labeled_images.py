@@ -179,21 +179,19 @@ class LabeledImages:
 def make_split(
     images: np.ndarray,
     labels: np.ndarray,
+    source: str,
     *,
     image_shape: tuple[int, int, int] | None,
     num_classes: int | None,
-    images_from: str,
-    labels_from: str,
 ) -> Split:
     """Pair images with labels after checking both.
 
     Args:
         images: uint8 `[N, H, W]` or `[N, H, W, C]`.
         labels: integers `[N]`.
+        source: where they are from, for messages.
         image_shape: the `(H, W, C)` that the images must have; None for any of 1 or 3 channels.
         num_classes: labels must be in 0 .. num_classes-1; None for any from 0.
-        images_from: the file or split that the images came from, for the messages.
-        labels_from: the file or split that the labels came from, for the messages.
 
     Raises:
         UsageError: no images, another shape or dtype, counts that differ, a label out of range.
@@ -202,29 +200,22 @@ def make_split(
         images = images[..., np.newaxis]
     shape = images.shape[1:]
     fits = shape == image_shape if image_shape else len(shape) == 3 and shape[-1] in (1, 3)
-    if images.dtype != np.uint8 or not fits:
+    if images.dtype != np.uint8 or not fits or not len(images):
         raise UsageError(
-            f"{images_from} holds {images.dtype} images of shape {shape}, expected uint8 of shape "
-            f"{image_shape or '(H, W, 1 or 3)'}: give the files of the data set that was named"
+            f"{source}: holds {len(images)} {images.dtype} images of shape {shape}, expected some "
+            f"uint8 images of shape {image_shape or '(H, W, 1 or 3)'}"
         )
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise UsageError(
-            f"{labels_from} holds {labels.dtype} labels of shape {labels.shape}, expected one "
-            "integer per image: check that it is the labels file"
+            f"{source}: holds {labels.dtype} labels of shape {labels.shape}, expected an integer "
+            f"for each of the {len(images)} images"
         )
-    if len(images) != len(labels):
-        raise UsageError(
-            f"{images_from} holds {len(images)} images but {labels_from} holds {len(labels)} "
-            "labels, expected as many: get both from the same place"
-        )
-    if len(images) == 0:
-        raise UsageError(f"{images_from} holds no images, expected at least one: get it again")
-    num_classes = num_classes or max(1, int(labels.max()) + 1)
-    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    most = labels.max() if num_classes is None else num_classes - 1
+    outside = np.flatnonzero((labels < 0) | (labels > most))
     if len(outside):
         raise UsageError(
-            f"{labels_from}: {len(outside)} of {len(labels)} labels are outside "
-            f"0..{num_classes - 1}, the first is {labels[outside[0]]} at index {outside[0]}: "
-            "check that it is the labels file of this data set"
+            f"{source}: {len(outside)} of {len(labels)} labels are outside 0..{most}, the first is "
+            f"{labels[outside[0]]} at index {outside[0]}: check that the labels are those of this "
+            "data set"
         )
     return Split(images, labels.astype(np.int32))

@@ -1,36 +1,21 @@
-"""Photographs in a folder: which files can be used, and their pixels."""
+"""Images in a folder: which files can be used, and their pixels."""
 
+import concurrent.futures
 import hashlib
 import os
 import pathlib
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.data.image_files import SUFFIXES, Unusable, format_of, open_image, to_rgb
+from tfp_cinn.data.image_files import SUFFIXES, Unusable, format_of, open_image, quiet, to_rgb
 
 MAX_DOWNSCALE = 16
 
 _HEAD = 12  # bytes that tell the formats
 _GRAY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "F"}
 _GRAY_LEVELS, _GRAY_SHARE = 8, 0.01
-
-
-class PhotoFile(NamedTuple):
-    """A photograph that can be used.
-
-    Attributes:
-        path: the file.
-        digest: the SHA-256 of its bytes.
-        height: rows, after turning and downscaling.
-        width: columns, after turning and downscaling.
-    """
-
-    path: str
-    digest: bytes
-    height: int
-    width: int
 
 
 def find(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
@@ -55,7 +40,50 @@ def find(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     return sorted(files), sorted(map(pathlib.Path, closed))
 
 
-def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, np.ndarray]:
+def read_folder(
+    folder: pathlib.Path, read: Callable[[pathlib.Path], np.ndarray], skipped: dict[str, str]
+) -> Iterator[tuple[pathlib.Path, bytes, np.ndarray]]:
+    """Read the images in a folder at any depth, each file's contents once.
+
+    Args:
+        folder: where they are.
+        read: returns an image's pixels, or raises `Unusable`.
+        skipped: takes the reason for every file that isn't used.
+
+    Yields:
+        Path, SHA-256 of the file's bytes, and pixels, in the order of the paths.
+    """
+
+    def attempt(path: pathlib.Path) -> tuple[np.ndarray, bytes] | str:
+        try:
+            return read(path), hashlib.sha256(path.read_bytes()).digest()
+        except Unusable as reason:
+            return str(reason)
+
+    paths, closed = find(folder)
+    skipped |= {str(path): "unreadable" for path in closed}
+    seen = set()
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
+        with quiet():
+            for path, result in zip(paths, pool.map(attempt, paths), strict=True):
+                if isinstance(result, str):
+                    skipped[str(path)] = result
+                elif result[1] in seen:
+                    skipped[str(path)] = "duplicate"
+                else:
+                    seen.add(result[1])
+                    yield path, result[1], result[0]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def fraction(digest: bytes) -> float:
+    """Map a digest to [0, 1): a split that neither renaming nor adding files changes."""
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def read(path: pathlib.Path, *, size: int, downscale: int) -> np.ndarray:
     """Read one photograph, if its header doesn't rule it out.
 
     Args:
@@ -64,7 +92,7 @@ def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, n
         downscale: see `decode`.
 
     Returns:
-        The photo, and its pixels, uint8 `[height, width, 3]`.
+        uint8 `[height, width, 3]`.
 
     Raises:
         Unusable: an image that `image_files` can't read, or one that is "CMYK" (whose colors depend
@@ -81,8 +109,7 @@ def read(path: pathlib.Path, *, size: int, downscale: int) -> tuple[PhotoFile, n
         pixels = area_average(tf.constant(to_rgb(image)), downscale)
         if is_gray(pixels):
             raise Unusable("gray")
-    digest = hashlib.sha256(path.read_bytes()).digest()
-    return PhotoFile(str(path), digest, *pixels.shape[:2]), pixels.numpy()
+    return pixels.numpy()
 
 
 def decode(path: tf.Tensor, downscale: int) -> tf.Tensor:

@@ -1,18 +1,86 @@
-"""The photographs in a folder, split into training, validation and test photos."""
+"""Photographs, in memory or not, split into training, validation and test photos."""
 
-import concurrent.futures
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.image_files import Unusable, by_reason, quiet
-from tfp_cinn.data.photo_files import PhotoFile
-from tfp_cinn.data.photo_split import Photos, PhotoSplit, check_crops
+from tfp_cinn.data.image_files import by_reason
+from tfp_cinn.data.photo_files import MAX_DOWNSCALE
 from tfp_cinn.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PhotoSplit:
+    """Downscaled photos in a fixed order, and the size of their crops.
+
+    Attributes:
+        size: S, the rows and columns of a crop.
+        stream: makes a data set of all photos, uint8 `[H, W, 3]`, sRGB. Its argument is None for
+            the fixed order, or an int64 `[2]` key of a random order, as far as the source allows.
+        files: path of each of the N photos; empty if they don't come from files.
+        shapes: int64 `[N, 2]`, rows and columns of each; None if unknown.
+        pixels: uint8 tensor `[P, 3]`, the pixels of all photos, concatenated; None if they aren't
+            in memory.
+    """
+
+    size: int
+    stream: Callable[[tf.Tensor | None], tf.data.Dataset]
+    files: tuple[str, ...] = ()
+    shapes: np.ndarray | None = None
+    pixels: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Photos:
+    """A data set of photographs.
+
+    Attributes:
+        name: the folder, or the name in TensorFlow Datasets.
+        train: the training set.
+        validation: held out of training; empty only on request.
+        test: neither trained nor selected on; empty only on request.
+        summary: a line on what was found and skipped.
+        skipped: for a folder, the reason for each file that can't be used.
+    """
+
+    name: str
+    train: PhotoSplit
+    validation: PhotoSplit
+    test: PhotoSplit
+    summary: str
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def no_photos(name: str, size: int) -> Photos:
+    """Return a data set with a name and the size of its crops, without photographs.
+
+    Args:
+        name: name of the data set.
+        size: rows and columns of a crop.
+
+    Raises:
+        UsageError: if the size is invalid.
+    """
+    check_crops(size, 1)
+    empty = np.zeros((0, 1, 1, 3), np.uint8)
+    split = PhotoSplit(size, lambda key: tf.data.Dataset.from_tensor_slices(empty))
+    return Photos(name, split, split, split, f"{name}: none of its photographs")
+
+
+def check_crops(size: int, downscale: int) -> None:
+    """Raise a UsageError for invalid crop sizes or factors."""
+    if size < 1:
+        raise UsageError(f"size is {size}, expected at least 1 pixel")
+    if downscale not in range(1, MAX_DOWNSCALE + 1):
+        raise UsageError(
+            f"downscale is {downscale}, expected a whole number from 1 to {MAX_DOWNSCALE}"
+        )
 
 
 def load_photos(
@@ -68,122 +136,77 @@ def load_photos(
     root = pathlib.Path(folder).expanduser()
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder, expected one with photographs: check the path")
-    paths, closed = photo_files.find(root)
-    if not paths:
-        raise UsageError(
-            f"{root} has no image in it or below"
-            + (f" ({len(closed)} folders can't be read)" if closed else "")
-            + ": name a folder with JPEG, PNG, WebP, TIFF, BMP or GIF files"
-        )
-    photos, cache, skipped = _read_all(paths, size, downscale, cache_bytes)
-    skipped |= {str(path): "unreadable" for path in closed}
+
+    def read(path: pathlib.Path) -> np.ndarray:
+        return photo_files.read(path, size=size, downscale=downscale)
+
+    photos: dict[bytes, _Photo] = {}
+    skipped: dict[str, str] = {}
+    total, fits = 0, True
+    for path, digest, pixels in photo_files.read_folder(root, read, skipped):
+        total += pixels.nbytes
+        if fits and total > cache_bytes:
+            fits = False
+            photos = {key: photo._replace(pixels=None) for key, photo in photos.items()}
+        photos[digest] = _Photo(str(path), pixels.shape[:2], pixels if fits else None)
     if not photos:
+        found = f"skipped {by_reason(skipped)}" if skipped else "it has no image in it or below"
         raise UsageError(
-            f"{root} has no photo that can be used: skipped {by_reason(skipped)}; expected color "
-            f"photographs of at least {size * downscale} x {size * downscale} pixels"
+            f"{root} has no photo that can be used: {found}; expected color photographs of at "
+            f"least {size * downscale} x {size * downscale} pixels, JPEG, PNG, WebP, TIFF, BMP or "
+            "GIF"
         )
-    members = {"train": [], "validation": [], "test": []}
+    members: dict[str, list[_Photo]] = {"train": [], "validation": [], "test": []}
     for digest in sorted(photos):
-        place = int.from_bytes(digest[:8], "big") / 2**64
+        place = photo_files.fraction(digest)
         later = "validation" if place < test_fraction + validation_fraction else "train"
-        members["test" if place < test_fraction else later].append(photos[digest])
+        members["test" if place < test_fraction else later].append(photos.pop(digest))
     counts = ", ".join(f"{len(files)} {part}" for part, files in members.items())
     asked = {"train": True, "validation": validation_fraction > 0, "test": test_fraction > 0}
     if any(asked[part] and not files for part, files in members.items()):
         raise UsageError(
-            f"the {len(photos)} photos of {root} fall into {counts}: add photos, raise the "
-            "fraction of an empty split, or set it to 0 to do without"
+            f"the {sum(map(len, members.values()))} photos of {root} fall into {counts}: add "
+            "photos, raise the fraction of an empty split, or set it to 0 to do without"
         )
-    area = sum(file.height * file.width for file in photos.values())
     return Photos(
         name=str(root),
-        **{part: _split(files, cache, size, downscale) for part, files in members.items()},
-        summary=f"{root}: {counts} photos, {area / 1e6:.1f} megapixels downscaled by {downscale}; "
+        **{part: _split(members.pop(part), size, downscale) for part in [*members]},
+        summary=f"{root}: {counts} photos, {total / 3e6:.1f} megapixels downscaled by {downscale}; "
         f"skipped {by_reason(skipped)}",
         skipped=skipped,
     )
 
 
-def _read_all(
-    paths: list[pathlib.Path], size: int, downscale: int, cache_bytes: int
-) -> tuple[dict[bytes, PhotoFile], dict[bytes, np.ndarray], dict[str, str]]:
-    """Read photos, by digest; their pixels if all of them fit; and why others can't be used."""
-
-    def read(path: pathlib.Path) -> tuple[PhotoFile, np.ndarray] | str:
-        try:
-            return photo_files.read(path, size=size, downscale=downscale)
-        except Unusable as reason:
-            return str(reason)
-
-    photos, cache, skipped, room = {}, {}, {}, cache_bytes
-    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-    try:
-        with quiet():
-            for path, result in zip(paths, pool.map(read, paths), strict=True):
-                if isinstance(result, str):
-                    skipped[str(path)] = result
-                    continue
-                file, pixels = result
-                if file.digest in photos:
-                    skipped[str(path)] = "duplicate"
-                    continue
-                photos[file.digest] = file
-                room -= pixels.nbytes
-                if room >= 0:
-                    cache[file.digest] = pixels
-                else:
-                    cache.clear()
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return photos, cache, skipped
+class _Photo(NamedTuple):
+    path: str
+    shape: tuple[int, int]
+    pixels: np.ndarray | None
 
 
-def _split(
-    files: list[PhotoFile], cache: dict[bytes, np.ndarray], size: int, downscale: int
-) -> PhotoSplit:
-    """Make a split of some photos, taking their pixels out of the cache if it has any."""
-    shapes = np.array([(file.height, file.width) for file in files], np.int64).reshape(-1, 2)
-    if cache:
-        pixels, photo = _in_memory([cache.pop(file.digest) for file in files], shapes)
-    else:
-        pixels, photo = None, _on_disk(files, downscale)
+def _split(photos: list[_Photo], size: int, downscale: int) -> PhotoSplit:
+    """Make a split of some photos, in memory if all their pixels are."""
+    shapes = np.array([photo.shape for photo in photos], np.int64).reshape(-1, 2)
+    files = tuple(photo.path for photo in photos)
+    with tf.device("CPU:0"):
+        lengths, ends = tf.constant(shapes), tf.constant(shapes.prod(axis=1).cumsum())
+        paths = tf.constant([os.fsencode(path) for path in files], tf.string)
+        pixels = None
+        if all(photo.pixels is not None for photo in photos):
+            flat = [photo.pixels.reshape(-1, 3) for photo in photos]
+            pixels = tf.constant(np.concatenate([np.empty((0, 3), np.uint8), *flat]))
+
+    def photo(i: tf.Tensor) -> tf.Tensor:
+        if pixels is None:
+            return photo_files.decode(tf.gather(paths, i), downscale)
+        shape, end = tf.gather(lengths, i), tf.gather(ends, i)
+        own = pixels[end - tf.reduce_prod(shape) : end]
+        return tf.reshape(own, tf.concat([shape, [3]], axis=0))
 
     def stream(key: tf.Tensor | None) -> tf.data.Dataset:
         order = tf.range(len(files), dtype=tf.int64)
         if key is not None:
             order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
-        photos = tf.data.Dataset.from_tensor_slices(order)
-        return photos.map(photo, tf.data.AUTOTUNE, deterministic=True)
+        numbers = tf.data.Dataset.from_tensor_slices(order)
+        return numbers.map(photo, tf.data.AUTOTUNE, deterministic=True)
 
-    return PhotoSplit(
-        size=size,
-        stream=stream,
-        files=tuple(file.path for file in files),
-        shapes=shapes,
-        pixels=pixels,
-    )
-
-
-def _in_memory(
-    photos: list[np.ndarray], shapes: np.ndarray
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Return the pixels of all photos, and a function that finds those of photo i."""
-    nothing = np.empty((0, 3), np.uint8)
-    ends = shapes.prod(axis=1).cumsum()
-    with tf.device("CPU:0"):
-        pixels = tf.constant(np.concatenate([nothing, *(x.reshape(-1, 3) for x in photos)]))
-        lengths, ends = tf.constant(shapes), tf.constant(ends)
-
-    def photo(i: tf.Tensor) -> tf.Tensor:
-        shape, end = tf.gather(lengths, i), tf.gather(ends, i)
-        flat = pixels[end - tf.reduce_prod(shape) : end]
-        return tf.reshape(flat, tf.concat([shape, [3]], axis=0))
-
-    return pixels, photo
-
-
-def _on_disk(files: list[PhotoFile], downscale: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function that reads photo i."""
-    with tf.device("CPU:0"):
-        paths = tf.constant([os.fsencode(file.path) for file in files], tf.string)
-    return lambda i: photo_files.decode(tf.gather(paths, i), downscale)
+    return PhotoSplit(size, stream, files, shapes, pixels)

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import threading
 import urllib.parse
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 DOWNLOADED = ("mnist", "fashion_mnist", "kmnist")
 """Data sets that are downloaded where they aren't prepared."""
 
-_PROBE_SECONDS = 5.0
+_PROBE_SECONDS = 5.0  # for an answer from the host of a download
 
 
 def read_tfds(
@@ -27,8 +26,8 @@ def read_tfds(
 ) -> Source:
     """Read a set of labeled images that TensorFlow Datasets has prepared.
 
-    `mnist`, `fashion_mnist` and `kmnist` are downloaded and prepared once if need be. The examples
-    come in the order that TensorFlow Datasets stores them in, which is not that of published files.
+    `mnist`, `fashion_mnist` and `kmnist` are downloaded and prepared once if need be. The order is
+    that of TensorFlow Datasets, not of the published files.
 
     Args:
         name: such as `cifar10` or `imagenette/160px-v2`: any set with images and one label each.
@@ -38,9 +37,9 @@ def read_tfds(
             has neither a test nor a validation set.
 
     Raises:
-        UsageError: the data set isn't prepared under `data_dir`, and can't be downloaded (said
-            within ten seconds where its host can't be reached); it can't be read; it has no
-            training set of labeled images; or its images differ in size and `fitting` has none.
+        UsageError: the data set isn't prepared under `data_dir` and can't be downloaded, can't be
+            read, has no training set of labeled images, or its images differ in size and `fitting`
+            has none.
     """
     if name in DOWNLOADED:
         _prepare(name, data_dir)
@@ -81,10 +80,9 @@ def read_tfds(
         splits[part] = make_split(
             fitting.stack(images, f"{name}, {part}") if images else np.zeros((0, 1, 1, 1), "u1"),
             np.array(labels),
+            f"{name} under {root}, {part}",
             image_shape=shape,
             num_classes=label.num_classes,
-            images_from=f"{name} under {root}, {part}",
-            labels_from=f"{name} under {root}, {part}",
         )
         shape = splits[part].images.shape[1:]
     return Source(splits, tuple(label.names))
@@ -92,13 +90,8 @@ def read_tfds(
 
 def _prepare(name: str, data_dir: str | None) -> None:
     """Download a data set and prepare it, if it isn't yet."""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise UsageError(
-            f"{name} needs tensorflow-datasets, which can't be imported ({_one_line(error)}): "
-            f"install it, or {_without_network(name)}"
-        ) from error
+    import tensorflow_datasets as tfds
+
     root = _root(data_dir)
     cls = tfds.builder_cls(name)
     # Look before making the builder: if the data isn't prepared, its constructor queries Google
@@ -155,29 +148,16 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
         ) from error
 
 
-def unreachable(url: str, seconds: float = _PROBE_SECONDS) -> str | None:
-    """Ask for the headers of `url`, through the proxies that the environment names.
-
-    Returns:
-        None if the file is there to download, else why not, after at most `seconds`.
-    """
+def unreachable(url: str) -> str | None:
+    """Return why a file can't be downloaded; None if it is there."""
     # TensorFlow Datasets downloads with requests too, so proxies and certificates work the same.
     import requests
 
-    causes = [f"no answer within {seconds:g} s"]
-
-    def ask() -> None:
-        try:
-            response = requests.head(url, timeout=seconds, allow_redirects=True)
-            causes.append("" if response.ok else f"HTTP status {response.status_code}")
-        except (requests.RequestException, OSError) as error:
-            causes.append(type(error).__name__)
-
-    # In a daemon thread, since requests' timeouts don't limit name lookups.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return causes[-1] or None
+    try:
+        response = requests.head(url, timeout=_PROBE_SECONDS, allow_redirects=True)
+    except OSError as error:  # as requests' errors are
+        return type(error).__name__
+    return None if response.ok else f"HTTP status {response.status_code}"
 
 
 def _read(

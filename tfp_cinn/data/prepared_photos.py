@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.photo_split import Photos, PhotoSplit, check_crops
+from tfp_cinn.data.photos import Photos, PhotoSplit, check_crops
 from tfp_cinn.data.prepared import open_prepared
 from tfp_cinn.errors import UsageError
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.files import sha256
-from tfp_cinn.interop import read_state_dict
+from tfp_cinn.interop import read_checkpoint
 
 __all__ = [
     "INSTALL",
@@ -100,7 +100,7 @@ def efficientnet_lite0(path: str | os.PathLike | None = None) -> FeatureNetwork:
             f"{path}: expected the file whose SHA-256 is {_SHA256}, got {found}; "
             f"{INSTALL} --force-reinstall"
         )
-    model = _lite0(read_state_dict(path))
+    model = _lite0(read_checkpoint(path))
     return FeatureNetwork("EfficientNet-Lite0", "fid_lite0", 224, tf.function(model))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from tfp_cinn import architectures, files, tasks
+from tfp_cinn import files, tasks
 from tfp_cinn.configs import as_dict
 from tfp_cinn.errors import UsageError
 from tfp_cinn.interop import export_freia, import_freia, read_checkpoint
@@ -44,15 +44,15 @@ def import_run_from_freia(
     if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
         raise UsageError(f"{workdir}: holds a run already; choose another workdir")
     tensors = read_checkpoint(weights)
-    experiment = tasks.without_data(config)
-    model = architectures.build(data=experiment, **config["model"])
+    task = tasks.without_data(config)
+    model = task.build(config["model"])
     try:
         import_freia(model, tensors)
     except UsageError as error:
         raise UsageError(f"{weights}: {error}") from None
     with workdir.locked():
         workdir.prepare(config)
-        workdir.describe(experiment.name, experiment.description)
+        workdir.describe(task.name, task.description)
         model.save(workdir.model_path)
     print(f"{workdir.model_path}: the model with the weights of {weights}")
     return model

@@ -2,6 +2,7 @@
 
 import collections
 import fnmatch
+import hashlib
 import os
 import pathlib
 import re
@@ -227,19 +228,20 @@ def _copy_photo(
         raise Unusable("of unsafe names")
     candidate = folder.parents[1] / "candidate"
     candidate.write_bytes(contents)
-    file, pixels = photo_files.read(candidate, size=_MIN_SIDE // 2, downscale=2)
+    pixels = photo_files.read(candidate, size=_MIN_SIDE // 2, downscale=2)
     with Image.open(candidate) as image:
         if image.has_transparency_data:
             raise Unusable("transparent")
     if not _has_texture(pixels):
         raise Unusable("without texture")
-    if file.digest in seen:
+    digest = hashlib.sha256(contents).digest()
+    if digest in seen:
         raise Unusable("duplicate")
-    seen.add(file.digest)
+    seen.add(digest)
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     candidate.rename(target)
-    return 4 * file.height * file.width
+    return 4 * pixels.shape[0] * pixels.shape[1]
 
 
 def _has_texture(pixels: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ from tfp_cinn.errors import UsageError
 
 __all__ = ["Rows", "Simulation", "Stream", "in_split", "shuffled"]
 
-_CHUNK_BYTES = 16 << 20
+_CHUNK_BYTES = 2 << 20  # as float64, which stay in a cache
 _WORD = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 

@@ -25,13 +25,15 @@ class _Moments:
     def add(self, values: np.ndarray) -> None:
         """Merges a chunk (Chan, Golub and LeVeque 1979)."""
         values = values.reshape(-1, values.shape[-1]).astype(np.float64)
-        there = ~np.isnan(values)
-        count = there.sum(0)
-        mean = np.where(there, values, 0.0).sum(0) / np.maximum(count, 1)
-        squares = np.where(there, values - mean, 0.0)
+        missing = np.isnan(values)
+        count = len(values) - missing.sum(0)
+        mean = np.nansum(values, 0) / np.maximum(count, 1)
+        values -= mean
+        values[missing] = 0.0
+        squares = np.einsum("ij,ij->j", values, values)
         total = np.maximum(self.count + count, 1)
         delta = mean - self.mean
-        self.squares = self.squares + (squares**2).sum(0) + delta**2 * self.count * count / total
+        self.squares = self.squares + squares + delta**2 * self.count * count / total
         self.mean = self.mean + delta * count / total
         self.count = self.count + count
 

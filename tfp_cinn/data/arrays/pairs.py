@@ -13,6 +13,9 @@ from tfp_cinn.errors import UsageError
 
 __all__ = ["MASK", "Pairs", "as_parts", "fill"]
 
+# Reading a row at random can map 2 MB of the file around it: give pages back after so many rows.
+_MAPPED_ROWS = 8
+
 MASK = "_mask"
 """Ending of the name of a part that says which entries of another part are there (1) or not (0)."""
 
@@ -84,8 +87,7 @@ class Pairs:
         taken = {}
         for name, values in {"x": self.x, **self.cond}.items():
             label = name != "x" and is_label(values)
-            taken[name] = np.array(values[rows], np.int32 if label else np.float32)
-            _give_back(values)
+            taken[name] = _copied(values, rows, np.int32 if label else np.float32)
         return fill(taken, missing)
 
 
@@ -129,8 +131,16 @@ def _columns(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _give_back(values: np.ndarray) -> None:
-    """Lets the system take back the pages of a memory map that were read."""
-    # Of a copy-on-write map it would throw away what was written.
-    if isinstance(values, np.memmap) and values.mode != "c":
+def _copied(values: np.ndarray, rows: np.ndarray | slice, dtype: type) -> np.ndarray:
+    # Of a copy-on-write map, giving pages back would throw away what was written.
+    if not isinstance(values, np.memmap) or values.mode == "c":
+        return np.array(values[rows], dtype)
+    if isinstance(rows, slice):
+        blocks = [rows]
+    else:
+        blocks = np.array_split(rows, max(1, len(rows) // _MAPPED_ROWS))
+    copied = []
+    for block in blocks:
+        copied.append(np.array(values[block], dtype))
         values._mmap.madvise(mmap.MADV_DONTNEED)
+    return np.concatenate(copied)

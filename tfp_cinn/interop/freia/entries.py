@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -14,45 +13,29 @@ from tfp_cinn.errors import UsageError
 
 __all__ = ["Constant", "Entry", "Part", "Weight", "layer_entries", "vector"]
 
-Check = Callable[[np.ndarray, Mapping[str, np.ndarray]], str | None]
-"""Given a tensor and its part's tensors by name: what is wrong with it, or None."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Entry(abc.ABC):
-    """A tensor of a state dict.
+class Weight:
+    """A weight of our model, with its axes in another order.
 
     Attributes:
-        name: its name within its part of the state dict.
+        name: name of the tensor within its part of the state dict.
         shape: its shape in PyTorch.
-        check: what else to check.
+        variable: the weight.
+        view: its shape with flattened axes separated.
+        axes: the axes of `view` in PyTorch's order.
+        check: given a tensor, returns what is wrong with it, or None.
     """
 
     name: str
     shape: Shape
-    check: Check | None = None
-
-    @abc.abstractmethod
-    def read(self) -> np.ndarray:
-        """The tensor as our model has it."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Weight(Entry):
-    """A weight of our model, with its axes in another order.
-
-    Attributes:
-        variable: the weight.
-        view: its shape with flattened axes separated.
-        axes: the axes of `view` in PyTorch's order.
-    """
-
     variable: keras.Variable
     view: Shape
     axes: tuple[int, ...]
+    check: Callable[[np.ndarray], str | None] | None = None
 
     def read(self) -> np.ndarray:
-        """The tensor as our model has it."""
+        """Return the tensor of our model."""
         value = self.variable.numpy().reshape(self.view)
         return np.ascontiguousarray(value.transpose(self.axes)).reshape(self.shape)
 
@@ -62,20 +45,44 @@ class Weight(Entry):
         value = value.transpose(np.argsort(self.axes))
         self.variable.assign(value.reshape(self.variable.shape))
 
+    def problem(self, tensor: np.ndarray) -> str | None:
+        """Return what is wrong with a tensor of the right shape, or None."""
+        if not np.issubdtype(tensor.dtype, np.floating):
+            return f"of dtype {tensor.dtype}, not floating point"
+        if not np.isfinite(tensor).all():
+            return "NaN or infinite"
+        return self.check(tensor) if self.check else None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Constant(Entry):
-    """A constant of the network: written on export, checked on import.
+class Constant:
+    """A tensor that follows from the network: written on export, ignored or compared on import.
 
     Attributes:
+        name: name of the tensor within its part of the state dict.
         value: the tensor.
+        wrong: what a tensor of other values is; None if they don't matter.
     """
 
+    name: str
     value: np.ndarray
+    wrong: str | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the tensor."""
+        return self.value.shape
 
     def read(self) -> np.ndarray:
-        """The tensor as our model has it."""
+        """Return the tensor."""
         return self.value
+
+    def problem(self, tensor: np.ndarray) -> str | None:
+        """Return what is wrong with a tensor of the right shape, or None."""
+        return None if np.array_equal(tensor, self.value) else self.wrong
+
+
+Entry = Weight | Constant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +130,7 @@ def layer_entries(
                 vector(f"{name}.running_mean", layer.moving_mean),
                 vector(f"{name}.running_var", layer.moving_variance),
                 # A count of training batches that nothing uses.
-                Constant(name=f"{name}.num_batches_tracked", shape=(), value=np.array(0, np.int64)),
+                Constant(name=f"{name}.num_batches_tracked", value=np.array(0, np.int64)),
             ]
         case _:
             raise UsageError(f"the layer {layer.name} has no counterpart in the published networks")

@@ -30,9 +30,9 @@ def import_freia(model: CINN, tensors: Mapping[str, np.ndarray]) -> None:
 
     The network is the published one that the model's config stands for, or any flow whose bijectors
     have counterparts in FrEIA (see docs/freia.md). Names may follow the FrEIA of the paper or later
-    ones, with any prefix, such as `module.`; both are detected. Other tensors in such files are
-    checked (permutations, inverses of rotations, Haar wavelets), ignored (buffers, counters) or
-    rejected. Nothing is assigned until everything is checked.
+    ones, with any prefix, such as `module.`; both are detected. Of other tensors, permutations and
+    Haar wavelets are compared, those that follow from weights and buffers are ignored, and any
+    other is an error. Nothing is assigned until everything is checked.
 
     Neither names nor shapes reveal a network's soft clamp or the slope of its leaky ReLUs: the
     config must state them. A clamp other than the default of that FrEIA gives a warning.
@@ -166,18 +166,12 @@ def _check(found: _Candidate, tensors: Mapping[str, np.ndarray]) -> None:
         if name not in entries and name not in unused and not _BUFFER.search(name)
     ]
     misshapen, unsuitable = [], []
-    for prefix, part in zip(found.prefixes, found.parts, strict=True):
-        there = {
-            e.name: tensors[prefix + e.name] for e in part.entries if prefix + e.name in tensors
-        }
-        for entry in part.entries:
-            if entry.name not in there:
-                continue
-            name, tensor = prefix + entry.name, there[entry.name]
-            if tensor.shape != entry.shape:
-                misshapen.append(f"{name} {tensor.shape}, expected {entry.shape}")
-            elif problem := _problem(entry, tensor, there):
-                unsuitable.append(f"{name} is {problem}")
+    for name in (name for name in entries if name in tensors):
+        entry, tensor = entries[name], tensors[name]
+        if tensor.shape != entry.shape:
+            misshapen.append(f"{name} {tensor.shape}, expected {entry.shape}")
+        elif problem := entry.problem(tensor):
+            unsuitable.append(f"{name} is {problem}")
     problems = [
         f"{what} {len(items)} ({_some(items)})"
         for what, items in (
@@ -191,15 +185,6 @@ def _check(found: _Candidate, tensors: Mapping[str, np.ndarray]) -> None:
             f"expected the {len(entries)} tensors of this network, got {len(tensors)}: "
             f"{'; '.join(problems)}; give the file that belongs to the model's config"
         )
-
-
-def _problem(entry: Entry, tensor: np.ndarray, others: Mapping[str, np.ndarray]) -> str | None:
-    if isinstance(entry, Weight):
-        if not np.issubdtype(tensor.dtype, np.floating):
-            return f"of dtype {tensor.dtype}, not floating point"
-        if not np.isfinite(tensor).all():
-            return "NaN or infinite"
-    return entry.check(tensor, others) if entry.check is not None else None
 
 
 def _some(names: Iterable[str]) -> str:
