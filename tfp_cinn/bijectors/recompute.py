@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_cinn.bijectors.shapes import leaves
 from tfp_cinn.errors import UsageError
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "WeightGradients",
     "add_up",
     "after",
-    "leaves",
     "recomputing",
     "reconstruction_errors",
     "too_large",
@@ -60,11 +60,6 @@ def reconstruction_errors() -> Iterator[list[tf.Tensor]]:
         yield errors
     finally:
         _watched.reset(token)
-
-
-def leaves(cond: Any) -> list[tf.Tensor]:
-    """The tensors of a condition, in the order in which their gradients are listed."""
-    return [] if cond is None else tf.nest.flatten(cond)
 
 
 def add_up(first: Sequence[Gradient], second: Sequence[Gradient]) -> list[Gradient]:
@@ -127,30 +122,19 @@ class WeightGradients:
 
 
 def vjp_by_decoding(
-    forward: Pass,
-    inverse: Pass,
+    bijector: Any,
     z: tf.Tensor,
     cond: Any,
     z_gradient: tf.Tensor,
     log_det_gradient: tf.Tensor,
     weights: WeightGradients,
 ) -> tuple[tf.Tensor, tf.Tensor, list[Gradient]]:
-    """`ConditionalBijector._inverse_vjp` of anything: decodes z, and encodes what comes out again.
-
-    Args:
-        forward: z and cond to x and its log-determinant.
-        inverse: x and cond to z and its log-determinant.
-        z: what was encoded.
-        cond: its condition.
-        z_gradient: the loss's gradient with respect to z.
-        log_det_gradient: that with respect to the log-determinant of encoding.
-        weights: takes the gradients of weights.
-    """
-    x = forward(z, cond)[0]
+    """`ConditionalBijector._inverse_vjp` of anything: decodes z, and encodes the result again."""
+    x = bijector._forward_and_log_det(z, cond)[0]
     sources = [x, *leaves(cond)]
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        outputs = inverse(x, cond)
+        outputs = bijector._inverse_and_log_det(x, cond)
     x_gradient, *cond_gradients = weights.pull_back(
         tape, outputs, (z_gradient, log_det_gradient), sources
     )

@@ -36,10 +36,6 @@ class Rotation(keras.layers.Layer):
             name="q",
         )
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return super().get_config() | {"seed": self.seed}
-
 
 @keras.saving.register_keras_serializable("tfp_cinn")
 class SoftPermutation(ConditionalBijector):
@@ -82,7 +78,3 @@ class SoftPermutation(ConditionalBijector):
         q = tf.cast(self._rotation.q.value, x.dtype)
         rows = tf.linalg.matmul(rows, q, transpose_b=transpose)
         return tf.reshape(rows, [-1, *x.shape[1:]])
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {"seed": self._seed, "name": self.name}
