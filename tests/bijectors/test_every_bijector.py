@@ -232,7 +232,7 @@ def which_are_frozen(bijector):
     return [id(v) not in trainable for v in bijector.variables]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", IN_FILES)
 def test_copies_are_the_same_and_independent(case, perturb):
     bijector, x, cond = _made(case, perturb)
     move(bijector.layers, seed=1)
@@ -312,7 +312,7 @@ def test_whole_models_are_copied_and_saved(case, perturb, tmp_path):
         assert_independent(way(), model, lambda m: m.distribution.log_prob(x, cond))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", IN_FILES)
 def test_gradients_are_the_same_when_activations_are_rebuilt(case, perturb):
     bijector, x, cond = _made(case, perturb)
     rng = np.random.RandomState(6)
