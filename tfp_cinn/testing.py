@@ -23,8 +23,8 @@ def assert_bijector_consistent(
 ) -> None:
     """Asserts that a bijector is what it says it is, at the given points.
 
-    Checked are: decoding undoes encoding and the reverse; the log-determinant of encoding is that of
-    the Jacobian by automatic differentiation, and minus that of decoding; every trainable
+    Checked are: decoding undoes encoding and the reverse; the log-determinant of encoding is that
+    of the Jacobian by automatic differentiation, and minus that of decoding; every trainable
     variable gets a finite gradient that isn't zero; another condition gives another output, if the
     bijector is conditional; TFP's own methods agree with the one-pass ones; tf.function and XLA
     change nothing; additional batch dimensions change nothing.
