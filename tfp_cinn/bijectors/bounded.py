@@ -147,7 +147,7 @@ _ZERO, _INFINITY = np.array(0.0), np.array(np.inf)
 
 
 def _check_support(name: str, x: tf.Tensor, low: np.ndarray, high: np.ndarray) -> tf.Tensor:
-    """Returns x, `[N, ...]`, its rows NaN that aren't between the bounds; in eager mode it raises.
+    """Return x, `[N, ...]`, its rows NaN that aren't between the bounds; in eager mode it raises.
 
     Args:
         name: who asks, for the error message.
@@ -174,7 +174,7 @@ def _check_support(name: str, x: tf.Tensor, low: np.ndarray, high: np.ndarray) -
 
 
 def _strictly_inside(x: tf.Tensor, low: np.ndarray, high: np.ndarray) -> tf.Tensor:
-    """Returns x, or the number next to the bound where it isn't strictly between its bounds."""
+    """Return x, or the number next to the bound where it isn't strictly between its bounds."""
     info = np.finfo(x.dtype.as_numpy_dtype)
 
     def gap(bound):  # next to 0 a normal number: processors may flush others to 0

@@ -70,7 +70,7 @@ class Chain(ConditionalBijector):
             event_shape = b.latent_shape
 
     def inverse_steps(self, x, cond):
-        """Yields each member with the output of those before it, and the condition."""
+        """Yield each member with the output of those before it, and the condition."""
         before = None
         for b in self._bijectors:
             if before is not None:

@@ -67,7 +67,7 @@ class Downsampling(ConditionalBijector):
         return tf.nn.space_to_depth(x, self._factor)
 
     def _to_space(self, z: tf.Tensor) -> tf.Tensor:
-        """Undoes `_to_channels`."""
+        """Undo `_to_channels`."""
         return tf.nn.depth_to_space(z, self._factor)
 
 
@@ -172,7 +172,7 @@ class HaarDownsampling(Downsampling):
 # Sums rather than a product with the signs, since GPUs may round the factors of products to TF32.
 # On a CPU a grouped convolution would save 1 to 2 ms for 32 images of 64 x 64 x 2.
 def _butterfly(parts: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Multiplies four tensors by the Haar matrix of signs, which is four times its own inverse."""
+    """Multiply four tensors by the Haar matrix of signs, which is four times its own inverse."""
     p, q, r, s = parts
     upper, lower, upper_step, lower_step = p + q, r + s, p - q, r - s
     return [upper + lower, upper_step + lower_step, upper - lower, upper_step - lower_step]

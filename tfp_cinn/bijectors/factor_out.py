@@ -80,7 +80,7 @@ class FactorOut(ConditionalBijector):
         return (self._rest,)
 
     def inverse_steps(self, x, cond):
-        """Yields the rest with the channels that go on, and the condition."""
+        """Yield the rest with the channels that go on, and the condition."""
         yield self._rest, x[..., : self._keep], cond
 
     def _build(self, event_shape, cond_shape):

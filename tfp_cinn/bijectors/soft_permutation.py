@@ -23,7 +23,7 @@ class Rotation(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape):
-        """Draws Q."""
+        """Draw Q."""
         rng = np.random.RandomState(self.seed)
         channels = input_shape[-1]
         q = np.ones((1, 1))  # SO(1); SciPy's generator starts at 2
