@@ -104,7 +104,7 @@ def refuse_strings(*data: Any) -> None:
 
 
 def stateless_seed(seed: Any) -> tf.Tensor | None:
-    """Makes a stateless seed of two integers from an integer, where TFP draws anew at each call.
+    """Make a stateless seed of two integers from an integer, where TFP draws anew at each call.
 
     Args:
         seed: None (stays None), an integer from 0 to 2^63 - 1, or two integers.

@@ -36,7 +36,7 @@ _GIVEN = (
 
 
 def standard_normal(event_shape: Shape) -> tfd.Distribution:
-    """N(0, I) over latents of `event_shape`."""
+    """Return N(0, I) over latents of `event_shape`."""
     # tfd.Sample broadcasts shapes in the graph, by an operation that ONNX hasn't.
     zeros = tf.zeros(event_shape, keras.config.floatx())
     return tfd.Independent(tfd.Normal(zeros, tf.ones([], zeros.dtype)), len(event_shape))
@@ -57,7 +57,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         d  = dist.given(cond)                          # an ordinary tfd.TransformedDistribution
 
     The conditioner runs once a call, on the condition as it is given, however many samples are
-    drawn for it. Every value is computed from the weights as they are at the time of the call.
+    drawn for it. Every value is computed from the weights as they are now.
 
     Args:
         distribution: the base distribution of z, of scalar batch shape.
@@ -147,10 +147,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return variables(self.layers)
 
     def features(self, cond: Any) -> Any:
-        """Returns h(cond), what the bijectors are given.
-
-        Args:
-            cond: `[*batch, *cond_shape]`, or a dict of such tensors.
+        """Return h(cond), what the bijectors are given, for a cond of `[*batch, *cond_shape]`.
 
         Raises:
             UsageError: if shape, dtype or label range don't fit.
@@ -165,7 +162,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         temperature: Any = 1.0,
         name: str = "sample",
     ) -> tf.Tensor:
-        """Draws x = f(temperature * z; h(cond)) with z from the base distribution.
+        """Draw x = f(temperature * z; h(cond)) with z from the base distribution.
 
         Args:
             cond: the condition, `[*batch, *cond_shape]`.
@@ -191,12 +188,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
     def sample_and_log_prob(
         self, cond: Any = None, sample_shape: Any = None, seed: Any = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws x as `sample` does at temperature 1, and log p(x | cond) in the same pass.
-
-        Args:
-            cond: the condition, `[*batch, *cond_shape]`.
-            sample_shape: how many samples of each condition.
-            seed: as in `sample`.
+        """Draw x as `sample` does at temperature 1, and log p(x | cond) in the same pass.
 
         Returns:
             Samples, `[*sample_shape, *batch, *event]`, and their log-density in nats,
@@ -207,7 +199,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return x, self.distribution.log_prob(z) - log_det
 
     def log_prob(self, x: tf.Tensor, cond: Any = None, name: str = "log_prob") -> tf.Tensor:
-        """Returns log p(x | cond) in nats.
+        """Return log p(x | cond) in nats.
 
         Args:
             x: `[*batch, *event]`.
@@ -225,25 +217,22 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             return self.distribution.log_prob(z) + log_det
 
     def prob(self, x: tf.Tensor, cond: Any = None, name: str = "prob") -> tf.Tensor:
-        """Returns p(x | cond), the exponential of `log_prob`; underflows in high dimensions."""
+        """Return p(x | cond), the exponential of `log_prob`; underflows in high dimensions."""
         return tf.exp(self.log_prob(x, cond, name))
 
     def encode(self, x: tf.Tensor, cond: Any = None) -> tf.Tensor:
-        """Returns z = f^-1(x; h(cond)), `[*batch, *latent event]`."""
+        """Return z = f^-1(x; h(cond)), `[*batch, *latent event]`."""
         return self._inverse(x, self.features(cond))[0]
 
     def decode(self, z: tf.Tensor, cond: Any = None) -> tf.Tensor:
-        """Returns x = f(z; h(cond)), `[*batch, *event]`."""
+        """Return x = f(z; h(cond)), `[*batch, *event]`."""
         return self._forward(z, self.features(cond))[0]
 
     def given(self, cond: Any = None) -> tfd.Distribution:
-        """Returns p(. | cond) as an ordinary `tfd.TransformedDistribution`.
+        """Return p(. | cond) as an ordinary `tfd.TransformedDistribution`.
 
-        Its batch shape is that of cond, and every convention of TFP holds. The conditioner runs
-        here, once: the features are those of its weights as they are now.
-
-        Args:
-            cond: the condition, `[*batch, *cond_shape]`.
+        Its batch shape is that of cond, and every convention of TFP holds. The conditioner runs here, once, with its weights as they are
+        now.
         """
         features = self._features(*self._condition(cond))
         return _Given(self.distribution, _Bound(self.bijector, features))
@@ -255,7 +244,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return self.bijector.inverse_and_log_det(self._as_float(x), features)
 
     def _as_float(self, x):
-        """Casts floats, such as NumPy's float64, to the base distribution's dtype."""
+        """Cast floats, such as NumPy's float64, to the base distribution's dtype."""
         x = tf.convert_to_tensor(x)
         return tf.cast(x, self.dtype) if x.dtype.is_floating else x
 
@@ -270,7 +259,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return tf.nest.pack_sequence_as(cond, tensors) if tensors else None, batch
 
     def _check_that_keras_sees_it(self):
-        """Refuses to compute in a Keras model that doesn't hold the weights."""
+        """Refuse to compute in a Keras model that doesn't hold the weights."""
         call = global_state.get_global_attribute("current_call_ctx")
         model = getattr(call, "entry_layer", None)
         if model is None:
@@ -307,7 +296,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
 
 def scaled(z: tf.Tensor, temperature: Any, event_ndims: int) -> tf.Tensor:
-    """Latents times a temperature; NaN where a graph is given one that is negative or not finite.
+    """Return z times a temperature; NaN where a graph is given one that is negative or not finite.
 
     Args:
         z: latents, `[*batch, *event]`.

@@ -139,7 +139,7 @@ class CINN(keras.Model):
         return self._computing["memory"] == "recompute"
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
-        """Returns log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
+        """Return log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
         x, cond = self._unpack(inputs)
         with computing(**self._computing):
             return self._distribution.log_prob(x, cond)
@@ -152,7 +152,7 @@ class CINN(keras.Model):
         memory: str = "store",
         **kwargs: Any,
     ) -> None:
-        """Configures training.
+        """Configure training.
 
         With memory="recompute" the backward pass rebuilds activations by decoding z, member by
         member, so that the memory they take doesn't grow with the number of members; each subnet is
@@ -197,17 +197,17 @@ class CINN(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Returns the arguments of `compile`."""
+        """Return the arguments of `compile`."""
         config = super().get_compile_config()
         return config and config | {"memory": self._computing["memory"]}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model as it was compiled when saved."""
+        """Compile a loaded model as it was compiled when saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains; see `keras.Model.fit`.
+        """Train; see `keras.Model.fit`.
 
         Raises:
             NonFiniteStepError: if a loss or a gradient is NaN or infinite.
@@ -246,19 +246,19 @@ class CINN(keras.Model):
             raise failure from None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns the metrics over data as `fit` takes them; see `keras.Model.evaluate`."""
+        """Return the metrics over data as `fit` takes them; see `keras.Model.evaluate`."""
         arguments = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
         arguments |= arguments.pop("kwargs", {})
         return super().evaluate(**arguments | self._with_condition(**arguments))
 
     def predict_step(self, data: Any) -> tf.Tensor:
-        """Returns log p(x | cond) in nats, `[N]`; `predict` takes a dataset, or `(x, cond)`."""
+        """Return log p(x | cond) in nats, `[N]`; `predict` takes a dataset, or `(x, cond)`."""
         if isinstance(data, (tuple, list)) and len(data) == 1:  # as Keras wraps a pair of arrays
             (data,) = data
         return self(self._take_weight(data)[0], training=False)
 
     def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Refuses: a flow has several signatures, which `tfp_cinn.export.export_model` writes.
+        """Refuse: a flow has several signatures, which `tfp_cinn.export.export_model` writes.
 
         Raises:
             UsageError: always.
@@ -269,7 +269,7 @@ class CINN(keras.Model):
         )
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of maximum likelihood training.
+        """Take one step of maximum likelihood training.
 
         On several replicas, `data` is the part of the batch that this one has; all parts are of one
         size. The gradient is that of the whole batch, clipped as such.
@@ -304,7 +304,7 @@ class CINN(keras.Model):
         return self._report(totals, self._reconstruction_metric)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Loss and likelihoods of one batch, of which replicas may have parts of any size."""
+        """Return the figures of one batch, of which replicas may have parts of any size."""
         return self._report(over_replicas(*self._batch_losses(data, training=False)))
 
     def _batch_losses(self, data, training):
@@ -333,7 +333,7 @@ class CINN(keras.Model):
         return {"x": x, "y": y}
 
     def _take_weight(self, data):
-        """Splits what a dataset yields into `(x, cond)`, or x, and the weights or None."""
+        """Split what a dataset yields into `(x, cond)`, or x, and the weights or None."""
         if not isinstance(data, (tuple, list)) or len(data) != 3:
             return data, None
         x, cond, weight = data
@@ -369,7 +369,7 @@ class CINN(keras.Model):
         return monitor.removeprefix("val_") in {m.name for m in self.metrics}
 
     def _unpack(self, inputs):
-        """Takes `(x, cond)` apart; Keras may add None for sample weights."""
+        """Take `(x, cond)` apart; Keras may add None for sample weights."""
         parts = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
         while len(parts) > 1 and parts[-1] is None:
             parts.pop()
@@ -402,7 +402,7 @@ class CINN(keras.Model):
         return x, cond
 
     def _check_batches(self, spec):
-        """Refuses data that don't fit before a graph of them is made."""
+        """Refuse data that don't fit before a graph of them is made."""
 
         def placeholder(part):
             known = isinstance(part, tf.TensorSpec)
@@ -434,7 +434,7 @@ class CINN(keras.Model):
         keras_fit_mend.build_optimizer(self)
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        """Saves architecture, weights and optimizer as one `.keras` file, whole or not at all.
+        """Save architecture, weights and optimizer as one `.keras` file, whole or not at all.
 
         Args:
             filepath: the file; its name ends in `.keras`.
@@ -454,7 +454,7 @@ class CINN(keras.Model):
     def save_weights(
         self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any
     ) -> None:
-        """Saves the weights as one `.weights.h5` file, whole or not at all; see `save`."""
+        """Save the weights as one `.weights.h5` file, whole or not at all; see `save`."""
         if kwargs.get("max_shard_size"):  # several files
             return super().save_weights(filepath, overwrite, **kwargs)
         with self._replacing(filepath, ".weights.h5", overwrite) as scratch:
@@ -469,7 +469,7 @@ class CINN(keras.Model):
         return writing(path)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         bijector, conditioner = serialize_shared(self.bijector, self.conditioner)
         return super().get_config() | {
             "bijector": bijector,
@@ -481,7 +481,7 @@ class CINN(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CINN:
-        """Rebuilds the model of a `get_config`, with new weights.
+        """Rebuild the model of a `get_config`, with new weights.
 
         Raises:
             UsageError: if this process computes in another precision than the model.
@@ -511,7 +511,7 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
 
 
 def load_model(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> CINN:
-    """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
+    """Load a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
     Keras's safe mode holds: nothing in the file is executed, and classes are used only if they are
     Keras's own or registered in this process.

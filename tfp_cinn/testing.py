@@ -21,7 +21,7 @@ def assert_bijector_consistent(
     atol: float = 1e-4,
     jit_compile: bool = True,
 ) -> None:
-    """Asserts that a bijector is what it says it is, at the given points.
+    """Assert that a bijector is what it says it is, at the given points.
 
     Checked are: decoding undoes encoding and the reverse; the log-determinant of encoding is that
     of the Jacobian by automatic differentiation, and minus that of decoding; every trainable
