@@ -231,8 +231,8 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
     def given(self, cond: Any = None) -> tfd.Distribution:
         """Return p(. | cond) as an ordinary `tfd.TransformedDistribution`.
 
-        Its batch shape is that of cond, and every convention of TFP holds. The conditioner runs here, once, with its weights as they are
-        now.
+        Its batch shape is that of cond, and every convention of TFP holds. The conditioner runs
+        here, once, with its weights as they are now.
         """
         features = self._features(*self._condition(cond))
         return _Given(self.distribution, _Bound(self.bijector, features))
