@@ -61,18 +61,3 @@ def test_sparse_gradients():
     optimizer.apply([tape.gradient(loss, table.value)], [table])
     moved = np.abs(table.numpy() - before).max(axis=1) > 0
     np.testing.assert_array_equal(moved, np.arange(7) == 2)
-
-
-def test_is_saved_with_its_state(tmp_path):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    model.compile(FusedAdam(0.1, global_clipnorm=3.0), loss="mse")
-    x, y = np.ones((8, 3), "float32"), np.ones((8, 2), "float32")
-    model.fit(x, y, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(loaded.optimizer) is FusedAdam
-    assert loaded.optimizer.global_clipnorm == 3.0
-    model.fit(x, y, verbose=0)
-    loaded.fit(x, y, verbose=0)
-    for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)

@@ -1,7 +1,5 @@
 """The multi-scale conditional flow of the paper's colorization network, made small."""
 
-import math
-
 import keras
 import numpy as np
 import pytest
@@ -70,68 +68,18 @@ def data():
     return tuple(rng.randn(3, *s).astype("float32") for s in (SHAPE, COND_SHAPE))
 
 
-@pytest.mark.slow
 def test_consistent_and_every_part_of_the_condition_counts(model, data):
     x, cond = data
     features = model.distribution.features(cond)
     assert {key: tuple(f.shape[1:]) for key, f in features.items()} == {
         "8x4": (8, 4, 3), "4x2": (4, 2, 5), "2x1": (2, 1, 1), "vector": (7,)
     }  # fmt: skip
-    assert_bijector_consistent(model.bijector, tf.constant(x), features)
+    assert_bijector_consistent(model.bijector, tf.constant(x), features, jit_compile=False)
     z = model.bijector.inverse_and_log_det(x, features)[0]
     for key in features:
         other = features | {key: features[key] + 1.0}
         moved = np.abs(model.bijector.inverse_and_log_det(x, other)[0] - z)
         assert moved.max() > 1e-3, key
-
-
-def test_log_prob_is_that_of_the_change_of_variables(model, data):
-    x, cond = (tf.constant(d) for d in data)
-    dist = model.distribution
-    np.testing.assert_allclose(dist.decode(dist.encode(x, cond), cond), x, atol=1e-4)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        z = dist.encode(x, cond)
-    jacobian = tf.reshape(tape.batch_jacobian(z, x), [3, 96, 96]).numpy().astype("float64")
-    expected = -0.5 * np.sum(np.square(z), 1) - 48 * math.log(2 * math.pi)
-    expected += np.linalg.slogdet(jacobian).logabsdet
-    np.testing.assert_allclose(dist.log_prob(x, cond), expected, atol=1e-3)
-
-
-def test_gradients_reach_every_weight_of_flow_and_conditioner(model, data):
-    with tf.GradientTape() as tape:
-        loss = -tf.reduce_mean(model.distribution.log_prob(*data))
-    weights = model.trainable_weights
-    assert len(weights) == 4 * 2 + 7 * 8
-    for w, gradient in zip(weights, tape.gradient(loss, [w.value for w in weights]), strict=True):
-        assert gradient is not None, w.path
-        assert np.all(np.isfinite(gradient)), w.path
-        assert np.any(gradient != 0), w.path
-
-
-def test_gradients_are_the_same_when_activations_are_rebuilt(model, data):
-    weights = [w.value for w in model.trainable_weights]
-
-    def gradients():
-        with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(model(data, training=True))
-        return tape.gradient(loss, weights)
-
-    expected = tf.function(gradients, autograph=False)()
-    model.compile("sgd", memory="recompute")
-    found = tf.function(gradients, autograph=False)()
-    for w, a, b in zip(model.trainable_weights, found, expected, strict=True):
-        # Rounding of 1e-7, amplified by 8 couplings on the way back to the data.
-        np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max(), rtol=1e-4, err_msg=w.path)
-
-
-def test_the_raw_condition_changes_samples_and_likelihood(model, data):
-    x, cond = data
-    dist = model.distribution
-    sample = dist.sample(cond, sample_shape=2, seed=1)
-    assert sample.shape == (2, 3, *SHAPE)
-    assert np.abs(dist.sample(cond[::-1], sample_shape=2, seed=1) - sample).max() > 1e-2
-    assert np.abs(dist.log_prob(x, cond[::-1]) - dist.log_prob(x, cond))[[0, 2]].min() > 1e-2
 
 
 def test_one_scale_can_be_drawn_anew(model, data):

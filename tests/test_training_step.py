@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import CINN, FusedAdam, NonFiniteError, UsageError
-from tfp_cinn.bijectors import Chain, GlowCoupling, SoftPermutation, Standardize
+from tfp_cinn.bijectors import Chain, GlowCoupling, SoftPermutation
 from tfp_cinn.networks import MLP, LabelEmbedding, OneHot
 
 ROWS = 24
@@ -45,10 +45,9 @@ def trained(make_optimizer, epochs=2, size=8, **kwargs):
     return weights(model)
 
 
-@pytest.mark.parametrize("optimizer", [FusedAdam, keras.optimizers.SGD])
-def test_a_scaled_loss_trains_as_an_unscaled_one(optimizer):
+def test_a_scaled_loss_trains_as_an_unscaled_one():
     def make(**options):
-        return optimizer(0.01, global_clipnorm=0.05, **options)
+        return FusedAdam(0.01, global_clipnorm=0.05, **options)
 
     plain = trained(make)
     # The scales are powers of 2, so that only Adam's epsilon could tell: float32 roundings.
@@ -68,11 +67,10 @@ def test_a_loss_scale_that_overflows_shrinks_and_training_goes_on():
     assert np.abs(weights(model) - before).max() > 0.01
 
 
-@pytest.mark.parametrize("optimizer", [FusedAdam, keras.optimizers.SGD])
-def test_accumulated_gradients_are_those_of_the_whole_batch(optimizer):
-    whole = trained(lambda: optimizer(0.01), size=24, conditioner=LabelEmbedding(3, 2))
+def test_accumulated_gradients_are_those_of_the_whole_batch():
+    whole = trained(lambda: FusedAdam(0.01), size=24, conditioner=LabelEmbedding(3, 2))
     parts = trained(
-        lambda: optimizer(0.01, gradient_accumulation_steps=3), conditioner=LabelEmbedding(3, 2)
+        lambda: FusedAdam(0.01, gradient_accumulation_steps=3), conditioner=LabelEmbedding(3, 2)
     )
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)  # sums in another order
 
@@ -80,11 +78,10 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(optimizer):
 @pytest.mark.parametrize(
     ("make_optimizer", "steps_per_execution"),
     [
-        (lambda: FusedAdam(0.01, gradient_accumulation_steps=2), 1),
         (lambda: FusedAdam(0.01, gradient_accumulation_steps=2), 2),
         (lambda: keras.optimizers.LossScaleOptimizer(FusedAdam(0.01)), 2),
     ],
-    ids=["accumulated", "accumulated-by-two", "scaled"],
+    ids=["accumulated-by-two", "scaled"],
 )
 def test_the_bad_batch_is_named(make_optimizer, steps_per_execution):
     x, label, _ = data(48)
@@ -255,27 +252,7 @@ def test_the_first_batch_tells_of_a_scale_far_off():
         assert [text[: len(told)] for text in texts] == [told] if told else not texts
 
 
-def test_data_that_a_first_member_standardizes_are_not_warned_of():
-    model = CINN(Chain([Chain([Standardize(5e3, 1e3)]), GlowCoupling(MLP([4]))]), (4,))
-    model.compile("adam")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", ".*root mean square")
-        model.fit(5e3 + 1e3 * data()[0], verbose=0)
-
-
 def test_data_whose_squares_overflow_are_told_to_standardize():
     x = np.exp(15 * data()[0])
     with pytest.raises(NonFiniteError, match=r"; x has .* standardize it \(bijectors.Standardize"):
         make_model(cond_shape=None).fit(x, verbose=0)
-
-
-def test_heavy_tails_are_named_where_the_loss_overflows():
-    # Standardizing leaves them: a flow that expands the many small values loses the few large ones.
-    model, (x, _, _) = make_model(cond_shape=None), data()
-    for w in model.trainable_weights:
-        w.assign(tf.fill(w.shape, 1e30))
-    for largest in (3, 50):
-        x[3] = largest
-        with pytest.raises(NonFiniteError, match="is the first bijector") as caught:
-            model.fit(x, verbose=0)
-        assert ("; x has values up to" in str(caught.value)) == (largest == 50)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.bijectors import ConditionalBijector
-from tfp_cinn.bijectors.shapes import Shape, map_shape
+from tfp_cinn.bijectors.shapes import Shape, map_shape, shape_of_one
 from tfp_cinn.errors import UsageError, reason
 
 __all__ = ["as_tensors", "build_flow", "features_shape", "refuse_strings", "stateless_seed"]
@@ -69,15 +69,14 @@ def features_shape(conditioner: keras.layers.Layer | None, cond_shape: Any) -> A
                 f"conditioner: {conditioner.name} can't take a condition of cond_shape="
                 f"{cond_shape} ({reason(error)}); correct one of the two"
             ) from error
-    parts = features if isinstance(features, Mapping) else {"": features}
-    if not all(tf.is_tensor(part) for part in parts.values()):
+    parts = features.values() if isinstance(features, Mapping) else [features]
+    if not all(map(tf.is_tensor, parts)):
         raise UsageError(
             f"conditioner: expected {conditioner.name} to return a tensor or a dict of tensors, "
             f"got {keras.tree.map_structure(lambda f: tuple(f.shape), features)}; name the parts "
             "in a dict, and pick one for each bijector with Select"
         )
-    shapes = {key: tuple(part.shape[1:]) for key, part in parts.items()}
-    return shapes if isinstance(features, Mapping) else shapes[""]
+    return shape_of_one("conditioner", features, 1)
 
 
 def as_tensors(cond: Any, cond_shape: Any) -> Any:
@@ -105,7 +104,7 @@ def refuse_strings(*data: Any) -> None:
 
 
 def stateless_seed(seed: Any) -> tf.Tensor | None:
-    """Makes a stateless seed of two integers from an integer, where TFP draws anew at each call.
+    """Make a stateless seed of two integers from an integer, where TFP draws anew at each call.
 
     Args:
         seed: None (stays None), an integer from 0 to 2^63 - 1, or two integers.

@@ -22,7 +22,7 @@ def first_non_finite(
     cond: Any,
     bad_gradients: Sequence[keras.Variable] = (),
 ) -> str:
-    """Says in one line what turned NaN or infinite first, from x to log p(x | cond) and back.
+    """Say in one line what turned NaN or infinite first, from x to log p(x | cond) and back.
 
     Args:
         distribution: the distribution, in eager mode.
@@ -107,7 +107,7 @@ def _taken_up(bijector: ConditionalBijector, x: tf.Tensor) -> tf.Tensor:
 
 
 def _first_non_finite_gradient(bijector: ConditionalBijector, bad: Sequence[keras.Variable]) -> str:
-    """Names the bijector nearest to the latents that has a weight with a bad gradient."""
+    """Name the bijector nearest to the latents that has a weight with a bad gradient."""
     values = {id(w.value) for w in bad}
     found = [
         path
@@ -135,7 +135,7 @@ def _finite(t: tf.Tensor) -> bool:
 
 
 def _bad_rows(t: tf.Tensor) -> str:
-    """Names the rows of t with a NaN or infinity; empty if there are none."""
+    """Name the rows of t with a NaN or infinity; empty if there are none."""
     finite = tf.reduce_all(tf.math.is_finite(tf.reshape(t, [tf.shape(t)[0], -1])), axis=1)
     rows = tf.where(~finite)[:, 0].numpy()
     if not rows.size:

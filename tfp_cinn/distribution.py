@@ -16,11 +16,10 @@ from tfp_cinn.bijectors import ConditionalBijector
 from tfp_cinn.bijectors.shapes import (
     Batch,
     Shape,
-    broadcast_batch,
-    condition_from_parts,
     condition_parts,
-    fold_batch,
-    unfold_batch,
+    fold,
+    leaves,
+    spoil,
 )
 from tfp_cinn.bijectors.weights import Spec, trainable_variables, variables
 from tfp_cinn.conditions import as_tensors, build_flow, stateless_seed
@@ -37,7 +36,7 @@ _GIVEN = (
 
 
 def standard_normal(event_shape: Shape) -> tfd.Distribution:
-    """N(0, I) over latents of `event_shape`."""
+    """Return N(0, I) over latents of `event_shape`."""
     # tfd.Sample broadcasts shapes in the graph, by an operation that ONNX hasn't.
     zeros = tf.zeros(event_shape, keras.config.floatx())
     return tfd.Independent(tfd.Normal(zeros, tf.ones([], zeros.dtype)), len(event_shape))
@@ -58,7 +57,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         d  = dist.given(cond)                          # an ordinary tfd.TransformedDistribution
 
     The conditioner runs once a call, on the condition as it is given, however many samples are
-    drawn for it. Every value is computed from the weights as they are at the time of the call.
+    drawn for it. Every value is computed from the weights as they are now.
 
     Args:
         distribution: the base distribution of z, of scalar batch shape.
@@ -148,10 +147,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return variables(self.layers)
 
     def features(self, cond: Any) -> Any:
-        """Returns h(cond), what the bijectors are given.
-
-        Args:
-            cond: `[*batch, *cond_shape]`, or a dict of such tensors.
+        """Return h(cond), what the bijectors are given, for a cond of `[*batch, *cond_shape]`.
 
         Raises:
             UsageError: if shape, dtype or label range don't fit.
@@ -166,7 +162,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         temperature: Any = 1.0,
         name: str = "sample",
     ) -> tf.Tensor:
-        """Draws x = f(temperature * z; h(cond)) with z from the base distribution.
+        """Draw x = f(temperature * z; h(cond)) with z from the base distribution.
 
         Args:
             cond: the condition, `[*batch, *cond_shape]`.
@@ -192,12 +188,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
     def sample_and_log_prob(
         self, cond: Any = None, sample_shape: Any = None, seed: Any = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws x as `sample` does at temperature 1, and log p(x | cond) in the same pass.
-
-        Args:
-            cond: the condition, `[*batch, *cond_shape]`.
-            sample_shape: how many samples of each condition.
-            seed: as in `sample`.
+        """Draw x as `sample` does at temperature 1, and log p(x | cond) in the same pass.
 
         Returns:
             Samples, `[*sample_shape, *batch, *event]`, and their log-density in nats,
@@ -208,7 +199,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         return x, self.distribution.log_prob(z) - log_det
 
     def log_prob(self, x: tf.Tensor, cond: Any = None, name: str = "log_prob") -> tf.Tensor:
-        """Returns log p(x | cond) in nats.
+        """Return log p(x | cond) in nats.
 
         Args:
             x: `[*batch, *event]`.
@@ -226,57 +217,49 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             return self.distribution.log_prob(z) + log_det
 
     def prob(self, x: tf.Tensor, cond: Any = None, name: str = "prob") -> tf.Tensor:
-        """Returns p(x | cond), the exponential of `log_prob`; underflows in high dimensions."""
+        """Return p(x | cond), the exponential of `log_prob`; underflows in high dimensions."""
         return tf.exp(self.log_prob(x, cond, name))
 
     def encode(self, x: tf.Tensor, cond: Any = None) -> tf.Tensor:
-        """Returns z = f^-1(x; h(cond)), `[*batch, *latent event]`."""
+        """Return z = f^-1(x; h(cond)), `[*batch, *latent event]`."""
         return self._inverse(x, self.features(cond))[0]
 
     def decode(self, z: tf.Tensor, cond: Any = None) -> tf.Tensor:
-        """Returns x = f(z; h(cond)), `[*batch, *event]`."""
+        """Return x = f(z; h(cond)), `[*batch, *event]`."""
         return self._forward(z, self.features(cond))[0]
 
     def given(self, cond: Any = None) -> tfd.Distribution:
-        """Returns p(. | cond) as an ordinary `tfd.TransformedDistribution`.
+        """Return p(. | cond) as an ordinary `tfd.TransformedDistribution`.
 
         Its batch shape is that of cond, and every convention of TFP holds. The conditioner runs
-        here, once: the features are those of its weights as they are now.
-
-        Args:
-            cond: the condition, `[*batch, *cond_shape]`.
+        here, once, with its weights as they are now.
         """
-        tensors, batch = self._condition(cond)
-        bound = _Bound(self.bijector, self._features(tensors, batch), batch)
-        return _Given(self.distribution, bound)
+        features = self._features(*self._condition(cond))
+        return _Given(self.distribution, _Bound(self.bijector, features))
 
     def _forward(self, z, features):
-        z = self._as_float(z)
-        result = self.bijector.forward_and_log_det(z, features)
-        return _nan_rows(self.bijector, result, z, len(self.bijector.latent_shape), features)
+        return self.bijector.forward_and_log_det(self._as_float(z), features)
 
     def _inverse(self, x, features):
-        x = self._as_float(x)
-        result = self.bijector.inverse_and_log_det(x, features)
-        return _nan_rows(self.bijector, result, x, len(self.bijector.event_shape), features)
+        return self.bijector.inverse_and_log_det(self._as_float(x), features)
 
     def _as_float(self, x):
-        """Casts floats, such as NumPy's float64, to the base distribution's dtype."""
+        """Cast floats, such as NumPy's float64, to the base distribution's dtype."""
         x = tf.convert_to_tensor(x)
         return tf.cast(x, self.dtype) if x.dtype.is_floating else x
 
-    def _condition(self, cond: Any) -> tuple[dict[str, tf.Tensor], Batch]:
-        """Checks the condition; returns its parts, of one batch shape, and that shape."""
+    def _condition(self, cond: Any) -> tuple[Any, Batch]:
+        """Check a condition; return it with all its batch dimensions in one, and their shape."""
         self._check_that_keras_sees_it()
         if (cond is None) != (self._cond_shape is None):
             expected = "no condition" if cond is not None else "a condition cond"
             raise UsageError(f"{self.name}: expected {expected}; {_GIVEN}")
         cond = as_tensors(cond, self._cond_shape)
-        parts = condition_parts("condition", cond, self._cond_shape)
-        return broadcast_batch("condition", parts)
+        tensors, batch = fold("condition", condition_parts("condition", cond, self._cond_shape))
+        return tf.nest.pack_sequence_as(cond, tensors) if tensors else None, batch
 
     def _check_that_keras_sees_it(self):
-        """Refuses to compute in a Keras model that doesn't hold the weights."""
+        """Refuse to compute in a Keras model that doesn't hold the weights."""
         call = global_state.get_global_attribute("current_call_ctx")
         model = getattr(call, "entry_layer", None)
         if model is None:
@@ -288,14 +271,13 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
                 "neither train nor save it; add self.flow_layers = distribution.layers"
             )
 
-    def _features(self, tensors: dict[str, tf.Tensor], batch: Batch) -> Any:
-        if self._conditioner is None:
-            return condition_from_parts(tensors, self._cond_shape)
-        # A Keras layer takes exactly one batch dimension.
-        folded = {part: fold_batch(t, batch) for part, t in tensors.items()}
-        features = self._conditioner(condition_from_parts(folded, self._cond_shape))
-        features = _nan_features(features, folded.values())
-        return keras.tree.map_structure(lambda f: unfold_batch(f, batch), features)
+    def _features(self, cond: Any, batch: Batch) -> Any:
+        """Features of what `_condition` returns, with the batch dimensions of the condition."""
+        if cond is None:
+            return None
+        if self._conditioner is not None:
+            cond = spoil(self._conditioner(cond), leaves(cond))
+        return tf.nest.map_structure(batch.unfold, cond)
 
     def _draw(self, cond, sample_shape, seed, temperature):
         if sample_shape is None and self._cond_shape == () and isinstance(cond, numbers.Integral):
@@ -304,17 +286,17 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
                 f"sample({cond}, sample_shape=()) or sample(labels, sample_shape={cond})"
             )
         sample_shape = () if sample_shape is None else sample_shape
-        tensors, batch = self._condition(cond)
+        folded, batch = self._condition(cond)
         sample_shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
         shape = tf.concat([sample_shape, tf.convert_to_tensor(batch.value, tf.int32)], axis=0)
         static = tf.get_static_value(shape)
         z = self.distribution.sample(shape if static is None else static, seed=stateless_seed(seed))
         event_ndims = tf.TensorShape(self.distribution.event_shape).rank
-        return scaled(z, temperature, event_ndims), self._features(tensors, batch)
+        return scaled(z, temperature, event_ndims), self._features(folded, batch)
 
 
 def scaled(z: tf.Tensor, temperature: Any, event_ndims: int) -> tf.Tensor:
-    """Latents times a temperature; NaN where a graph is given one that is negative or not finite.
+    """Return z times a temperature; NaN where a graph is given one that is negative or not finite.
 
     Args:
         z: latents, `[*batch, *event]`.
@@ -334,43 +316,6 @@ def scaled(z: tf.Tensor, temperature: Any, event_ndims: int) -> tf.Tensor:
     return z * tf.reshape(
         temperature, tf.concat([tf.shape(temperature), [1] * event_ndims], axis=0)
     )
-
-
-def _nan_features(features, parts):
-    """Makes the features NaN of rows whose condition isn't finite; see `_nan_rows`.
-
-    Labels, which are integers, are left to the conditioner.
-    """
-    bad = [
-        tf.reduce_sum(tf.stop_gradient(t) * 0, axis=range(1, t.shape.rank))
-        for t in parts
-        if t.dtype.is_floating
-    ]
-    if not bad:
-        return features
-
-    def spoil(f):
-        return f + tf.reshape(tf.cast(sum(bad), f.dtype), [-1] + [1] * (f.shape.rank - 1))
-
-    return keras.tree.map_structure(spoil, features)
-
-
-def _nan_rows(bijector, result, argument, event_ndims, features):
-    """Makes the rows of an output and its log-det NaN whose argument or features aren't finite.
-
-    TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0 on a CPU, by which a bad row would
-    give a good-looking output.
-    """
-    output, log_det = result
-    rows = [(argument, argument.shape.rank - event_ndims)]
-    if bijector.cond_shape is not None:
-        rows += condition_parts("features", features, bijector.cond_shape).values()
-    bad = sum(
-        tf.reduce_sum(tf.stop_gradient(tf.cast(t, output.dtype)) * 0, axis=range(n, t.shape.rank))
-        for t, n in rows
-    )
-    event = tf.ones([output.shape.rank - log_det.shape.rank], tf.int32)
-    return output + tf.reshape(bad, tf.concat([tf.shape(bad), event], 0)), log_det + bad
 
 
 # Every subclass of `tfd.TransformedDistribution` is a composite tensor. With TFP's own spec, which
@@ -397,31 +342,27 @@ class _Bound(ConditionalBijector):
 
     conditional = False
 
-    def __init__(self, bijector: ConditionalBijector, features: Any, batch: Batch):
+    def __init__(self, bijector: ConditionalBijector, features: Any):
         super().__init__(bijector.inverse_min_event_ndims, bijector.forward_min_event_ndims)
         self._bijector = bijector
         self._features = self._no_dependency(features)
-        self._cond_batch = self._no_dependency(batch)
+        self._parts = self._no_dependency(
+            list(condition_parts("given", features, bijector.cond_shape).values())
+        )
 
     def at(self, slices: tuple[Any, ...]) -> _Bound:
         """The bijector of a part of the condition's batch."""
         rank = sum(s is not tf.newaxis and s is not Ellipsis for s in slices)
-        if rank > self._cond_batch.static.rank:
-            raise UsageError(
-                f"given: expected indices of batch shape {self._cond_batch.static}, got {rank}"
-            )
+        batch = self._batch_shape(None)
+        if rank > batch.rank:
+            raise UsageError(f"given: expected indices of batch shape {batch}, got {rank}")
         whole = any(s is Ellipsis for s in slices)
-        parts = condition_parts("given", self._features, self._bijector.cond_shape)
 
-        def cut(t, ndims):
-            rest = [slice(None)] * (t.shape.rank - ndims) if whole else [Ellipsis]
-            return t[(*slices, *rest)]
+        def cut(t):
+            event_ndims = t.shape.rank - batch.rank
+            return t[(*slices, *([slice(None)] * event_ndims if whole else [Ellipsis]))]
 
-        cut_parts = {name: cut(*part) for name, part in parts.items()}
-        features = condition_from_parts(cut_parts, self._bijector.cond_shape)
-        parts = condition_parts("given", features, self._bijector.cond_shape)
-        _, batch = broadcast_batch("given", parts)
-        return _Bound(self._bijector, features, batch)
+        return _Bound(self._bijector, tf.nest.map_structure(cut, self._features))
 
     def _latent_shape(self, event_shape):
         return self._bijector._latent_shape(event_shape)
@@ -429,12 +370,13 @@ class _Bound(ConditionalBijector):
     def _data_shape(self, latent_shape):
         return self._bijector._data_shape(latent_shape)
 
+    # All parts of the features have the batch shape of the condition.
+
     def _batch_shape(self, x_event_ndims):
-        return self._cond_batch.static
+        return next((t.shape[:ndims] for t, ndims in self._parts), tf.TensorShape([]))
 
     def _batch_shape_tensor(self, x_event_ndims):
-        return tf.convert_to_tensor(self._cond_batch.value, tf.int32)
+        return next((tf.shape(t)[:ndims] for t, ndims in self._parts), tf.zeros([0], tf.int32))
 
-    def _one_pass(self, argument, value, cond, event_ndims):
-        result = self._bijector._one_pass(argument, value, self._features, event_ndims)
-        return _nan_rows(self._bijector, result, value, event_ndims, self._features)
+    def _one_pass(self, argument, value, cond, event_ndims=None):
+        return self._bijector._one_pass(argument, value, self._features, event_ndims)

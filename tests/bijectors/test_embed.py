@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_cinn import CINN, UsageError, load_model
+from tfp_cinn import CINN
 from tfp_cinn.bijectors import ActNorm, Chain, Embed, Flatten, GlowCoupling, Select
 from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.networks import MLP, ConvNet, strided_features, strided_vector
@@ -95,74 +95,8 @@ def test_a_frozen_network_keeps_its_weights_and_averages(data):
     assert len(copy.trainable_weights) == 8
 
 
-def test_one_condition_serves_several_samples(model, data):
-    _, cond = data
-    sample = model.distribution.sample(cond[:2], sample_shape=3, seed=1)
-    assert sample.shape == (3, 2, *SHAPE)
-    z = model.distribution.encode(sample, cond[:2])
-    again = model.distribution.decode(z[2, 1], cond[1])
-    np.testing.assert_allclose(again, sample[2, 1], atol=1e-4)
-
-
-def test_calibration_passes_through(data):
-    x, cond = data
-    chain = flow()
-    chain.build(SHAPE, COND_SHAPE)
-    chain.calibrate(x, cond)
-    z = chain.inverse_and_log_det(x, cond)[0]
-    np.testing.assert_allclose(tf.reduce_mean(z, 0), 0.0, atol=1e-5)
-
-
-def test_dtype_is_that_of_x(model, data):
-    x, cond = (d.astype("float64") for d in data)
-    assert model.bijector.inverse_and_log_det(x, cond)[0].dtype == tf.float64
-
-
-def test_saved_with_all_of_its_weights(model, data, tmp_path):
-    x, cond = data
-    model.save(tmp_path / "model.keras")
-    copy = load_model(tmp_path / "model.keras")
-    for a, b in zip(averages(copy), averages(model), strict=True):
-        np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(
-        copy.distribution.log_prob(x, cond), model.distribution.log_prob(x, cond)
-    )
-
-
 def test_a_network_that_overflows_is_named(model, data):
     x, cond = (tf.constant(d) for d in data)
     model.bijector.bijectors[3].network.weights[1].assign([3e38] * 4)
     said = first_non_finite(model.distribution, x, cond)
     assert said.startswith("the network of Chain[3].Embed is the first")
-
-
-def test_what_is_behind_it_is_named(model, data):
-    x, cond = (tf.constant(d) for d in data)
-    for weight in model.bijector.bijectors[3].bijector.layers[0].weights:
-        weight.assign(tf.ones_like(weight) * 1e38)
-    said = first_non_finite(model.distribution, x, cond)
-    assert said.startswith("Chain[3].Embed.Chain[0].GlowCoupling is the first")
-
-
-def test_wrong_use_is_answered_in_one_line():
-    coupling = GlowCoupling(MLP([4]))
-    with pytest.raises(UsageError, match="network: expected a Keras layer or model, got <function"):
-        Embed(two_units, coupling)
-    with pytest.raises(UsageError, match="expected a condition for its network, got none"):
-        Embed(keras.layers.Dense(2), coupling).build((4,), None)
-    with pytest.raises(UsageError, match=r"can't take a condition of shape \(4, 4, 1\)") as caught:
-        Embed(strided_vector(COND_SHAPE, [2]), coupling).build((4,), (4, 4, 1))
-    assert "\n" not in str(caught.value)
-    unregistered = Embed(Doubled(), coupling)
-    unregistered.build((4,), (3,))
-    with pytest.raises(UsageError, match="can't save the network .*; register its class"):
-        unregistered.get_config()
-
-
-def two_units(x):
-    return x
-
-
-class Doubled(keras.layers.Layer):
-    def call(self, x):
-        return 2 * x

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 from tfp_cinn import CINN, ConditionalTransformedDistribution, load_model
 from tfp_cinn import bijectors as b
-from tfp_cinn.networks import MLP, ConvNet, DenseConvNet, strided_features, strided_vector
+from tfp_cinn.networks import MLP, ConvNet, DenseConvNet, strided_features
 from tfp_cinn.testing import assert_bijector_consistent
 
 MLP_SUBNET = MLP([8], activation="tanh")
@@ -31,7 +31,6 @@ CASES = {
     "GlowCoupling-vector": (lambda: b.GlowCoupling(MLP_SUBNET), (5,), (3,)),
     "GlowCoupling-unconditional": (lambda: b.GlowCoupling(MLP_SUBNET), (4,), None),
     "GlowCoupling-tanh": (lambda: b.GlowCoupling(MLP_SUBNET, 1.0, "tanh"), (4,), (3,)),
-    "GlowCoupling-sigmoid": (lambda: b.GlowCoupling(MLP_SUBNET, 1.0, "sigmoid"), (4,), (3,)),
     "GlowCoupling-map-on-map": (
         lambda: b.GlowCoupling(CONV_SUBNET, event_ndims=3),
         (3, 2, 3),
@@ -41,11 +40,6 @@ CASES = {
         lambda: b.GlowCoupling(CONV_SUBNET, event_ndims=3),
         (2, 3, 4),
         (5,),
-    ),
-    "GlowCoupling-vector-on-odd-map": (
-        lambda: b.GlowCoupling(CONV_SUBNET, event_ndims=3),
-        (3, 2, 5),
-        (1,),
     ),
     "GlowCoupling-vector-on-sequence": (
         lambda: b.GlowCoupling(MLP_SUBNET, event_ndims=2),
@@ -60,48 +54,23 @@ CASES = {
         (3, 2, 2),
     ),
     "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
-    "AffineCoupling-map": (
-        lambda: b.AffineCoupling(CONV_SUBNET, event_ndims=3),
-        (3, 2, 3),
-        (3, 2, 1),
-    ),
     "AdditiveCoupling": (lambda: b.AdditiveCoupling(MLP_SUBNET), (5,), (3,)),
-    "AdditiveCoupling-map": (
-        lambda: b.AdditiveCoupling(CONV_SUBNET, event_ndims=3),
-        (2, 4, 3),
-        (2, 4, 5),
-    ),
-    "AdditiveCoupling-vector-on-map": (
-        lambda: b.AdditiveCoupling(CONV_SUBNET, event_ndims=3),
-        (3, 1, 5),
-        (3,),
-    ),
     "ElementwiseConditional": (lambda: b.ElementwiseConditional(MLP_SUBNET), (3,), (2,)),
     "ElementwiseConditional-spline": (
         lambda: b.ElementwiseConditional(MLP_SUBNET, "spline"),
         (1,),
         (2,),
     ),
-    "ElementwiseConditional-unconditional": (
-        lambda: b.ElementwiseConditional(MLP_SUBNET, "spline"),
-        (2,),
-        None,
-    ),
     "RandomPermutation": (lambda: b.RandomPermutation(seed=3), (5,), None),
-    "RandomPermutation-map": (lambda: b.RandomPermutation(seed=3), (2, 3, 5), None),
     "SoftPermutation": (lambda: b.SoftPermutation(seed=3), (5,), None),
     "SoftPermutation-map": (lambda: b.SoftPermutation(seed=3), (2, 3, 4), None),
-    "SoftPermutation-odd-map": (lambda: b.SoftPermutation(seed=3), (3, 4, 5), None),
     "SoftPermutation-one-channel": (lambda: b.SoftPermutation(seed=3), (1,), None),
     "ActNorm": (b.ActNorm, (5,), None),
     "ActNorm-map": (b.ActNorm, (2, 3, 4), None),
-    "Standardize": (lambda: b.Standardize(1.5, 0.5), (2, 3, 1), None),
     "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),
     "Exp": (b.Exp, (2, 3), None),
     "Softplus": (b.Softplus, (5,), None),
     "Bounded": (lambda: b.Bounded(-1.0, 2.5), (2, 3), None),
-    "Bounded-below": (lambda: b.Bounded(low=-3), (4,), None),
-    "Bounded-above": (lambda: b.Bounded(high=[2.0, 5.0]), (2,), None),
     "Bounded-by-entry": (
         lambda: b.Bounded([0, None, -np.inf, 1], [1, None, 5, np.inf]),
         (2, 2, 4),
@@ -109,20 +78,11 @@ CASES = {
     ),
     "Flatten": (b.Flatten, (2, 3, 2), None),
     "Flatten-channels-first": (lambda: b.Flatten(channels_first=True), (2, 3, 4), None),
-    "Flatten-sequence": (lambda: b.Flatten(2, channels_first=True), (3, 2), None),
     "Reshape": (lambda: b.Reshape((2, 3), (3, 2, 1)), (2, 3), None),
     "HaarDownsampling": (b.HaarDownsampling, (4, 2, 3), None),
-    "HaarDownsampling-rebalanced": (lambda: b.HaarDownsampling(0.5), (2, 6, 3), None),
     "HaarDownsampling-by-wavelet": (lambda: b.HaarDownsampling(2.0, True), (4, 6, 1), None),
     "Squeeze": (b.Squeeze, (4, 6, 3), None),
-    "Squeeze-by-three": (lambda: b.Squeeze(3), (3, 6, 1), None),
     "FactorOut": (lambda: b.FactorOut(3, b.GlowCoupling(MLP_SUBNET)), (5,), (2,)),
-    "FactorOut-unconditional": (lambda: b.FactorOut(1, b.ActNorm(), 3), (2, 3, 3), None),
-    "FactorOut-map": (
-        lambda: b.FactorOut(3, b.GlowCoupling(CONV_SUBNET, event_ndims=3)),
-        (2, 3, 5),
-        (2, 3, 1),
-    ),
     "FactorOut-nested": (
         lambda: b.FactorOut(
             3,
@@ -152,14 +112,6 @@ CASES = {
         ),
         (2, 3, 3),
         (4, 6, 2),
-    ),
-    "Embed-vector": (
-        lambda: b.Embed(
-            strided_vector((3, 5, 2), [3, 4]),
-            b.Chain([b.GlowCoupling(MLP_SUBNET), b.RandomPermutation(1), b.ActNorm()]),
-        ),
-        (5,),
-        (3, 5, 2),
     ),
     "Embed-dict": (
         lambda: b.Embed(
@@ -206,6 +158,8 @@ CASES = {
 CLASSES = list({case.split("-")[0]: case for case in reversed(CASES)}.values())
 # Those whose weights lie deeper as well: layers within a layer, bijectors within members.
 IN_FILES = [*CLASSES, "GlowCoupling-densely-connected", "FactorOut-nested"]
+# A fault of the past lost weights of these.
+WITH_WEIGHTS = ["ActNorm", "SoftPermutation", "Chain", *IN_FILES[-2:]]
 
 
 def _draw(shape, rng):
@@ -265,13 +219,6 @@ def distribution(bijector):
     return ConditionalTransformedDistribution(base, bijector, cond_shape=bijector.cond_shape)
 
 
-COPIES = {
-    "config": by_config,
-    "deepcopy": copy.deepcopy,
-    "pickle": lambda bijector: pickle.loads(pickle.dumps(bijector)),
-}
-
-
 def freeze_some(layers):
     """Freezes a part of the first layer and all of the last one."""
     for layer in layers[:1]:
@@ -285,27 +232,18 @@ def which_are_frozen(bijector):
     return [id(v) not in trainable for v in bijector.variables]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", IN_FILES)
 def test_copies_are_the_same_and_independent(case, perturb):
     bijector, x, cond = _made(case, perturb)
     move(bijector.layers, seed=1)
     freeze_some(bijector.layers)
     frozen = which_are_frozen(bijector)
-    for way in COPIES.values():
+    ways = by_config, copy.deepcopy, lambda b: pickle.loads(pickle.dumps(b)), lambda b: b.copy()
+    for way in ways:
         copied = way(bijector)
         assert type(copied) is type(bijector)
         assert which_are_frozen(copied) == frozen
         assert_independent(copied, bijector, lambda b: b.inverse_and_log_det(x, cond)[0])
-
-
-def test_tfps_copy_and_copies_of_a_distribution(perturb):
-    bijector, x, cond = _made("Chain", perturb)
-
-    def values(b):
-        return b.inverse_and_log_det(x, cond)[0]
-
-    assert_independent(bijector.copy(), bijector, values)
-    assert_independent(copy.deepcopy(distribution(bijector)).bijector, bijector, values)
 
 
 class Holder(tf.Module):
@@ -314,7 +252,7 @@ class Holder(tf.Module):
         self.flow = flow
 
 
-@pytest.mark.parametrize("case", IN_FILES)
+@pytest.mark.parametrize("case", WITH_WEIGHTS)
 def test_checkpoints_and_saved_models_hold_all_weights(case, perturb, tmp_path):
     bijector, x, cond = _made(case, perturb)
     move(bijector.layers, seed=1)
@@ -346,37 +284,35 @@ def test_whole_models_are_copied_and_saved(case, perturb, tmp_path):
     freeze_some(model.bijector.layers)
     _, x, cond = _made(case, perturb)
 
-    def restored(write, read):
+    def restored(read):
         other = keras.models.clone_model(model)
-        path = str(tmp_path / "flow.weights.h5")
-        read(other, write(path) or path)
+        read(other)
         return other
+
+    def cloned():
+        return restored(lambda m: m.set_weights(model.get_weights()))
+
+    def by_weights():
+        path = str(tmp_path / "flow.weights.h5")
+        model.save_weights(path)
+        return restored(lambda m: m.load_weights(path))
+
+    def by_checkpoint():
+        path = tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
+        return restored(lambda m: tf.train.Checkpoint(model=m).read(path).assert_consumed())
 
     def in_file():
         model.save(tmp_path / "flow.keras")
         return load_model(tmp_path / "flow.keras")
 
-    def cloned():
-        other = keras.models.clone_model(model)
-        other.set_weights(model.get_weights())
-        return other
-
-    ways = {
-        "clone": cloned,
-        "keras": in_file,
-        "weights": lambda: restored(model.save_weights, lambda m, path: m.load_weights(path)),
-        "checkpoint": lambda: restored(
-            tf.train.Checkpoint(model=model).write,
-            lambda m, path: tf.train.Checkpoint(model=m).read(path).assert_consumed(),
-        ),
-        "deepcopy": lambda: copy.deepcopy(model),
-        "pickle": lambda: pickle.loads(pickle.dumps(model)),
-    }
-    for way in ways.values():
+    ways = [in_file, lambda: pickle.loads(pickle.dumps(model))]
+    if case in WITH_WEIGHTS:
+        ways += [cloned, by_weights, by_checkpoint, lambda: copy.deepcopy(model)]
+    for way in ways:
         assert_independent(way(), model, lambda m: m.distribution.log_prob(x, cond))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", IN_FILES)
 def test_gradients_are_the_same_when_activations_are_rebuilt(case, perturb):
     bijector, x, cond = _made(case, perturb)
     rng = np.random.RandomState(6)
@@ -403,6 +339,12 @@ def test_gradients_are_the_same_when_activations_are_rebuilt(case, perturb):
             continue
         # Rounding, of 1e-7, of a rebuilt activation passes through at most seven members.
         np.testing.assert_allclose(rebuilt, expected, atol=1e-5 * np.abs(expected).max(), rtol=1e-5)
+
+
+def test_a_copy_of_a_distribution_is_independent(perturb):
+    bijector, x, cond = _made("Chain", perturb)
+    copied = copy.deepcopy(distribution(bijector)).bijector
+    assert_independent(copied, bijector, lambda b: b.inverse_and_log_det(x, cond)[0])
 
 
 def test_every_exported_bijector_has_a_case():

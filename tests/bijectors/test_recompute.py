@@ -1,5 +1,9 @@
 """Gradients whose backward pass rebuilds activations from z."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +14,6 @@ from tfp_cinn import UsageError
 from tfp_cinn.bijectors import (
     AffineCoupling,
     Chain,
-    Embed,
     GlowCoupling,
     RandomPermutation,
     computing,
@@ -42,31 +45,53 @@ def built(members, shape=(4,), cond_shape=None):
     return chain
 
 
-def embedded(memory, blocks):
-    """The largest size, in bytes, of the tensors of one gradient of embedded couplings."""
+EMBEDDED = """
+import keras
+import tensorflow as tf
+from tfp_cinn.bijectors import Chain, Embed, GlowCoupling, RandomPermutation, computing
+from tfp_cinn.networks import MLP
+
+def memory_of_a_gradient(memory, blocks):
     members = []
     for k in range(blocks):
-        hidden = keras.layers.Dense(256, activation="tanh")
-        network = keras.Sequential([keras.Input((8,)), hidden, keras.layers.Dense(2)])
+        layers = [keras.layers.Dense(256, activation="tanh"), keras.layers.Dense(2)]
+        network = keras.Sequential([keras.Input((8,)), *layers])
         members += [Embed(network, GlowCoupling(MLP([256], "tanh"))), RandomPermutation(k)]
-    chain = built(members, (8,), (8,))
+    chain = Chain(members)
+    chain.build((8,), (8,))
     x = tf.random.stateless_normal([1024, 8], [1, 2])
-    # One number for all gradients, which take more with every block.
-    add_up = tf.function(
-        lambda: tf.add_n([tf.reduce_sum(g**2) for g in gradients(chain, x, memory, cond=x)]),
-        autograph=False,
-    )
-    add_up()
+
+    @tf.function(autograph=False)
+    def step():
+        with computing(memory=memory), tf.GradientTape() as tape:
+            z, log_det = chain.inverse_and_log_det(x, x)
+            loss = tf.reduce_sum(z**2) - tf.reduce_sum(log_det)
+        gradients = tape.gradient(loss, chain.trainable_variables)
+        # One number for all of them, which take more with every block.
+        return tf.add_n([tf.reduce_sum(g**2) for g in gradients])
+
+    step()
     tf.config.experimental.reset_memory_stats("CPU:0")
-    add_up()
+    step()
     info = tf.config.experimental.get_memory_info("CPU:0")
     return info["peak"] - info["current"]
 
+few, many, stored = (
+    memory_of_a_gradient(*case) for case in (("recompute", 2), ("recompute", 8), ("store", 8))
+)
+assert many < 1.5 * few, (few, many)
+assert stored > 3 * many, (stored, many)
+"""
 
+
+@pytest.mark.long
 def test_memory_does_not_grow_with_depth():
-    few, many = (embedded("recompute", blocks) for blocks in (2, 8))
-    assert many < 1.5 * few
-    assert embedded("store", 8) > 3 * many
+    # Only this allocator counts memory on every CPU, and a process chooses it at its start.
+    environment = os.environ | {"TF_CPU_ALLOCATOR_USE_BFC": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", EMBEDDED], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_each_subnet_runs_once_more_in_the_backward_pass():
@@ -135,15 +160,6 @@ def test_a_reconstruction_error_is_reported_or_raised(perturb):
     bad = X.copy()
     bad[1, 2] = np.nan  # what isn't finite tells so itself
     assert not np.all(np.isfinite(gradients(chain, bad)[0]))
-
-
-def test_networks_that_are_not_functions_of_their_input_are_found_out():
-    class Noisy(keras.layers.Dense):
-        def call(self, x):
-            return super().call(x) + tf.random.normal([])
-
-    with pytest.raises(UsageError, match="rebuilt x from z with an error of"):
-        gradients(built([AffineCoupling(Noisy)]))
 
 
 def test_second_derivatives_are_refused(perturb):

@@ -38,20 +38,13 @@ def test_taps_by_name_and_by_resolution():
     assert np.abs(features["level1"][0] - features["level1"][1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("application", ["MobileNetV2", "ResNet50", "VGG16", "EfficientNetB0"])
-@pytest.mark.slow
+@pytest.mark.parametrize("application", ["ResNet50", "EfficientNetB0"])
+@pytest.mark.long
 def test_the_network_is_given_what_its_own_preprocessing_gives(application):
     network = application_features(application, (32, 32, 1), (16, 16))
     inner = next(a for a in network.layers if isinstance(a, keras.Model))
-    preprocess = __import__(
-        {
-            "MobileNetV2": "keras.applications.mobilenet_v2",
-            "ResNet50": "keras.applications.resnet",
-            "VGG16": "keras.applications.vgg16",
-            "EfficientNetB0": "keras.applications.efficientnet",
-        }[application],
-        fromlist=["preprocess_input"],
-    ).preprocess_input
+    module = {"ResNet50": "resnet", "EfficientNetB0": "efficientnet"}[application]
+    preprocess = getattr(keras.applications, module).preprocess_input
     x = np.random.RandomState(0).rand(2, 32, 32, 1).astype("float32") * 100
     gray = np.repeat(LightnessToGray()(x), 3, axis=-1)
     expected = inner(preprocess(gray))
@@ -73,7 +66,6 @@ def test_enlarging_brings_taps_to_the_resolution_of_the_image():
     ("arguments", "message"),
     [
         (("ResNet", (32, 32, 1), (16, 16)), "keras.applications has no network 'ResNet'"),
-        (("mobilenet_v2", (32, 32, 1), (16, 16)), "has no network 'mobilenet_v2'"),
         (
             ("MobileNetV2", (32, 32, 1), {"level0": (32, 32)}),
             "MobileNetV2 has feature maps of 16x16, 8x8, 4x4, 2x2, 1x1 for images of 32x32; "
@@ -83,11 +75,6 @@ def test_enlarging_brings_taps_to_the_resolution_of_the_image():
         (("MobileNetV2", (32, 32, 3), (16, 16)), r"expected \(H, W, 1\), got \(32, 32, 3\)"),
         (("MobileNetV2", (32, 32, 1), {}), "taps: expected at least one"),
         (("InceptionV3", (16, 16, 1), (8, 8)), "can't make InceptionV3 for images of shape"),
-        (("MobileNetV2", (32, 32, 1), (16, 16), None, 0), "enlarge: expected an integer of 1"),
-        (
-            ("MobileNetV2", (32, 32, 1), (16, 16), None, 1, "no/such/file.h5"),
-            "can't make MobileNetV2 .* with weights 'no/such/file.h5'",
-        ),
     ],
 )
 def test_wrong_arguments_are_answered_in_one_line(arguments, message):

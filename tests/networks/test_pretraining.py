@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,17 +8,6 @@ from tfp_cinn.networks import color_regressor, feature_pyramid, load_weights, zh
 
 def pyramid(width=4):
     return feature_pyramid((16, 16, 1), ((width,), (width, width)), 5)
-
-
-def synthetic(count=48):
-    """Smooth random images of ab, and a lightness that tells most of it."""
-    rng = np.random.RandomState(0)
-    y, x = np.mgrid[0:16, 0:16] / 16
-    phase = rng.rand(count, 1, 1, 2)
-    waves = np.sin(2 * np.pi * (x[..., None] * [1, 0] + y[..., None] * [0, 1] + phase))
-    ab = [2.4, 7.4] + np.array([11.2, 16.8]) * waves
-    lightness = 50 + 20 * waves.mean(-1, keepdims=True)
-    return ab.astype("float32"), lightness.astype("float32")
 
 
 @pytest.mark.parametrize("make", [pyramid, lambda: zhang_features((64, 64, 1), width=1)])
@@ -34,16 +22,6 @@ def test_every_weight_of_the_conditioner_is_trained(make):
     for w, gradient in zip(weights, tape.gradient(loss, [w.value for w in weights]), strict=True):
         assert gradient is not None, w.path
         assert np.any(gradient != 0), w.path
-
-
-def test_it_starts_at_the_mean_color_and_learns():
-    ab, lightness = synthetic()
-    conditioner = pyramid(8)
-    regressor = color_regressor(conditioner, (16, 16, 2))
-    assert np.abs(np.mean(regressor(lightness), axis=(0, 1, 2)) - [2.4, 7.4]).max() < 12
-    regressor.compile(keras.optimizers.Adam(1e-2), "mse")
-    history = regressor.fit(lightness, ab, batch_size=16, epochs=6, verbose=0).history["loss"]
-    assert history[-1] < 0.6 * history[0]
 
 
 def test_means_are_those_of_the_channels():
@@ -71,18 +49,7 @@ def test_a_wrong_file_is_answered_in_one_line(tmp_path):
     garbage.write_bytes(b"\0" * 99)
     refused(garbage, "expected the weights of a feature_pyramid")
     refused(garbage.rename(tmp_path / "garbage.keras"), "expected the weights of a feature_pyramid")
-    refused(garbage.parent / "garbage.keras", "expected the weights")
-    text = tmp_path / "weights.txt"
-    text.write_text("weights")
-    refused(text, "expected the weights of a feature_pyramid")
-    others = {
-        "wider": pyramid(5),
-        "longer": feature_pyramid((16, 16, 1), ((4,), (4, 4), (4,)), 5),
-        "shorter": feature_pyramid((16, 16, 1), ((4,), (4,)), 5),
-        "more": color_regressor(pyramid(), (16, 16, 2)),
-        # The same layers and as many again.
-        "extra": feature_pyramid((16, 16, 1), ((4,), (4, 4), (4,)), None),
-    }
+    others = {"wider": pyramid(5), "more": color_regressor(pyramid(), (16, 16, 2))}
     for name, other in others.items():
         for suffix, save in ((".weights.h5", other.save_weights), (".keras", other.save)):
             save(tmp_path / f"{name}{suffix}")

@@ -1,4 +1,19 @@
-"""Named flows: what the `model` section of a config builds."""
+"""Named flows: what the `model` section of a config builds.
+
+Arguments that several of them share, beside those that each describes itself:
+
+* `clamp`: bound of a coupling's log-scale, nats; `clamp_type`: "arctan", "arctan_unscaled", "tanh"
+  or "sigmoid" (`bijectors.GlowCoupling`).
+* `permutation`: "random" (hard) or "soft" (a rotation).
+* `init_std`, `zero_last`, and `subnet_dtype` for `dtype`: of the subnets' makers (`networks.MLP`).
+* `weight_prior`: of `tfp_cinn.CINN`.
+* `mean`, `std`: of x, a number or one for each channel, in the units of x; `cond_mean`,
+  `cond_std`: of c. Backbones from `keras.applications` have their own.
+* `conditioner`: "joint" (trained with the flow), "frozen" (not trained) or "none" (the gray image
+  itself at each resolution); `pretrained`: file with its weights (`networks.load_weights`).
+* `backbone`: what extracts features; for those of `keras.applications`, `enlarge` and `weights`
+  are of `networks.application_features`.
+"""
 
 from __future__ import annotations
 

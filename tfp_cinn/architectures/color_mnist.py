@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 import keras
 
-from tfp_cinn.architectures.conditioning import ImagePairs, image_shapes, make_conditioner
-from tfp_cinn.architectures.permutations import permute
-from tfp_cinn.bijectors import Chain, Embed, Flatten, GlowCoupling, Select, Standardize
+from tfp_cinn.architectures.conditioning import (
+    Couplings,
+    ImagePairs,
+    image_shapes,
+    make_conditioner,
+    permute,
+)
+from tfp_cinn.bijectors import Chain, Embed, Flatten, Select, Standardize
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
-from tfp_cinn.networks import MLP, DenseConvNet, digit_features, gray_pyramid
+from tfp_cinn.networks import DenseConvNet, digit_features, gray_pyramid
 
 __all__ = ["color_mnist"]
 
@@ -66,24 +71,13 @@ def color_mnist(
         dense_hidden: widths of the hidden layers of their subnets.
         dense_features: number of features of the condition that they get; 0 in the paper.
         clamp: bound of the log-scale, nats.
-        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
-        permutation: "random" (hard) or "soft" (a rotation).
-        init_std: see `tfp_cinn.networks.MLP`.
-        zero_last: likewise.
-        conditioner: "joint" (trained with the flow), "frozen" (not trained), or "none" (the gray
-            digit alone).
         cond_width: length of the vector; see `tfp_cinn.networks.digit_features`.
         cond_channels: likewise.
         cond_hidden: likewise.
         cond_dropout: likewise.
         padded: likewise.
-        pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
-        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
-        weight_prior: see `tfp_cinn.CINN`.
-        mean: mean of x, a number or one for each channel, in the units of x.
-        std: standard deviation of x likewise.
-        cond_mean: what is subtracted from c.
-        cond_std: what c is divided by then.
+        clamp_type, permutation, init_std, zero_last, subnet_dtype: see `tfp_cinn.architectures`.
+        conditioner, pretrained, weight_prior, mean, std, cond_mean, cond_std: likewise.
 
     Raises:
         UsageError: if a field is out of range, or x and c have different resolutions.
@@ -102,24 +96,17 @@ def color_mnist(
         return gray_pyramid(cond_shape, {"level0": image_shape[:2]}, None, cond_mean, cond_std)
 
     network = make_conditioner(conditioner, features, gray, image_shape[:2], pretrained)
-    start = {
-        "init_std": init_std,
-        "zero_last": zero_last,
-        "dtype": subnet_dtype,
-        "negative_slope": 0.01,
-    }
+    couplings = Couplings(clamp_type, init_std, zero_last, subnet_dtype)
     members = [Standardize(mean, std)]
     for k in range(conv_blocks):
-        coupling = GlowCoupling(
-            DenseConvNet(conv_hidden, **start), clamp=clamp, clamp_type=clamp_type, event_ndims=3
-        )
+        coupling = couplings.of_maps(DenseConvNet, conv_hidden, clamp)
         if conditioner == "none":
             coupling = Select("level0", coupling)
         members += [permute(permutation, seed=k), coupling]
     members.append(Flatten(channels_first=True))
     dense = []
     for k in range(dense_blocks):
-        coupling = GlowCoupling(MLP(dense_hidden, **start), clamp=clamp, clamp_type=clamp_type)
+        coupling = couplings.of_vectors(dense_hidden, clamp, negative_slope=0.01)
         # All dense blocks share one embedding of the condition.
         dense += [
             permute(permutation, seed=k),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from tfp_cinn.architectures.conditioning import ImagePairs, image_shapes, make_conditioner
+from tfp_cinn.architectures.conditioning import (
+    Couplings,
+    ImagePairs,
+    image_shapes,
+    make_conditioner,
+)
 from tfp_cinn.bijectors import (
     Chain,
     Embed,
     FactorOut,
     Flatten,
-    GlowCoupling,
     HaarDownsampling,
     RandomPermutation,
     Select,
@@ -22,7 +26,6 @@ from tfp_cinn.bijectors import (
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.networks import (
-    MLP,
     ConvNet,
     application_features,
     gray_pyramid,
@@ -100,24 +103,15 @@ def colorization_imagenet(
         dense_hidden: widths of the hidden layers of their subnets.
         dense_strided: channels of the convolutions before their condition.
         clamp: bound of the log-scale, nats.
-        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
-        init_std: see `tfp_cinn.networks.MLP`; also of the conv blocks' conditioning networks.
-        zero_last: see `tfp_cinn.networks.MLP`.
-        conditioner: "joint" (trained with the flow), "frozen" (not trained), or "none" (the gray
-            image itself at each resolution, and as a vector at the last section's).
+        init_std: see `tfp_cinn.architectures`; also of the conv blocks' conditioning networks.
+        conditioner: see there; with "none", the vector is the gray image at the last section's
+            resolution.
         backbone: "zhang" (`tfp_cinn.networks.zhang_features`), or the name of a network of
             `keras.applications`.
         backbone_width: width of "zhang".
         tap: for other backbones, the name of a layer at the resolution of x; None for the last one.
-        enlarge: for other backbones; see `tfp_cinn.networks.application_features`.
-        weights: likewise.
-        pretrained: file with weights of the backbone; see `tfp_cinn.networks.load_weights`.
-        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
-        weight_prior: see `tfp_cinn.CINN`.
-        mean: mean of x, a number or one for each channel, in the units of x.
-        std: standard deviation of x likewise.
-        cond_mean: what is subtracted from c, for "zhang" and "none".
-        cond_std: what c is divided by then.
+        clamp_type, zero_last, subnet_dtype, enlarge, weights, pretrained: see there.
+        weight_prior, mean, std, cond_mean, cond_std: likewise.
 
     Raises:
         UsageError: if a field is out of range, or the backbone's features don't have the resolution
@@ -147,7 +141,7 @@ def colorization_imagenet(
         return gray_pyramid(cond_shape, maps, sizes[-1], cond_mean, cond_std)
 
     network = make_conditioner(conditioner, features, gray, (height, width), pretrained)
-    start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}
+    couplings = Couplings(clamp_type, init_std, zero_last, subnet_dtype)
     seeds = itertools.count()
 
     def given_map(section, bijector):
@@ -168,21 +162,18 @@ def colorization_imagenet(
         if k == sections:
             members = []
             for n in range(dense_blocks):
-                coupling = GlowCoupling(
-                    MLP(dense_hidden, **start), clamp=clamp, clamp_type=clamp_type
-                )
+                coupling = couplings.of_vectors(dense_hidden, clamp)
                 members += [RandomPermutation(seed=n), coupling]
             return [Flatten(channels_first=True), given_vector(Chain(members))]
         members = []
         for _ in range(blocks[k]):
-            subnet = ConvNet([widths[k]] * 2, kernel_size=3, negative_slope=0.05, **start)
-            coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
+            coupling = couplings.of_maps(ConvNet, [widths[k]] * 2, clamp, negative_slope=0.05)
             members += [given_map(k, coupling), SoftPermutation(next(seeds))]
         last = k == sections - 1
         members.append(HaarDownsampling(0.5, order_by_wavelet=True) if last else Squeeze())
         for _ in range(2):
-            subnet = ConvNet([mixing_widths[k]] * 2, kernel_size=1, negative_slope=0.01, **start)
-            coupling = GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type, event_ndims=3)
+            hidden = [mixing_widths[k]] * 2
+            coupling = couplings.of_maps(ConvNet, hidden, clamp, kernel_size=1, negative_slope=0.01)
             members += [SoftPermutation(next(seeds)), Select(None, coupling)]
         rest = from_section(k + 1)
         return [*members, FactorOut(keep[k], Chain(rest))] if keep[k] else [*members, *rest]

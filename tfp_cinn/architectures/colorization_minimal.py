@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfp_cinn.architectures.conditioning import ImagePairs, image_shapes, make_conditioner
-from tfp_cinn.architectures.permutations import permute
+from tfp_cinn.architectures.conditioning import (
+    Couplings,
+    ImagePairs,
+    image_shapes,
+    make_conditioner,
+    permute,
+)
 from tfp_cinn.bijectors import (
     Chain,
     FactorOut,
     Flatten,
-    GlowCoupling,
     HaarDownsampling,
     Select,
     Standardize,
@@ -18,7 +22,6 @@ from tfp_cinn.bijectors import (
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.networks import (
-    MLP,
     ConvNet,
     application_features,
     feature_pyramid,
@@ -78,28 +81,18 @@ def colorization_minimal(
         blocks: number of blocks at each of the three resolutions, and of dense ones.
         widths: width of the hidden layer of the subnets in each of these sections.
         clamps: bound of the log-scale in each, nats.
-        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
         keep: number of channels kept at the end of the second and of the third section.
-        permutation: "random" (hard) or "soft" (a rotation).
-        init_std: see `tfp_cinn.networks.MLP`.
-        zero_last: likewise.
-        conditioner: "joint" (trained with the flow), "frozen" (not trained), or "none" (the gray
-            image itself at each resolution, and as a vector at a quarter of the lowest).
+        conditioner: see `tfp_cinn.architectures`; with "none", the vector is the gray image at a
+            quarter of the lowest resolution.
         backbone: "pyramid", or the name of a network of `keras.applications`.
         levels: for the pyramid; see `tfp_cinn.networks.feature_pyramid`.
         vector: likewise.
         taps: for other backbones, the names of three layers, at the full resolution of x, a half
             and a quarter; None for the last layer of each. The vector is the mean of the last
             layer.
-        enlarge: for other backbones; see `tfp_cinn.networks.application_features`.
-        weights: likewise.
-        pretrained: file with weights of the conditioner; see `tfp_cinn.networks.load_weights`.
-        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
-        weight_prior: see `tfp_cinn.CINN`.
-        mean: mean of x, a number or one for each channel, in the units of x.
-        std: standard deviation of x likewise.
-        cond_mean: mean of c; backbones other than the pyramid have their own.
-        cond_std: standard deviation of c likewise.
+        clamp_type, permutation, init_std, zero_last, subnet_dtype: see `tfp_cinn.architectures`.
+        enlarge, weights, pretrained: likewise.
+        weight_prior, mean, std, cond_mean, cond_std: likewise.
 
     Raises:
         UsageError: if a field is out of range, or the conditioner's features don't have the
@@ -129,20 +122,16 @@ def colorization_minimal(
         conditioner, features, gray, {**resolutions, "vector": ()}, pretrained
     )
 
-    start = {"init_std": init_std, "zero_last": zero_last, "dtype": subnet_dtype}
+    couplings = Couplings(clamp_type, init_std, zero_last, subnet_dtype)
 
     def section(k, condition, permuted=True):
         members = []
         for n in range(blocks[k]):
             if condition == "vector":
-                subnet = MLP([widths[k]], **start)
-                coupling = GlowCoupling(subnet, clamp=clamps[k], clamp_type=clamp_type)
+                coupling = couplings.of_vectors([widths[k]], clamps[k])
             else:
-                kernel_size = 1 if permuted and n % 2 == 0 else 3
-                subnet = ConvNet([widths[k]], kernel_size=kernel_size, **start)
-                coupling = GlowCoupling(
-                    subnet, clamp=clamps[k], clamp_type=clamp_type, event_ndims=3
-                )
+                size = 1 if permuted and n % 2 == 0 else 3
+                coupling = couplings.of_maps(ConvNet, [widths[k]], clamps[k], kernel_size=size)
             members.append(Select(condition, coupling))
             if permuted:
                 members.append(permute(permutation, seed=n))

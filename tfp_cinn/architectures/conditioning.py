@@ -1,17 +1,19 @@
-"""Parts shared by the flows that are conditioned on an image."""
+"""What the published flows have in common: couplings, and a conditioner of images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
 
+from tfp_cinn.bijectors import ConditionalBijector, GlowCoupling, RandomPermutation, SoftPermutation
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
-from tfp_cinn.networks import load_weights
+from tfp_cinn.networks import MLP, load_weights
 
-__all__ = ["CONDITIONERS", "ImagePairs", "check_choice", "image_shapes", "make_conditioner"]
+__all__ = ["CONDITIONERS", "Couplings", "ImagePairs", "image_shapes", "make_conditioner", "permute"]
 
 CONDITIONERS = ("joint", "frozen", "none")
 """Trained with the flow; not trained; the gray image itself. The last two are ablations."""
@@ -51,8 +53,48 @@ def image_shapes(data: ImagePairs, divisor: int = 1) -> tuple[Shape, Shape]:
     return shapes[0], shapes[1]
 
 
-def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise a UsageError unless the value is one of the choices."""
+_PERMUTATIONS = {"random": RandomPermutation, "soft": SoftPermutation}
+
+
+def permute(permutation: str, seed: int) -> ConditionalBijector:
+    """Make a "random" (hard) permutation, or a "soft" one (a rotation)."""
+    _check_choice("permutation", permutation, _PERMUTATIONS)
+    return _PERMUTATIONS[permutation](seed=seed)
+
+
+@dataclasses.dataclass
+class Couplings:
+    """Makes the Glow couplings of a flow, with what their subnets and clamps have in common.
+
+    Args:
+        clamp_type: see `tfp_cinn.bijectors.GlowCoupling`.
+        init_std: see `tfp_cinn.networks.MLP`.
+        zero_last: likewise.
+        dtype: likewise.
+    """
+
+    clamp_type: str
+    init_std: float | None
+    zero_last: bool
+    dtype: str | None
+
+    def of_vectors(self, hidden: Sequence[int], clamp: float, **options: Any) -> GlowCoupling:
+        """Make a coupling with an `MLP`; other arguments are of that."""
+        return GlowCoupling(self._subnet(MLP, hidden, options), clamp, self.clamp_type)
+
+    def of_maps(
+        self, maker: Any, hidden: Sequence[int], clamp: float, **options: Any
+    ) -> GlowCoupling:
+        """Make a coupling with a `ConvNet` or `DenseConvNet`; other arguments are of that."""
+        subnet = self._subnet(maker, hidden, options)
+        return GlowCoupling(subnet, clamp, self.clamp_type, event_ndims=3)
+
+    def _subnet(self, maker, hidden, options):
+        start = {"init_std": self.init_std, "zero_last": self.zero_last, "dtype": self.dtype}
+        return maker(hidden, **start, **options)
+
+
+def _check_choice(field, value, choices):
     if value not in choices:
         raise UsageError(f"{field}: expected one of {', '.join(choices)}, got {value!r}")
 
@@ -78,7 +120,7 @@ def make_conditioner(
         UsageError: if `conditioner` is unknown, the file doesn't hold such weights, or the
             network's features don't have the resolutions needed (the message lists both).
     """
-    check_choice("conditioner", conditioner, CONDITIONERS)
+    _check_choice("conditioner", conditioner, CONDITIONERS)
     if conditioner == "none":
         if pretrained is not None:
             raise UsageError(

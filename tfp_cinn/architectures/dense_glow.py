@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfp_cinn.architectures.permutations import permute
-from tfp_cinn.bijectors import ActNorm, Chain, Flatten, GlowCoupling, Standardize
+from tfp_cinn.architectures.conditioning import Couplings, permute
+from tfp_cinn.bijectors import ActNorm, Chain, Flatten, Standardize
 from tfp_cinn.data import LabeledImages
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
-from tfp_cinn.networks import MLP, OneHot
+from tfp_cinn.networks import OneHot
 
 __all__ = ["dense_glow"]
 
@@ -43,22 +43,19 @@ def dense_glow(
         blocks: number of coupling blocks.
         hidden: widths of the hidden layers of each subnet.
         clamp: bound of the log-scale, nats.
-        clamp_type: "arctan", "arctan_unscaled", "tanh" or "sigmoid".
-        permutation: "random" (hard) or "soft" (a rotation).
         act_norm: whether to normalize activations before each coupling.
         dropout: dropout rate in the subnets.
-        init_std: see `tfp_cinn.networks.MLP`.
-        zero_last: likewise.
-        subnet_dtype: `dtype` of the subnets' makers; see `tfp_cinn.networks.MLP`.
-        weight_prior: see `tfp_cinn.CINN`.
         mean: mean gray level to standardize with; the training data's if None.
         std: standard deviation likewise.
+        clamp_type, permutation, init_std, zero_last, subnet_dtype: see `tfp_cinn.architectures`.
+        weight_prior: likewise.
 
     Raises:
         UsageError: if `permutation` or `blocks` is out of range.
     """
     if blocks < 1:
         raise UsageError(f"blocks: expected at least 1, got {blocks}")
+    couplings = Couplings(clamp_type, init_std, zero_last, subnet_dtype)
     members = [
         Standardize(data.mean if mean is None else mean, data.std if std is None else std),
         Flatten(),
@@ -67,10 +64,7 @@ def dense_glow(
         members.append(permute(permutation, seed=k))
         if act_norm:
             members.append(ActNorm())
-        subnet = MLP(
-            hidden, dropout=dropout, init_std=init_std, zero_last=zero_last, dtype=subnet_dtype
-        )
-        members.append(GlowCoupling(subnet, clamp=clamp, clamp_type=clamp_type))
+        members.append(couplings.of_vectors(hidden, clamp, dropout=dropout))
     return CINN(
         Chain(members),
         data.image_shape,

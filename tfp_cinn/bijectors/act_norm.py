@@ -17,7 +17,7 @@ class ScaleAndShift(keras.layers.Layer):
     """The weights of an `ActNorm`."""
 
     def build(self, input_shape):
-        """Creates one log-scale and one shift for each channel, zero."""
+        """Create one log-scale and one shift for each channel, zero."""
         shape = input_shape[-1:]
         self.log_scale = self.add_weight(shape=shape, initializer="zeros", name="log_scale")
         self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift")

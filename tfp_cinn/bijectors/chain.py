@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,8 +10,8 @@ import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.foreign import Foreign
-from tfp_cinn.bijectors.recompute import add_up, after, leaves
-from tfp_cinn.bijectors.serialization import serialize_bijector
+from tfp_cinn.bijectors.recompute import add_up, after
+from tfp_cinn.bijectors.shapes import leaves
 from tfp_cinn.errors import UsageError
 
 __all__ = ["Chain"]
@@ -71,7 +70,7 @@ class Chain(ConditionalBijector):
             event_shape = b.latent_shape
 
     def inverse_steps(self, x, cond):
-        """Yields each member with the output of those before it, and the condition."""
+        """Yield each member with the output of those before it, and the condition."""
         before = None
         for b in self._bijectors:
             if before is not None:
@@ -100,17 +99,6 @@ class Chain(ConditionalBijector):
             cond_gradients = add_up(cond_gradients, more)
             z = after(z, [z_gradient, *cond_gradients])
         return z, z_gradient, cond_gradients
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments.
-
-        Raises:
-            UsageError: if Keras couldn't rebuild a member, such as one of TFP's own.
-        """
-        return {
-            "bijectors": [serialize_bijector(self.name, b) for b in self._bijectors],
-            "name": self.name,
-        }
 
 
 def _event_ndims(bijectors: list[ConditionalBijector]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""How a pass over a batch is computed: a matter of the call."""
+"""How a pass over a batch is computed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _current: contextvars.ContextVar[Computing] = contextvars.ContextVar("computing"
 
 
 def current() -> Computing:
-    """Returns the settings of the innermost `computing` around the caller."""
+    """Return the settings of the innermost `computing` around the caller."""
     return _current.get()
 
 
 def computing(
     shards: int = 1, memory: str = "store"
 ) -> contextlib.AbstractContextManager[Computing]:
-    """Returns a context in which bijectors compute in shards, or without storing activations.
+    """Return a context in which bijectors compute in shards, or without storing activations.
 
         with tfp_cinn.bijectors.computing(shards=2, memory="recompute"):
             log_prob = dist.log_prob(x, cond)
@@ -42,8 +42,7 @@ def computing(
     and `predict`.
 
     Args:
-        shards: into how many parts of consecutive rows a batch is cut, which a graph computes side
-            by side. Values are the same up to rounding.
+        shards: into how many parts a batch is cut, which a graph computes side by side.
         memory: "store" if encoding keeps its activations for a gradient, "recompute" if the
             backward pass rebuilds them from z, member by member.
 

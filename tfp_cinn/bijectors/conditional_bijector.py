@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -17,24 +18,21 @@ from tfp_cinn.bijectors.computing import current
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.no_cache import NoCache
 from tfp_cinn.bijectors.recompute import WeightGradients, recomputing, vjp_by_decoding
-from tfp_cinn.bijectors.serialization import restore
+from tfp_cinn.bijectors.serialization import restore, serialize
 from tfp_cinn.bijectors.shapes import (
     Shape,
-    broadcast_batch,
-    condition_from_parts,
     condition_parts,
-    fold_batch,
+    fold,
     in_shards,
-    infer_cond_shape,
+    leaves,
     map_event_shape,
     map_shape,
-    unfold_batch,
+    shape_of_one,
+    spoil,
 )
 from tfp_cinn.errors import UsageError
 
 __all__ = ["ConditionalBijector", "check_ours"]
-
-tfb = tfp.bijectors
 
 # A plain TransformedDistribution asks for x = inverse(y) and then for the log-det at that very x.
 # Leaving the log-det on the tensor answers the second question without a second pass, and dies
@@ -42,7 +40,7 @@ tfb = tfp.bijectors
 _LOG_DET_MEMO = "_tfp_cinn_inverse_log_det"
 
 
-class ConditionalBijector(tfb.Bijector):
+class ConditionalBijector(tfp.bijectors.Bijector):
     """A bijector of one argument and one condition, x = f(z; c), with one-pass log-determinants.
 
     TFP's directions hold: `forward` generates (latent z to data x), `inverse` encodes (data x to
@@ -55,18 +53,18 @@ class ConditionalBijector(tfb.Bijector):
     and return log-determinants of shape `[N]` in nats, summed over all other dimensions. This
     class derives the rest: TFP's `forward`, `inverse` and `*_log_det_jacobian` (take the
     condition as the keyword `cond`), any number of leading batch dimensions, broadcasting of the
-    batch dimensions of `cond` against those of the argument, shape errors, and
-    `trainable_variables` that hold the weights of the Keras layers.
+    batch dimensions of `cond` against those of the argument, shape errors, NaN in rows whose
+    argument or condition isn't finite, and `trainable_variables` that hold the weights of the
+    Keras layers.
 
     Weights are created by `build(event_shape, cond_shape)`, or at the first call from the shapes
     seen there; in that case `cond` has to have the same number of batch dimensions as the
-    argument.
+    argument. Nothing is cached: a value is computed from the weights as they are now.
 
-    Nothing is cached: a value is computed from the weights as they are at the time of the call.
-
-    A bijector made of others names them in `members`, and says in `inverse_steps` what each of
-    them is given; from these follow its layers, its shapes, whether it is conditional, and how it
-    is calibrated.
+    To be saved, a subclass keeps its constructor's argument `a` as the attribute `_a` or `a`, or
+    overrides `get_config`. A bijector made of others names them in `members`, and says in
+    `inverse_steps` what each of them is given; its layers, its shapes, whether it is conditional
+    and how it is calibrated follow from these.
 
     Attributes:
         conditional: whether the bijector looks at `cond` at all; those that don't ignore it.
@@ -89,6 +87,7 @@ class ConditionalBijector(tfb.Bijector):
             ),
             name=name,
         )
+        self._event_ndims = event_ndims
         self._event_shape: Shape | None = None
         self._cond_shape: Any = None
         self._frozen: list[int] = self._no_dependency([])
@@ -106,21 +105,23 @@ class ConditionalBijector(tfb.Bijector):
     def __hash__(self):
         return id(self)
 
+    # What a subclass may have to say.
+
     def members(self) -> tuple[ConditionalBijector, ...]:
-        """The bijectors that this one is made of, data side first."""
+        """Return the bijectors that this one is made of, data side first."""
         return ()
 
     def inverse_steps(
         self, x: tf.Tensor, cond: Any
     ) -> Iterator[tuple[ConditionalBijector, tf.Tensor, Any]]:
-        """Yields each member with the x and the condition that it is given when x is encoded.
+        """Yield each member with the x and the condition that it is given when x is encoded.
 
         A member that changes before the next one is asked for, as in calibration, is seen changed.
         """
         return iter(())
 
     def label(self, index: int | None = None) -> str:
-        """Name of this bijector, or of the place of its member `index`, in a message."""
+        """Name this bijector, or the place of its member `index`, in a message."""
         return type(self).__name__
 
     @property
@@ -129,8 +130,13 @@ class ConditionalBijector(tfb.Bijector):
         members = self.members()
         return not members or any(m.conditional for m in members)
 
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The Keras layers that hold the weights, data side first."""
+        return [layer for member in self.members() for layer in member.layers]
+
     def _build(self, event_shape: Shape, cond_shape: Any) -> None:
-        """Creates the weights; both shapes are without batch dimensions."""
+        """Create the weights; both shapes are without batch dimensions."""
 
     def _latent_shape(self, event_shape: Shape) -> Shape:
         """Shape of z for an x of `event_shape`."""
@@ -151,7 +157,7 @@ class ConditionalBijector(tfb.Bijector):
         return (LatentScale(0, math.prod(self.latent_shape), self.latent_shape),)
 
     def _calibrate(self, x: tf.Tensor, cond: Any) -> None:
-        """Sets data-dependent weights from a batch x."""
+        """Set data-dependent weights from a batch x."""
         for member, its_x, its_cond in self.inverse_steps(x, cond):
             member._calibrate(its_x, its_cond)
 
@@ -172,23 +178,12 @@ class ConditionalBijector(tfb.Bijector):
         """Backward pass of `_inverse_and_log_det`, given its output alone.
 
         Returns x, the gradient with respect to x, and those with respect to the tensors of cond in
-        the order of `tf.nest.flatten`, None for zero. To be overridden where one evaluation of a
-        network can serve both x and the gradient.
+        the order of `shapes.leaves`, None for zero. To be overridden where one evaluation of a
+        network gives both x and the gradient.
         """
-        return vjp_by_decoding(
-            self._forward_and_log_det,
-            self._inverse_and_log_det,
-            z,
-            cond,
-            z_gradient,
-            log_det_gradient,
-            weights,
-        )
+        return vjp_by_decoding(self, z, cond, z_gradient, log_det_gradient, weights)
 
-    @property
-    def layers(self) -> list[keras.layers.Layer]:
-        """The Keras layers that hold the weights, data side first."""
-        return [layer for member in self.members() for layer in member.layers]
+    # Weights and shapes.
 
     def _own_layers(self) -> list[keras.layers.Layer]:
         """The layers that aren't a member's."""
@@ -211,36 +206,6 @@ class ConditionalBijector(tfb.Bijector):
         trainable = {id(v) for v in self.trainable_variables}
         return tuple(v for v in self.variables if id(v) not in trainable)
 
-    def copy(self, **overrides: Any) -> ConditionalBijector:
-        """Returns a copy with weights of its own, of the same values.
-
-        Raises:
-            UsageError: if an argument is given, which TFP would hand on to the constructor.
-        """
-        if overrides:
-            raise UsageError(
-                f"{self.name}: copy takes no {', '.join(overrides)}, since other arguments would "
-                f"mean other weights; make a new {type(self).__name__}"
-            )
-        return copy.deepcopy(self)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments; objects among them are serialized by Keras.
-
-        Which layers are frozen comes with them, so that a copy has the same frozen.
-        """
-        frozen = self._frozen or weights.frozen_layers(self._own_layers())
-        return {"name": self.name} | ({"frozen": list(frozen)} if frozen else {})
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> ConditionalBijector:
-        """Rebuilds, without weights, the bijector whose `get_config` this is."""
-        config = dict(config)
-        frozen = config.pop("frozen", [])
-        bijector = cls(**{key: restore(value) for key, value in config.items()})
-        bijector._frozen = bijector._no_dependency(frozen)
-        return bijector
-
     @property
     def built(self) -> bool:
         """Whether the weights exist."""
@@ -259,7 +224,7 @@ class ConditionalBijector(tfb.Bijector):
     @property
     def latent_shape(self) -> Shape | None:
         """Shape of z without batch dimensions; None before `build`."""
-        return None if self._event_shape is None else self._latent_shape(self._event_shape)
+        return self._latent_shape(self._event_shape) if self.built else None
 
     @property
     def latent_scales(self) -> tuple[LatentScale, ...] | None:
@@ -271,7 +236,7 @@ class ConditionalBijector(tfb.Bijector):
         return self._latent_scales() if self.built else None
 
     def build(self, event_shape: Shape, cond_shape: Any = None) -> None:
-        """Creates the weights for data of `event_shape` and conditions of `cond_shape`.
+        """Create the weights for data of `event_shape` and conditions of `cond_shape`.
 
         Args:
             event_shape: shape of x without batch dimensions.
@@ -311,21 +276,67 @@ class ConditionalBijector(tfb.Bijector):
             weights.set_frozen(self._own_layers(), self._frozen)
             self._frozen = self._no_dependency([])
 
+    def _check_rank(self, event_shape: Shape) -> None:
+        if len(event_shape) != self.inverse_min_event_ndims:
+            raise UsageError(
+                f"{self.name}: made for events of rank {self.inverse_min_event_ndims}, got shape "
+                f"{event_shape}; set event_ndims={len(event_shape)}"
+            )
+
+    # Copies.
+
+    def copy(self, **overrides: Any) -> ConditionalBijector:
+        """Return a copy with weights of its own, of the same values.
+
+        Raises:
+            UsageError: if an argument is given, which TFP would hand on to the constructor.
+        """
+        if overrides:
+            raise UsageError(
+                f"{self.name}: copy takes no {', '.join(overrides)}, since other arguments would "
+                f"mean other weights; make a new {type(self).__name__}"
+            )
+        return copy.deepcopy(self)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, and which layers are frozen, as Keras saves them.
+
+        Raises:
+            UsageError: if `keras.saving.load_model` couldn't rebuild an argument.
+        """
+        config = {}
+        for argument in inspect.signature(type(self).__init__).parameters:
+            attribute = next((a for a in (f"_{argument}", argument) if hasattr(self, a)), None)
+            if attribute is not None:
+                config[argument] = serialize(self.name, argument, getattr(self, attribute))
+        frozen = self._frozen or weights.frozen_layers(self._own_layers())
+        return config | {"name": self.name} | ({"frozen": list(frozen)} if frozen else {})
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ConditionalBijector:
+        """Rebuild, without weights, the bijector whose `get_config` this is."""
+        config = dict(config)
+        frozen = config.pop("frozen", [])
+        bijector = cls(**{key: restore(value) for key, value in config.items()})
+        bijector._frozen = bijector._no_dependency(frozen)
+        return bijector
+
+    # Passes.
+
     def calibrate(self, x: tf.Tensor, cond: Any = None) -> None:
-        """Initializes data-dependent weights (every `ActNorm` inside) from one batch.
+        """Initialize data-dependent weights (every `ActNorm` inside) from one batch.
 
         Args:
             x: data, `[..., *event_shape]`.
             cond: the condition of x.
         """
-        ndims = len(self.event_shape) if self.built else self.inverse_min_event_ndims
-        x, cond, _ = self._fold("x", x, cond, ndims)
+        x, cond, _ = self._fold("x", x, cond)
         if not tf.reduce_all(tf.math.is_finite(x)) or not tf.size(x):
             raise UsageError(f"{self.name}: expected a batch of finite data to calibrate on")
         self._calibrate(x, cond)
 
     def forward_and_log_det(self, z: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns x = f(z; cond) and log|det dx/dz| in nats, in one pass.
+        """Return x = f(z; cond) and log|det dx/dz| in nats, in one pass.
 
         Once built, the event is all of the latent shape.
 
@@ -339,26 +350,14 @@ class ConditionalBijector(tfb.Bijector):
         Raises:
             UsageError: if a shape or dtype doesn't fit.
         """
-        ndims = len(self.latent_shape) if self.built else self.forward_min_event_ndims
-        return self._one_pass("z", z, cond, ndims)
+        return self._one_pass("z", z, cond)
 
     def inverse_and_log_det(self, x: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns z = f^-1(x; cond) and log|det dz/dx| in nats, in one pass.
+        """Return z = f^-1(x; cond) and log|det dz/dx| in nats, in one pass.
 
-        Once built, the event is all of the event shape.
-
-        Args:
-            x: data, `[..., *event_shape]`.
-            cond: the condition; its batch dimensions broadcast against those of x.
-
-        Returns:
-            z, `[..., *latent event]`, and the log-determinant, of the batch shape.
-
-        Raises:
-            UsageError: if a shape or dtype doesn't fit.
+        The counterpart of `forward_and_log_det`: x is `[..., *event_shape]`.
         """
-        ndims = len(self.event_shape) if self.built else self.inverse_min_event_ndims
-        return self._one_pass("x", x, cond, ndims)
+        return self._one_pass("x", x, cond)
 
     # TFP means the smallest event by these: a bijector of the last axis returns a log-determinant
     # for each position, and TFP sums them over the event dimensions that the caller names.
@@ -416,46 +415,52 @@ class ConditionalBijector(tfb.Bijector):
             raise UsageError(f"{self.name}: its shapes are not known yet; call build() first")
         return tf.constant(result.as_list(), shape.dtype)
 
-    def _one_pass(self, argument: str, value, cond, event_ndims: int):
+    def _one_pass(self, argument: str, value, cond, event_ndims: int | None = None):
         """Output and log-determinant for `argument` x (encode) or z (decode)."""
         value, cond, batch = self._fold(argument, value, cond, event_ndims)
         run = self._inverse_and_log_det if argument == "x" else self._forward_and_log_det
         settings = current()
         if argument == "x" and settings.memory == "recompute":
             run = recomputing(self)
-        output, log_det = in_shards(run, value, cond, settings.shards)
-        return unfold_batch(output, batch), unfold_batch(log_det, batch)
+        result = in_shards(run, value, cond, settings.shards)
+        return tuple(map(batch.unfold, spoil(result, [value, *leaves(cond)])))
 
-    def _fold(self, argument: str, x, cond, event_ndims: int):
-        """Checks x (or z) and cond, and folds their batch dimensions into one."""
-        x = tf.convert_to_tensor(x)
-        if not x.dtype.is_floating:
+    def _fold(self, argument: str, value, cond, event_ndims: int | None = None):
+        """Check x (or z) and cond, and fold their batch dimensions into one.
+
+        `event_ndims` is the rank of the whole event if not given.
+        """
+        event_shape = self._event_shape if argument == "x" else self.latent_shape
+        if event_ndims is None:
+            smallest = self.inverse_min_event_ndims, self.forward_min_event_ndims
+            event_ndims = len(event_shape) if self.built else smallest[argument == "z"]
+        value = tf.convert_to_tensor(value)
+        if not value.dtype.is_floating:
             raise UsageError(
-                f"{self.name}: {argument} has dtype {x.dtype.name}, expected a float dtype; "
+                f"{self.name}: {argument} has dtype {value.dtype.name}, expected a float dtype; "
                 "cast it first"
             )
-        if x.shape.rank is None or x.shape.rank < event_ndims:
+        if value.shape.rank is None or value.shape.rank < event_ndims:
             raise UsageError(
                 f"{self.name}: expected {argument} of shape [..., {event_ndims} event dimensions], "
-                f"got {x.shape}"
+                f"got {value.shape}"
             )
-        batch_ndims = x.shape.rank - event_ndims
-        cond = self._as_features(cond, x.dtype)
+        batch_ndims = value.shape.rank - event_ndims
+        cond = self._as_features(cond, value.dtype)
         if not self.built:
-            self._build_from(x, cond, event_ndims, argument)
-        expected = self._event_shape if argument == "x" else self.latent_shape
+            self._build_from(value, cond, batch_ndims, argument)
+            event_shape = self._event_shape if argument == "x" else self.latent_shape
         # A bijector of the last axis, built for feature maps, accepts them position by position.
-        expected = expected[len(expected) - event_ndims :]
-        if not x.shape[batch_ndims:].is_compatible_with(expected):
+        event_shape = event_shape[len(event_shape) - event_ndims :]
+        if not value.shape[batch_ndims:].is_compatible_with(event_shape):
             raise UsageError(
                 f"{self.name}: expected {argument} of shape [..., "
-                f"{', '.join(map(str, expected))}], got {tuple(x.shape)}"
+                f"{', '.join(map(str, event_shape))}], got {tuple(value.shape)}"
             )
-        x = tf.ensure_shape(x, [None] * batch_ndims + list(expected))
+        value = tf.ensure_shape(value, [None] * batch_ndims + list(event_shape))
         parts = condition_parts(self.name, cond, self._cond_shape)
-        tensors, batch = broadcast_batch(self.name, {argument: (x, batch_ndims), **parts})
-        folded = {part: fold_batch(t, batch) for part, t in tensors.items()}
-        return folded[argument], condition_from_parts(folded, self._cond_shape), batch
+        (value, *tensors), batch = fold(self.name, {argument: (value, batch_ndims)} | parts)
+        return value, tf.nest.pack_sequence_as(cond, tensors) if parts else None, batch
 
     def _as_features(self, cond, dtype):
         if not self.conditional or cond is None:
@@ -472,20 +477,20 @@ class ConditionalBijector(tfb.Bijector):
 
         return keras.tree.map_structure(convert, cond)
 
-    def _build_from(self, x, cond, event_ndims, argument):
-        shape = tuple(x.shape[x.shape.rank - event_ndims :])
+    def _build_from(self, value, cond, batch_ndims, argument):
+        shape = tuple(value.shape[batch_ndims:])
         if argument != "x":
             shape = self._data_shape(shape) if None not in shape else None
         if shape is None or None in shape:
             raise UsageError(
-                f"{self.name}: can't tell the event shape from {argument} of shape {x.shape}; "
+                f"{self.name}: can't tell the event shape from {argument} of shape {value.shape}; "
                 "call build(event_shape, cond_shape) first"
             )
-        self.build(shape, infer_cond_shape(self.name, cond, x.shape.rank - event_ndims))
+        self.build(shape, shape_of_one(self.name, cond, batch_ndims))
 
 
 def check_ours(argument: str, bijector: Any) -> None:
-    """Refuses, as an argument, what isn't a bijector of this package."""
+    """Refuse, as an argument, what isn't a bijector of this package."""
     if not isinstance(bijector, ConditionalBijector):
         raise UsageError(
             f"{argument}: expected a bijector of this package, got {type(bijector).__name__}; put "

@@ -1,23 +1,60 @@
-"""The coupling engine."""
+"""Couplings."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
-from tfp_cinn.bijectors.elementwise import Elementwise
-from tfp_cinn.bijectors.recompute import add_up, after, leaves
-from tfp_cinn.bijectors.serialization import is_registered
+from tfp_cinn.bijectors.elementwise import Affine, Elementwise, Translation
+from tfp_cinn.bijectors.recompute import add_up, after
+from tfp_cinn.bijectors.shapes import Shape, leaves
 from tfp_cinn.errors import UsageError
 
-__all__ = ["Coupling", "Subnet"]
+__all__ = ["AdditiveCoupling", "AffineCoupling", "Coupling", "GlowCoupling", "Subnet"]
 
 Subnet = Callable[[int], keras.layers.Layer]
+
+
+def check_maker(subnet: Subnet) -> None:
+    """Raise a UsageError unless `subnet` is a callable of one argument, and no layer."""
+    if not callable(subnet) or isinstance(subnet, keras.layers.Layer):
+        raise UsageError(
+            "subnet: expected a callable from the number of output channels to a Keras layer, "
+            f"such as tfp_cinn.networks.MLP(), got {subnet!r}"
+        )
+    try:
+        inspect.signature(subnet).bind(1)
+    except TypeError:
+        raise UsageError(
+            "subnet: expected a callable of one argument, the number of output channels (Keras "
+            f"finds those of the input), got {subnet!r}; write lambda channels_out: ..."
+        ) from None
+
+
+def make_subnet(owner: str, maker: Subnet, input_shape: Shape, channels_out: int):
+    """Return a new subnet, built for inputs `[N, *input_shape]`.
+
+    Raises:
+        UsageError: if it isn't a Keras layer, or returns another number of channels.
+    """
+    subnet = maker(channels_out)
+    if not isinstance(subnet, keras.layers.Layer):
+        kind = type(subnet)
+        raise UsageError(
+            f"{owner}: expected the subnet's maker to return a Keras 3 layer, got a "
+            f"{kind.__module__}.{kind.__qualname__}"
+        )
+    expected = (*input_shape[:-1], channels_out)
+    got = tuple(subnet(tf.zeros((1, *input_shape))).shape[1:])
+    if got != expected:
+        raise UsageError(
+            f"{owner}: expected the subnet to map {input_shape} to {expected}, it maps to {got}"
+        )
+    return subnet
 
 
 class Coupling(ConditionalBijector):
@@ -52,18 +89,7 @@ class Coupling(ConditionalBijector):
         event_ndims: int = 1,
         name: str | None = None,
     ):
-        if not callable(subnet) or isinstance(subnet, keras.layers.Layer):
-            raise UsageError(
-                "subnet: expected a callable from the number of output channels to a Keras layer, "
-                f"such as tfp_cinn.networks.MLP(), got {subnet!r}"
-            )
-        try:
-            inspect.signature(subnet).bind(1)
-        except TypeError:
-            raise UsageError(
-                "subnet: expected a callable of one argument, the number of output channels (Keras "
-                f"finds those of the input), got {subnet!r}; write lambda channels_out: ..."
-            ) from None
+        check_maker(subnet)
         super().__init__(event_ndims, name=name)
         self._subnet = subnet
         self._elementwise = elementwise
@@ -77,33 +103,16 @@ class Coupling(ConditionalBijector):
 
     def _build(self, event_shape, cond_shape):
         channels, spatial = event_shape[-1], event_shape[:-1]
-        if len(event_shape) != self.inverse_min_event_ndims:
-            raise UsageError(
-                f"{self.name}: made for events of rank {self.inverse_min_event_ndims}, got shape "
-                f"{event_shape}; set event_ndims={len(event_shape)}"
-            )
+        self._check_rank(event_shape)
         if channels < 2:
             raise UsageError(f"{self.name}: expected at least 2 channels to split, got {channels}")
         sizes = (channels // 2, channels - channels // 2)
         cond_channels = self._cond_channels(event_shape, cond_shape)
         subnets = {}
         for active in self._order:
-            expected = self._elementwise.params_per_channel * sizes[active]
-            layer = self._subnet(expected)
-            if not isinstance(layer, keras.layers.Layer):
-                kind = type(layer)
-                raise UsageError(
-                    f"{self.name}: expected the subnet's maker to return a Keras 3 layer, got a "
-                    f"{kind.__module__}.{kind.__qualname__}"
-                )
-            shape = (*spatial, sizes[1 - active] + cond_channels)
-            got = tuple(layer(tf.zeros((1, *shape))).shape[1:])  # builds it as well
-            if got != (*spatial, expected):
-                raise UsageError(
-                    f"{self.name}: expected the subnet to map {shape} to "
-                    f"{(*spatial, expected)}, it maps to {got}"
-                )
-            subnets[str(active)] = layer
+            inputs = (*spatial, sizes[1 - active] + cond_channels)
+            outputs = self._elementwise.params_per_channel * sizes[active]
+            subnets[str(active)] = make_subnet(self.name, self._subnet, inputs, outputs)
         self._sizes = self._no_dependency(sizes)
         self._subnets = subnets
 
@@ -180,19 +189,97 @@ class Coupling(ConditionalBijector):
             )
         return tf.concat(parts, axis=-1), tf.concat(gradients, axis=-1), cond_gradients
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments.
 
-        Raises:
-            UsageError: if the subnet's maker is not registered with Keras.
-        """
-        if not is_registered(self._subnet):
-            raise UsageError(
-                f"{self.name}: can't save the subnet {self._subnet!r}; give a registered maker "
-                "such as tfp_cinn.networks.MLP, or register yours with "
-                "keras.saving.register_keras_serializable"
-            )
-        return super().get_config() | {
-            "subnet": keras.saving.serialize_keras_object(self._subnet),
-            "event_ndims": self.inverse_min_event_ndims,
-        }
+@keras.saving.register_keras_serializable("tfp_cinn")
+class AffineCoupling(Coupling):
+    r"""One-sided affine coupling of RealNVP, with a condition.
+
+    Encoding, with x = [x_1 | x_2] and [s | t] = subnet([x_1, c]):
+
+        z_1 = x_1,    z_2 = x_2 * exp(a(s)) + t,    log|det dz/dx| = sum a(s)
+
+    Decoding is its exact inverse. a is a soft clamp to (-clamp, clamp).
+
+    Source: Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP", arXiv 1605.08803,
+    eq. 7; the condition as in arXiv 1907.02392, fig. 2.
+
+    Args:
+        subnet: makes a subnet from its number of output channels.
+        clamp: bound of the log-scale, nats.
+        clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
+            "sigmoid".
+        event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
+        name: name of the bijector.
+    """
+
+    _ORDER = (1,)
+
+    def __init__(
+        self,
+        subnet: Subnet,
+        clamp: float = 2.0,
+        clamp_type: str = "arctan",
+        event_ndims: int = 1,
+        name: str | None = None,
+    ):
+        super().__init__(subnet, Affine(clamp, clamp_type), self._ORDER, event_ndims, name)
+        self._clamp, self._clamp_type = float(clamp), clamp_type
+
+    @property
+    def clamp(self) -> float:
+        """Bound of the log-scale, nats."""
+        return self._clamp
+
+    @property
+    def clamp_type(self) -> str:
+        """Name of the soft clamp."""
+        return self._clamp_type
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class GlowCoupling(AffineCoupling):
+    r"""The paper's conditional coupling block: both halves transformed, with two subnets.
+
+    Encoding, with x = [x_1 | x_2], [s_1 | t_1] = subnet_1([x_2, c]) and, after z_1 is known,
+    [s_2 | t_2] = subnet_2([z_1, c]):
+
+        z_1 = x_1 * exp(a(s_1)) + t_1
+        z_2 = x_2 * exp(a(s_2)) + t_2
+        log|det dz/dx| = sum a(s_1) + sum a(s_2)
+
+    Decoding is its exact inverse, second half first. a is a soft clamp to (-clamp, clamp). Each
+    subnet gives scale and shift at once, as in Glow.
+
+    Source: arXiv 1907.02392, eqs. 1 to 4 and fig. 2; Kingma and Dhariwal, "Glow", arXiv 1807.03039.
+
+    Args:
+        subnet: makes a subnet from its number of output channels; called once for each half.
+        clamp: bound of the log-scale, nats.
+        clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
+            "sigmoid".
+        event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
+        name: name of the bijector.
+    """
+
+    _ORDER = (0, 1)
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class AdditiveCoupling(Coupling):
+    r"""One-sided additive coupling of NICE, with a condition; volume preserving.
+
+    Encoding, with x = [x_1 | x_2] and t = subnet([x_1, c]):
+
+        z_1 = x_1,    z_2 = x_2 + t,    log|det dz/dx| = 0
+
+    Source: Dinh, Krueger and Bengio, "NICE: Non-linear Independent Components Estimation",
+    arXiv 1410.8516, sec. 3.2.
+
+    Args:
+        subnet: makes a subnet from its number of output channels.
+        event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
+        name: name of the bijector.
+    """
+
+    def __init__(self, subnet: Subnet, event_ndims: int = 1, name: str | None = None):
+        super().__init__(subnet, Translation(), (1,), event_ndims, name)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
+import math
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors.clamps import CLAMPS
+from tfp_cinn.bijectors.shapes import sum_event
 from tfp_cinn.errors import UsageError
 
-__all__ = ["Affine", "Elementwise", "Translation"]
+__all__ = ["Affine", "Elementwise", "Spline", "Translation"]
 
 
 class Elementwise(abc.ABC):
@@ -23,11 +26,11 @@ class Elementwise(abc.ABC):
 
     @abc.abstractmethod
     def inverse(self, u: tf.Tensor, params: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Data to latent."""
+        """Map data to latents."""
 
     @abc.abstractmethod
     def forward(self, v: tf.Tensor, params: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Latent to data."""
+        """Map latents to data."""
 
 
 class Affine(Elementwise):
@@ -48,14 +51,14 @@ class Affine(Elementwise):
         self._clamp, self._bound = CLAMPS[clamp_type], float(clamp)
 
     def inverse(self, u, params):
-        """Data to latent: v = u * exp(a(s)) + t."""
+        """Return v = u * exp(a(s)) + t."""
         log_scale, t = self._split(params)
-        return u * tf.exp(log_scale) + t, _sum_event(log_scale)
+        return u * tf.exp(log_scale) + t, sum_event(log_scale)
 
     def forward(self, v, params):
-        """Latent to data: u = (v - t) * exp(-a(s))."""
+        """Return u = (v - t) * exp(-a(s))."""
         log_scale, t = self._split(params)
-        return (v - t) * tf.exp(-log_scale), -_sum_event(log_scale)
+        return (v - t) * tf.exp(-log_scale), -sum_event(log_scale)
 
     def _split(self, params):
         s, t = tf.split(params, 2, axis=-1)
@@ -68,13 +71,53 @@ class Translation(Elementwise):
     params_per_channel = 1
 
     def inverse(self, u, params):
-        """Data to latent: v = u + t."""
+        """Return v = u + t."""
         return u + params, tf.zeros(tf.shape(u)[:1], u.dtype)
 
     def forward(self, v, params):
-        """Latent to data: u = v - t."""
+        """Return u = v - t."""
         return v - params, tf.zeros(tf.shape(v)[:1], v.dtype)
 
 
-def _sum_event(t: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(t, axis=list(range(1, t.shape.rank)))
+class Spline(Elementwise):
+    """Monotone rational quadratic spline on [-bound, bound], the identity outside.
+
+    Zero parameters give the identity. Source: Durkan et al., "Neural Spline Flows", 2019,
+    arXiv:1906.04032, sec. 3.1; computed by `tfp.bijectors.RationalQuadraticSpline`.
+
+    Args:
+        bins: K, number of pieces.
+        bound: where the identity begins.
+    """
+
+    def __init__(self, bins: int = 16, bound: float = 5.0):
+        self._bins, self._bound = bins, bound
+        self.params_per_channel = 3 * bins - 1
+
+    def inverse(self, u, params):
+        """Map data to latents."""
+        spline = self._spline(u, params)
+        log_det = spline.forward_log_det_jacobian(u, event_ndims=1)
+        return spline.forward(tf.identity(u)), log_det
+
+    def forward(self, v, params):
+        """Map latents to data."""
+        spline = self._spline(v, params)
+        log_det = spline.inverse_log_det_jacobian(v, event_ndims=1)
+        return spline.inverse(tf.identity(v)), log_det
+
+    def _spline(self, u, params):
+        params = tf.reshape(params, [-1, u.shape[-1], self.params_per_channel])
+        widths, heights, slopes = tf.split(params, [self._bins, self._bins, -1], axis=-1)
+        least = 1e-3  # no piece and no slope vanishes
+        free = 1 - least * self._bins
+
+        def lengths(logits):
+            return 2 * self._bound * (least + free * tf.nn.softmax(logits))
+
+        return tfp.bijectors.RationalQuadraticSpline(
+            lengths(widths),
+            lengths(heights),
+            least + tf.nn.softplus(slopes + math.log(math.expm1(1 - least))),
+            range_min=-self._bound,
+        )

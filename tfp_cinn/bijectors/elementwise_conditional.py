@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
-from tfp_cinn.bijectors.coupling import Subnet
-from tfp_cinn.bijectors.elementwise import Affine, Elementwise
-from tfp_cinn.bijectors.serialization import is_registered
+from tfp_cinn.bijectors.coupling import Subnet, check_maker, make_subnet
+from tfp_cinn.bijectors.elementwise import Affine, Spline
 from tfp_cinn.errors import UsageError
 
 __all__ = ["ElementwiseConditional"]
 
-
-class Spline(Elementwise):
-    """Monotone rational quadratic spline on [-bound, bound], the identity outside.
-
-    Zero parameters give the identity. Source: Durkan et al., "Neural Spline Flows", 2019,
-    arXiv:1906.04032, sec. 3.1; computed by `tfp.bijectors.RationalQuadraticSpline`.
-
-    Args:
-        bins: K, number of pieces.
-        bound: where the identity begins.
-    """
-
-    def __init__(self, bins: int = 16, bound: float = 5.0):
-        self._bins, self._bound = bins, bound
-        self.params_per_channel = 3 * bins - 1
-
-    def inverse(self, u, params):
-        """Data to latent."""
-        spline = self._spline(u, params)
-        log_det = spline.forward_log_det_jacobian(u, event_ndims=1)
-        return spline.forward(tf.identity(u)), log_det
-
-    def forward(self, v, params):
-        """Latent to data."""
-        spline = self._spline(v, params)
-        log_det = spline.inverse_log_det_jacobian(v, event_ndims=1)
-        return spline.inverse(tf.identity(v)), log_det
-
-    def _spline(self, u, params):
-        params = tf.reshape(params, [-1, u.shape[-1], self.params_per_channel])
-        widths, heights, slopes = tf.split(params, [self._bins, self._bins, -1], axis=-1)
-        least = 1e-3  # no piece and no slope vanishes
-        free = 1 - least * self._bins
-
-        def lengths(logits):
-            return 2 * self._bound * (least + free * tf.nn.softmax(logits))
-
-        return tfp.bijectors.RationalQuadraticSpline(
-            lengths(widths),
-            lengths(heights),
-            least + tf.nn.softplus(slopes + math.log(math.expm1(1 - least))),
-            range_min=-self._bound,
-        )
-
-
-TRANSFORMS = {"affine": Affine(5.0, "arctan"), "spline": Spline()}
+_TRANSFORMS = {"affine": Affine(5.0, "arctan"), "spline": Spline()}
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -86,19 +36,20 @@ class ElementwiseConditional(ConditionalBijector):
     """
 
     def __init__(self, subnet: Subnet, transform: str = "affine", name: str | None = None):
-        if transform not in TRANSFORMS:
+        check_maker(subnet)
+        if transform not in _TRANSFORMS:
             raise UsageError(
-                f"transform: expected one of {', '.join(TRANSFORMS)}, got {transform!r}"
+                f"transform: expected one of {', '.join(_TRANSFORMS)}, got {transform!r}"
             )
         super().__init__(1, name=name)
-        self._maker, self._kind = subnet, transform
-        self._transform = TRANSFORMS[transform]
-        self._subnet: keras.layers.Layer | None = None
+        self._subnet, self._transform = subnet, transform
+        self._elementwise = _TRANSFORMS[transform]
+        self._layer: keras.layers.Layer | None = None
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """The subnet."""
-        return [] if self._subnet is None else [self._subnet]
+        return [] if self._layer is None else [self._layer]
 
     def _build(self, event_shape, cond_shape):
         if len(event_shape) != 1 or not (cond_shape is None or len(cond_shape) == 1):
@@ -106,30 +57,15 @@ class ElementwiseConditional(ConditionalBijector):
                 f"{self.name}: expected x and the condition to be vectors, got shapes "
                 f"{event_shape} and {cond_shape}"
             )
-        subnet = self._maker(event_shape[0] * self._transform.params_per_channel)
-        subnet(tf.zeros((1, *(cond_shape or (1,)))))
-        self._subnet = subnet
+        outputs = event_shape[0] * self._elementwise.params_per_channel
+        self._layer = make_subnet(self.name, self._subnet, cond_shape or (1,), outputs)
 
     def _params(self, x, cond):
         cond = tf.ones([tf.shape(x)[0], 1], x.dtype) if cond is None else cond
-        return tf.cast(self._subnet(cond), x.dtype)
+        return tf.cast(self._layer(cond), x.dtype)
 
     def _inverse_and_log_det(self, x, cond):
-        return self._transform.inverse(x, self._params(x, cond))
+        return self._elementwise.inverse(x, self._params(x, cond))
 
     def _forward_and_log_det(self, z, cond):
-        return self._transform.forward(z, self._params(z, cond))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments.
-
-        Raises:
-            UsageError: if the subnet's maker is not registered with Keras.
-        """
-        if not is_registered(self._maker):
-            raise UsageError(
-                f"{self.name}: can't save the subnet {self._maker!r}; register it with "
-                "keras.saving.register_keras_serializable"
-            )
-        subnet = keras.saving.serialize_keras_object(self._maker)
-        return super().get_config() | {"subnet": subnet, "transform": self._kind}
+        return self._elementwise.forward(z, self._params(z, cond))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector, check_ours
 from tfp_cinn.bijectors.latent_scale import LatentScale
-from tfp_cinn.bijectors.serialization import serialize_bijector
 from tfp_cinn.errors import UsageError
 
 __all__ = ["FactorOut"]
@@ -82,15 +80,11 @@ class FactorOut(ConditionalBijector):
         return (self._rest,)
 
     def inverse_steps(self, x, cond):
-        """Yields the rest with the channels that go on, and the condition."""
+        """Yield the rest with the channels that go on, and the condition."""
         yield self._rest, x[..., : self._keep], cond
 
     def _build(self, event_shape, cond_shape):
-        if len(event_shape) != self.inverse_min_event_ndims:
-            raise UsageError(
-                f"{self.name}: made for events of rank {self.inverse_min_event_ndims}, got shape "
-                f"{event_shape}; set event_ndims={len(event_shape)}"
-            )
+        self._check_rank(event_shape)
         if not 1 <= self._keep < event_shape[-1]:
             raise UsageError(
                 f"{self.name}: expected keep to be at least 1 and less than the {event_shape[-1]} "
@@ -136,16 +130,3 @@ class FactorOut(ConditionalBijector):
             for t, flat in ((kept, z), (gradient, z_gradient))
         )
         return x, x_gradient, cond_gradients
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments.
-
-        Raises:
-            UsageError: if Keras couldn't rebuild the rest.
-        """
-        return {
-            "keep": self._keep,
-            "rest": serialize_bijector(self.name, self._rest),
-            "event_ndims": self.inverse_min_event_ndims,
-            "name": self.name,
-        }

@@ -10,8 +10,7 @@ __all__ = ["NoCache"]
 class NoCache:
     """Stands in for TFP's bijector cache, which hands out stale values after a weight update.
 
-    TFP keys its cache by tensor identity alone, so that in eager mode `inverse` of the same tensor
-    would not see that the weights have changed.
+    TFP keys its cache by the identity of tensors alone.
     """
 
     def __init__(self, bijector: Any = None):
@@ -21,18 +20,18 @@ class NoCache:
         return type(self)(bijector)
 
     def forward(self, x, **kwargs):
-        """Computes x = f(z)."""
+        """Compute x = f(z)."""
         return self._bijector._forward(x, **kwargs)
 
     def inverse(self, y, **kwargs):
-        """Computes z."""
+        """Compute z."""
         return self._bijector._inverse(y, **kwargs)
 
     def forward_attributes(self, x, **kwargs):
-        """Remembers nothing."""
+        """Remember nothing."""
         return {}
 
     inverse_attributes = forward_attributes
 
     def clear(self):
-        """Has nothing to clear."""
+        """Have nothing to clear."""

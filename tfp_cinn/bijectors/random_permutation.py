@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -44,10 +42,6 @@ class RandomPermutation(ConditionalBijector):
     def _inverse_and_log_det(self, x, cond):
         z = _permute(x, self._permutation, self._inverse_permutation)
         return z, tf.zeros(tf.shape(x)[:1], x.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {"seed": self._seed, "name": self.name}
 
 
 def _permute(x: tf.Tensor, permutation: np.ndarray, inverse: np.ndarray) -> tf.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_cinn.bijectors.shapes import leaves
 from tfp_cinn.errors import UsageError
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "WeightGradients",
     "add_up",
     "after",
-    "leaves",
     "recomputing",
     "reconstruction_errors",
     "too_large",
@@ -37,7 +37,7 @@ _watched: contextvars.ContextVar[list[tf.Tensor] | None] = contextvars.ContextVa
 
 
 def too_large(error: float) -> str:
-    """Says in one line that gradients can't be trusted."""
+    """Say in one line that gradients can't be trusted."""
     return (
         f"the backward pass rebuilt x from z with an error of {float(error):.2g} of its range, "
         f'more than the {BOUND:g} that memory="recompute" allows; use memory="store", or keep the '
@@ -47,12 +47,9 @@ def too_large(error: float) -> str:
 
 @contextlib.contextmanager
 def reconstruction_errors() -> Iterator[list[tf.Tensor]]:
-    """Collects the reconstruction errors of the backward passes within, for the caller to check.
+    """Collect max|x rebuilt - x| / (max x - min x) of each backward pass within in a list.
 
-    Elsewhere a backward pass checks its own error, and raises.
-
-    Yields:
-        A list to which each of them adds max|x rebuilt - x| / (max x - min x) of its batch.
+    The caller checks them. Elsewhere a backward pass checks its own error, and raises.
     """
     errors: list[tf.Tensor] = []
     token = _watched.set(errors)
@@ -62,20 +59,15 @@ def reconstruction_errors() -> Iterator[list[tf.Tensor]]:
         _watched.reset(token)
 
 
-def leaves(cond: Any) -> list[tf.Tensor]:
-    """The tensors of a condition, in the order in which their gradients are listed."""
-    return [] if cond is None else tf.nest.flatten(cond)
-
-
 def add_up(first: Sequence[Gradient], second: Sequence[Gradient]) -> list[Gradient]:
-    """Sums of gradients, None standing for zero."""
+    """Add gradients, None standing for zero."""
     return [
         b if a is None else a if b is None else a + b for a, b in zip(first, second, strict=True)
     ]
 
 
 def after(tensor: tf.Tensor, others: Sequence[Gradient]) -> tf.Tensor:
-    """The same tensor, but not before the others have been computed.
+    """Return the same tensor, but not before the others have been computed.
 
     Nothing else keeps a graph from rebuilding all activations before it uses the first of them.
     """
@@ -96,16 +88,9 @@ class WeightGradients:
         gradients: Sequence[Gradient],
         sources: Sequence[tf.Tensor],
     ) -> list[Gradient]:
-        """Takes gradients of a tape's outputs back to its sources and to the weights it watched.
+        """Take gradients of a tape's outputs back to its sources and to the weights it watched.
 
-        Args:
-            tape: what recorded the outputs.
-            outputs: tensors.
-            gradients: the loss's gradient with respect to each of them.
-            sources: tensors that the tape watched.
-
-        Returns:
-            Gradients with respect to the sources, not there before those of the weights are.
+        Those of the sources are returned, not before those of the weights are there.
         """
         pairs = [(t, g) for t, g in zip(outputs, gradients, strict=True) if g is not None]
         if not pairs:
@@ -122,35 +107,24 @@ class WeightGradients:
         return [None if g is None else after(g, sums) for g in found[: len(sources)]]
 
     def of(self, weight: tf.Variable) -> Gradient:
-        """The gradient with respect to a weight; None if it has no path to the loss."""
+        """Return the gradient with respect to a weight; None if it has no path to the loss."""
         return self._sums.get(weight.ref())
 
 
 def vjp_by_decoding(
-    forward: Pass,
-    inverse: Pass,
+    bijector: Any,
     z: tf.Tensor,
     cond: Any,
     z_gradient: tf.Tensor,
     log_det_gradient: tf.Tensor,
     weights: WeightGradients,
 ) -> tuple[tf.Tensor, tf.Tensor, list[Gradient]]:
-    """`ConditionalBijector._inverse_vjp` of anything: decodes z, and encodes what comes out again.
-
-    Args:
-        forward: z and cond to x and its log-determinant.
-        inverse: x and cond to z and its log-determinant.
-        z: what was encoded.
-        cond: its condition.
-        z_gradient: the loss's gradient with respect to z.
-        log_det_gradient: that with respect to the log-determinant of encoding.
-        weights: takes the gradients of weights.
-    """
-    x = forward(z, cond)[0]
+    """`ConditionalBijector._inverse_vjp` of anything: decodes z, and encodes the result again."""
+    x = bijector._forward_and_log_det(z, cond)[0]
     sources = [x, *leaves(cond)]
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        outputs = inverse(x, cond)
+        outputs = bijector._inverse_and_log_det(x, cond)
     x_gradient, *cond_gradients = weights.pull_back(
         tape, outputs, (z_gradient, log_det_gradient), sources
     )
@@ -158,16 +132,13 @@ def vjp_by_decoding(
 
 
 def recomputing(bijector: Any) -> Pass:
-    """The bijector's `_inverse_and_log_det`, with the same values and other means to its gradient.
+    """Return a bijector's `_inverse_and_log_det` with a backward pass that is given z alone.
 
-    The backward pass is given z alone. It takes the bijector's members from the latent to the data
-    side, rebuilds what each was given by decoding, and takes the gradient from there
-    (`_inverse_vjp`), so that the activations of one member at a time are held: Gomez, Ren, Urtasun
-    and Grosse, "The Reversible Residual Network", arXiv 1707.04585. Networks run in it as they ran
-    before: in the same mode, with the same random numbers, their running averages left alone.
-
-    Args:
-        bijector: a built `ConditionalBijector`.
+    That goes through the members from the latent to the data side, rebuilds what each was given by
+    decoding, and takes the gradient from there (`_inverse_vjp`), so that the activations of one
+    member at a time are held: Gomez, Ren, Urtasun and Grosse, "The Reversible Residual Network",
+    arXiv 1707.04585. Networks run in it as they ran before: in the same mode, with the same random
+    numbers, their running averages left alone.
     """
 
     def run(x, cond):

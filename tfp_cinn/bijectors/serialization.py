@@ -7,48 +7,51 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow_probability as tfp
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["is_registered", "restore", "serialize_bijector"]
-
-tfb = tfp.bijectors
+__all__ = ["restore", "serialize"]
 
 
-def is_registered(item: Any) -> bool:
-    """Whether a process that has only imported the same packages could rebuild `item`.
+def serialize(owner: str, argument: str, value: Any) -> Any:
+    """Return a constructor's argument as JSON and Keras have it.
 
-    That is, whether its class (or itself, if it is a function) is Keras's own or registered with
-    `keras.saving.register_keras_serializable`.
+    Args:
+        owner: name of the bijector, for the error message.
+        argument: name of the argument.
+        value: a number, string, array (None for infinity), bijector, layer, maker, or a list.
+
+    Raises:
+        UsageError: if a process that has only imported the same packages couldn't rebuild it.
     """
+    if isinstance(value, np.ndarray):
+        return np.where(np.isfinite(value), value.astype(object), None).tolist()
+    if isinstance(value, (list, tuple)):
+        return [serialize(owner, argument, v) for v in value]
+    if not callable(value):
+        return value
+    if not _is_registered(value):
+        is_bijector = isinstance(value, tfp.bijectors.Bijector)
+        what = "bijector" if is_bijector else argument
+        advice = ", or use this package's instead of TFP's (Exp, Softplus, Bounded)" * is_bijector
+        raise UsageError(
+            f"{owner}: can't save the {what} {getattr(value, 'name', repr(value))}; register its "
+            f"class with keras.saving.register_keras_serializable{advice}"
+        )
+    return keras.saving.serialize_keras_object(value)
+
+
+def _is_registered(item: Any) -> bool:
     kind = item if inspect.isfunction(item) else type(item)
     if kind.__module__.split(".")[0] == "keras":
         return True
     return keras.saving.get_registered_object(keras.saving.get_registered_name(kind)) is kind
 
 
-def serialize_bijector(owner: str, bijector: tfb.Bijector) -> dict[str, Any]:
-    """Keras's serialization of a bijector that is a constructor's argument.
-
-    Args:
-        owner: name of the bijector it is a part of, for the error message.
-        bijector: the part.
-
-    Raises:
-        UsageError: if Keras couldn't rebuild it, such as one of TFP's own.
-    """
-    if not is_registered(bijector):
-        raise UsageError(
-            f"{owner}: can't save the bijector {bijector.name}; register its class with "
-            "keras.saving.register_keras_serializable, or use this package's (Exp, Softplus, "
-            "Bounded, ...) instead of TFP's own"
-        )
-    return keras.saving.serialize_keras_object(bijector)
-
-
 def restore(value: Any) -> Any:
-    """Undoes Keras's serialization of a constructor's argument."""
+    """Undo `serialize`."""
     if isinstance(value, Mapping) and "class_name" in value:
         return keras.saving.deserialize_keras_object(value)
     if isinstance(value, list):

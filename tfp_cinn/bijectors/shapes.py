@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
 from tfp_cinn.errors import UsageError
@@ -17,15 +16,15 @@ __all__ = [
     "Batch",
     "Parts",
     "Shape",
-    "broadcast_batch",
-    "condition_from_parts",
     "condition_parts",
-    "fold_batch",
+    "fold",
     "in_shards",
-    "infer_cond_shape",
+    "leaves",
     "map_event_shape",
     "map_shape",
-    "unfold_batch",
+    "shape_of_one",
+    "spoil",
+    "sum_event",
 ]
 
 Shape = tuple[int, ...]
@@ -34,7 +33,7 @@ Parts = dict[str, tuple[tf.Tensor, int]]
 
 
 def map_shape(function: Callable[[Shape], Any], shape: Any) -> Any:
-    """Applies a function to a shape of integers, or to every shape of a dict; None stays None.
+    """Apply a function to a shape of integers, or to every shape of a dict; None stays None.
 
     Raises:
         UsageError: if it is something else.
@@ -60,13 +59,13 @@ def map_event_shape(
     built: Shape | None,
     function: Callable[[Shape], Shape | None],
 ) -> tf.TensorShape:
-    """Maps the event of a shape `[*batch, *event]` by a function, None for an unknown event.
+    """Map the event of a shape `[*batch, *event]` by a function.
 
     Args:
         shape: the shape.
         min_ndims: rank of the smallest event.
         built: shape of the event that a bijector was built for, taken where its rank fits.
-        function: from event shape to event shape.
+        function: from event shape to event shape, or None if that isn't known.
     """
     if shape.rank is None:
         return shape
@@ -78,108 +77,64 @@ def map_event_shape(
     return batch.concatenate(function(tuple(event)) if event.is_fully_defined() else None)
 
 
-class Batch(NamedTuple):
-    """A batch shape: what is known of it statically, and its value to reshape with."""
-
-    static: tf.TensorShape
-    value: tf.TensorShape | tf.Tensor
-
-
-def infer_cond_shape(name: str, cond: Any, batch_ndims: int) -> Any:
-    """Shape of `cond` without `batch_ndims` leading dimensions, part by part."""
-
-    def event(c):
-        shape = tuple(c.shape[batch_ndims:])
-        if c.shape.rank < batch_ndims or None in shape:
-            raise UsageError(
-                f"{name}: can't tell the condition's event shape from cond of shape {c.shape} "
-                f"beside {batch_ndims} batch dimensions; call build(event_shape, cond_shape) first"
-            )
-        return shape
-
+def shape_of_one(owner: str, cond: Any, batch_ndims: int) -> Any:
+    """Return the shape of `cond` without its leading batch dimensions, part by part."""
     if isinstance(cond, Mapping):
-        return {key: event(c) for key, c in cond.items()}
-    return None if cond is None else event(cond)
+        return {key: shape_of_one(owner, c, batch_ndims) for key, c in cond.items()}
+    if cond is None:
+        return None
+    shape = tuple(cond.shape[batch_ndims:])
+    if cond.shape.rank < batch_ndims or None in shape:
+        raise UsageError(
+            f"{owner}: can't tell the condition's event shape from cond of shape {cond.shape} "
+            f"beside {batch_ndims} batch dimensions; call build(event_shape, cond_shape) first"
+        )
+    return shape
 
 
-def condition_parts(name: str, cond: Any, cond_shape: Any) -> Parts:
-    """Takes a condition apart, checking it against its event shape.
+def leaves(cond: Any) -> list[tf.Tensor]:
+    """List the tensors of a condition, those of a dict in the order of its sorted keys."""
+    return [] if cond is None else tf.nest.flatten(cond)
+
+
+def condition_parts(owner: str, cond: Any, cond_shape: Any) -> Parts:
+    """Name the tensors of a condition, in the order of `leaves`, checking their shapes.
 
     Args:
-        name: who asks, for the error message.
+        owner: who asks, for the error message.
         cond: None, a tensor `[*batch, *cond_shape]` or a dict of them.
         cond_shape: None, a shape or a dict of shapes.
 
     Raises:
         UsageError: if structure or shape of cond isn't that of cond_shape.
     """
-    if isinstance(cond_shape, Mapping):
-        given = sorted(cond) if isinstance(cond, Mapping) else type(cond).__name__
-        if given != sorted(cond_shape):
-            raise UsageError(
-                f"{name}: expected cond to be a dict with keys {sorted(cond_shape)}, got {given}"
-            )
-        parts = {key: (cond[key], cond_shape[key]) for key in cond_shape}
-        return {
-            f"cond[{key!r}]": (c, _batch_ndims(name, f"cond[{key!r}]", c, shape))
-            for key, (c, shape) in parts.items()
-        }
     if cond_shape is None:
         if cond is not None:
-            raise UsageError(f"{name}: has no condition, but was given one")
+            raise UsageError(f"{owner}: has no condition, but was given one")
         return {}
-    if cond is None or isinstance(cond, Mapping):
-        raise UsageError(
-            f"{name}: expected cond of shape {_shape_text(cond_shape)}, got "
-            f"{'none' if cond is None else 'a dict (pick an entry with Select)'}"
-        )
-    return {"cond": (cond, _batch_ndims(name, "cond", cond, cond_shape))}
+    if not isinstance(cond_shape, Mapping):
+        if cond is None or isinstance(cond, Mapping):
+            got = "none" if cond is None else "a dict (pick an entry with Select)"
+            raise UsageError(
+                f"{owner}: expected cond of shape {_shape_text(cond_shape)}, got {got}"
+            )
+        return {"cond": (cond, _batch_ndims(owner, "cond", cond, cond_shape))}
+    keys = sorted(cond_shape)
+    got = sorted(cond) if isinstance(cond, Mapping) else type(cond).__name__
+    if got != keys:
+        raise UsageError(f"{owner}: expected cond to be a dict with keys {keys}, got {got}")
+    names = {key: f"cond[{key!r}]" for key in keys}
+    return {
+        names[key]: (cond[key], _batch_ndims(owner, names[key], cond[key], cond_shape[key]))
+        for key in keys
+    }
 
 
-def condition_from_parts(tensors: Mapping[str, tf.Tensor], cond_shape: Any) -> Any:
-    """Puts the tensors of `condition_parts` together again."""
-    if isinstance(cond_shape, Mapping):
-        return {key: tensors[f"cond[{key!r}]"] for key in cond_shape}
-    return tensors.get("cond")
-
-
-def broadcast_batch(name: str, parts: Parts) -> tuple[dict[str, tf.Tensor], Batch]:
-    """Broadcasts the batch dimensions of several tensors against each other.
-
-    Batches of one dimension each, all of unknown size, are taken to be equal.
-
-    Args:
-        name: who asks, for the error message.
-        parts: the tensors.
-
-    Returns:
-        The tensors, all of the common batch shape, and that shape.
-
-    Raises:
-        UsageError: if the batch shapes don't broadcast.
-    """
-    shapes = {part: t.shape[:ndims] for part, (t, ndims) in parts.items()}
-    try:
-        static = functools.reduce(tf.broadcast_static_shape, shapes.values(), tf.TensorShape([]))
-    except ValueError:
-        given = " and ".join(f"{part} {tuple(shape)}" for part, shape in shapes.items())
-        raise UsageError(f"{name}: the batch shapes of {given} don't broadcast") from None
-    same = static.rank == 1 and all(s.as_list() == static.as_list() for s in shapes.values())
-    value = static
-    if not static.is_fully_defined():
-        dynamic = [tf.shape(t)[:ndims] for t, ndims in parts.values()]
-        value = dynamic[0] if same else functools.reduce(tf.broadcast_dynamic_shape, dynamic)
-    batch = Batch(static, value)
-    if same:
-        return {part: t for part, (t, _) in parts.items()}, batch
-    return {part: _broadcast(t, ndims, batch) for part, (t, ndims) in parts.items()}, batch
-
-
-def _batch_ndims(name: str, part: str, t: tf.Tensor, event_shape: Shape) -> int:
+def _batch_ndims(owner: str, name: str, t: tf.Tensor, event_shape: Shape) -> int:
     ndims = -1 if t.shape.rank is None else t.shape.rank - len(event_shape)
     if ndims < 0 or not t.shape[ndims:].is_compatible_with(event_shape):
         raise UsageError(
-            f"{name}: expected {part} of shape {_shape_text(event_shape)}, got {t.shape}"
+            f"{owner}: expected {name} of shape {_shape_text(event_shape)}, got {t.shape}"
         )
     return ndims
 
@@ -188,30 +143,91 @@ def _shape_text(event_shape: Shape) -> str:
     return f"[{', '.join(['...', *map(str, event_shape)])}]"
 
 
-def _broadcast(t: tf.Tensor, ndims: int, batch: Batch) -> tf.Tensor:
-    if batch.static.is_fully_defined() and t.shape[:ndims] == batch.static:
-        return t
-    event = t.shape[ndims:]
-    # Broadcasting aligns to the right: bring in the missing batch dimensions first.
-    t = tf.reshape(t, tf.concat([[1] * (batch.static.rank - ndims), tf.shape(t)], axis=0))
-    t = tf.broadcast_to(t, tf.concat([batch.value, tf.shape(t)[batch.static.rank :]], axis=0))
-    return tf.ensure_shape(t, batch.static.concatenate(event))
+class Batch(NamedTuple):
+    """A batch shape: what is known of it statically, and its value."""
+
+    static: tf.TensorShape
+    value: tf.TensorShape | tf.Tensor
+
+    def unfold(self, t: tf.Tensor) -> tf.Tensor:
+        """Undo `fold`: `[N, ...]` to `[*batch, ...]`."""
+        if self.static.rank == 1:
+            return t
+        event = t.shape[1:]
+        shape = tf.concat([self.value, tf.constant(event.as_list(), tf.int32)], axis=0)
+        return tf.ensure_shape(tf.reshape(t, shape), self.static.concatenate(event))
 
 
-def fold_batch(t: tf.Tensor, batch: Batch) -> tf.Tensor:
-    """Folds the leading batch dimensions of t into one: `[*batch, ...]` to `[N, ...]`."""
-    if batch.static.rank == 1:
-        return t
-    return tf.reshape(t, [-1, *t.shape[batch.static.rank :]])
+def fold(owner: str, parts: Parts) -> tuple[list[tf.Tensor], Batch]:
+    """Broadcast the batch dimensions of tensors against each other, and fold them into one.
+
+    Batches of one dimension each, all of unknown size, are taken to be equal.
+
+    Args:
+        owner: who asks, for the error message.
+        parts: the tensors.
+
+    Returns:
+        The tensors as `[N, *event]`, and their common batch shape.
+
+    Raises:
+        UsageError: if the batch shapes don't broadcast.
+    """
+    shapes = {name: t.shape[:ndims] for name, (t, ndims) in parts.items()}
+    try:
+        static = functools.reduce(tf.broadcast_static_shape, shapes.values(), tf.TensorShape([]))
+    except ValueError:
+        given = " and ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+        raise UsageError(f"{owner}: the batch shapes of {given} don't broadcast") from None
+    equal = static.rank == 1 and all(s.as_list() == static.as_list() for s in shapes.values())
+    value = static
+    if not static.is_fully_defined():
+        dynamic = [tf.shape(t)[:ndims] for t, ndims in parts.values()]
+        value = dynamic[0] if equal else functools.reduce(tf.broadcast_dynamic_shape, dynamic)
+    batch = Batch(static, value)
+    if equal:
+        return [t for t, _ in parts.values()], batch
+    return [_broadcast_and_fold(t, ndims, batch) for t, ndims in parts.values()], batch
 
 
-def unfold_batch(t: tf.Tensor, batch: Batch) -> tf.Tensor:
-    """Undoes `fold_batch`: `[N, ...]` to `[*batch, ...]`."""
-    if batch.static.rank == 1:
-        return t
-    event = t.shape[1:]
-    shape = tf.concat([batch.value, tf.constant(event.as_list(), tf.int32)], axis=0)
-    return tf.ensure_shape(tf.reshape(t, shape), batch.static.concatenate(event))
+def _broadcast_and_fold(t: tf.Tensor, ndims: int, batch: Batch) -> tf.Tensor:
+    rank, event = batch.static.rank, t.shape[ndims:]
+    if not (batch.static.is_fully_defined() and t.shape[:ndims] == batch.static):
+        # Broadcasting aligns to the right: bring in the missing batch dimensions first.
+        t = tf.reshape(t, tf.concat([[1] * (rank - ndims), tf.shape(t)], axis=0))
+        t = tf.broadcast_to(t, tf.concat([batch.value, tf.shape(t)[rank:]], axis=0))
+    if rank == 1:
+        return tf.ensure_shape(t, batch.static.concatenate(event))
+    return tf.reshape(t, [-1, *event])
+
+
+def spoil(outputs: Any, inputs: Sequence[tf.Tensor]) -> Any:
+    """Make the rows of outputs NaN whose inputs aren't finite.
+
+    On a CPU, TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0, so that a bad row would
+    give a good-looking output. Integers, such as labels, are left to whom they are given.
+
+    Args:
+        outputs: a structure of tensors `[N, ...]`.
+        inputs: tensors of the same N.
+    """
+    bad = [
+        tf.cast(sum_event(tf.stop_gradient(t) * 0), tf.float32)
+        for t in inputs
+        if t.dtype.is_floating
+    ]
+    if not bad:
+        return outputs
+
+    def add(t):
+        return t + tf.reshape(tf.cast(sum(bad), t.dtype), [-1] + [1] * (t.shape.rank - 1))
+
+    return tf.nest.map_structure(add, outputs)
+
+
+def sum_event(t: tf.Tensor) -> tf.Tensor:
+    """Sum over all dimensions but the first."""
+    return tf.reduce_sum(t, axis=range(1, t.shape.rank))
 
 
 def in_shards(
@@ -220,7 +236,7 @@ def in_shards(
     cond: Any,
     shards: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Runs a pass on parts of a batch, and puts their outputs and log-determinants together.
+    """Run a pass on parts of a batch, and put their outputs and log-determinants together.
 
     Args:
         run: the pass, of a tensor and a condition of one batch dimension.
@@ -234,7 +250,7 @@ def in_shards(
     bounds = [rows * k // shards for k in range(shards + 1)]
 
     def part(a, b):
-        return run(value[a:b], keras.tree.map_structure(lambda c: c[a:b], cond))
+        return run(value[a:b], tf.nest.map_structure(lambda c: c if c is None else c[a:b], cond))
 
     outputs, log_dets = zip(*(part(*ends) for ends in itertools.pairwise(bounds)), strict=True)
     return tf.concat(outputs, axis=0), tf.concat(log_dets, axis=0)

@@ -23,7 +23,7 @@ class Rotation(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape):
-        """Draws Q."""
+        """Draw Q."""
         rng = np.random.RandomState(self.seed)
         channels = input_shape[-1]
         q = np.ones((1, 1))  # SO(1); SciPy's generator starts at 2
@@ -35,10 +35,6 @@ class Rotation(keras.layers.Layer):
             trainable=False,
             name="q",
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return super().get_config() | {"seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -82,7 +78,3 @@ class SoftPermutation(ConditionalBijector):
         q = tf.cast(self._rotation.q.value, x.dtype)
         rows = tf.linalg.matmul(rows, q, transpose_b=transpose)
         return tf.reshape(rows, [-1, *x.shape[1:]])
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {"seed": self._seed, "name": self.name}

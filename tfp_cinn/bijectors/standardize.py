@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -69,7 +68,3 @@ class Standardize(ConditionalBijector):
     def _log_std_sum(self, x):
         log_std = np.broadcast_to(np.log(self._std), (x.shape[-1],)).sum()
         return tf.fill(tf.shape(x)[:1], tf.cast(math.prod(x.shape[1:-1]) * log_std, x.dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {"mean": self._mean.tolist(), "std": self._std.tolist(), "name": self.name}

@@ -15,12 +15,12 @@ __all__ = ["Listed", "Spec", "frozen_layers", "set_frozen", "trainable_variables
 
 
 def variables(layers: Sequence[keras.layers.Layer]) -> tuple[tf.Variable, ...]:
-    """All weights of the layers, each once."""
+    """Return all weights of the layers, each once."""
     return _unique(w for layer in layers for w in layer.weights)
 
 
 def trainable_variables(layers: Sequence[keras.layers.Layer]) -> tuple[tf.Variable, ...]:
-    """The weights of the layers that Keras trains now: `layer.trainable = False` is obeyed."""
+    """Return the weights that Keras trains now: `layer.trainable = False` is obeyed."""
     return _unique(w for layer in layers for w in layer.trainable_weights)
 
 
@@ -34,7 +34,7 @@ def frozen_layers(layers: Sequence[keras.layers.Layer]) -> list[int]:
 
 
 def set_frozen(layers: Sequence[keras.layers.Layer], frozen: Sequence[int]) -> None:
-    """Undoes `frozen_layers`."""
+    """Undo `frozen_layers`."""
     # Keras hands the flag on to sublayers; these come after their parents.
     for k, layer in enumerate(_flat(layers)):
         layer.trainable = k not in frozen
@@ -82,7 +82,7 @@ class Spec(tf.TypeSpec):
         return self
 
     def placeholder_value(self, placeholder_context):
-        """Refuses to be an argument of a `tf.function`."""
+        """Refuse to be an argument of a `tf.function`."""
         raise UsageError(
             f"a {type(self._owner).__name__} can't be an argument of a tf.function; let the "
             "function close over it"
@@ -90,10 +90,7 @@ class Spec(tf.TypeSpec):
 
 
 def _frozen(variable):
-    """The variable, or where its own flag says otherwise another view of it that isn't trainable.
-
-    A walk goes by the flag of the `tf.Variable`, which is fixed when that is made.
-    """
+    """A view of a frozen variable whose own flag, fixed when it was made, says so as well."""
     if not variable.trainable or not isinstance(
         variable, resource_variable_ops.BaseResourceVariable
     ):

@@ -6,14 +6,13 @@ images are functions that return a `keras.Model` of standard layers, as in `kera
 """
 
 from tfp_cinn.networks.application_features import application_features
-from tfp_cinn.networks.conv_net import ConvNet
 from tfp_cinn.networks.dense_conv_net import DenseConvNet
 from tfp_cinn.networks.digit_features import digit_features
 from tfp_cinn.networks.feature_pyramid import feature_pyramid, gray_pyramid
 from tfp_cinn.networks.labels import LabelEmbedding, OneHot
-from tfp_cinn.networks.mlp import MLP
 from tfp_cinn.networks.pretraining import color_regressor, load_weights
 from tfp_cinn.networks.strided_features import strided_features, strided_vector
+from tfp_cinn.networks.subnets import MLP, ConvNet
 from tfp_cinn.networks.zhang_features import zhang_features
 
 __all__ = [

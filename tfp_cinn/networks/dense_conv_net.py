@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.subnet_maker import SubnetMaker
+from tfp_cinn.networks.subnets import SubnetMaker
 
 __all__ = ["DenseConvNet"]
 

@@ -8,7 +8,7 @@ import keras
 
 from tfp_cinn.errors import UsageError
 from tfp_cinn.networks.feature_pyramid import image_input
-from tfp_cinn.networks.subnet_maker import check_widths
+from tfp_cinn.networks.subnets import check_widths
 from tfp_cinn.networks.torch_layers import conv, dense
 
 __all__ = ["digit_features"]

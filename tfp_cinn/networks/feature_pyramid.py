@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.networks.subnet_maker import check_widths
+from tfp_cinn.networks.subnets import check_widths
 from tfp_cinn.networks.torch_layers import LEAKY_SLOPE, conv, dense
 
 __all__ = ["feature_pyramid", "gray_pyramid", "image_input"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from tfp_cinn.networks.feature_pyramid import image_input
-from tfp_cinn.networks.subnet_maker import check_widths
+from tfp_cinn.networks.subnets import check_widths
 from tfp_cinn.networks.torch_layers import LEAKY_SLOPE, batch_norm, conv
 
 __all__ = ["strided_features", "strided_vector"]

@@ -1,4 +1,4 @@
-"""The base class of subnet makers."""
+"""Makers of subnets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["SubnetMaker", "check_widths"]
+__all__ = ["MLP", "ConvNet", "SubnetMaker", "check_widths"]
 
 
 @dataclasses.dataclass(eq=False)
@@ -86,6 +86,68 @@ class SubnetMaker:
     def from_config(cls, config: dict[str, Any]) -> SubnetMaker:
         """Rebuild the maker of a `get_config`."""
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+@dataclasses.dataclass(eq=False)
+class MLP(SubnetMaker):
+    """Maker of fully connected subnets: (Dense, activation) per hidden layer, then Dense.
+
+    Calling it with a number of output channels returns a new `keras.Sequential` that maps
+    `[..., C_in]` to `[..., channels_out]`. The paper's minimal MNIST example has `init_std=0.01`.
+
+    Args:
+        hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
+        dropout: dropout rate after each hidden activation, in training only.
+
+    Raises:
+        UsageError: if an argument is out of range, or the policy computes in float16.
+    """
+
+    hidden: Sequence[int] = (512,)
+    dropout: float = dataclasses.field(default=0.0, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout: expected a rate from 0 to below 1, got {self.dropout}")
+
+    def __call__(self, channels_out: int) -> keras.Sequential:
+        """Return a new subnet with `channels_out` outputs."""
+        hidden, last = self.layer_arguments()
+        layers = []
+        for units in self.hidden:
+            layers.append(keras.layers.Dense(units, **hidden))
+            if self.dropout:
+                layers.append(keras.layers.Dropout(self.dropout, dtype=self.dtype))
+        return keras.Sequential([*layers, keras.layers.Dense(channels_out, **last)])
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+@dataclasses.dataclass(eq=False)
+class ConvNet(SubnetMaker):
+    """Maker of convolutional subnets: (Conv2D, activation) per hidden layer, then Conv2D.
+
+    Calling it with a number of output channels returns a new `keras.Sequential` that maps
+    `[N, H, W, C_in]` to `[N, H, W, channels_out]`, with zero padding.
+
+    Args:
+        hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
+        kernel_size: kernel size of all layers.
+
+    Raises:
+        UsageError: if an argument is out of range, or the policy computes in float16.
+    """
+
+    hidden: Sequence[int] = (64,)
+    kernel_size: int = dataclasses.field(default=3, kw_only=True)
+
+    def __call__(self, channels_out: int) -> keras.Sequential:
+        """Return a new subnet with `channels_out` output channels."""
+        hidden, last = self.layer_arguments()
+        size = {"kernel_size": self.kernel_size, "padding": "same"}
+        layers = [keras.layers.Conv2D(n, **size, **hidden) for n in self.hidden]
+        return keras.Sequential([*layers, keras.layers.Conv2D(channels_out, **size, **last)])
 
 
 def check_widths(hidden: Sequence[int]) -> None:
