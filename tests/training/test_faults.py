@@ -12,12 +12,12 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfp_cinn.training.position import Position
 
 from tests.helpers.child import FillDiskAtStep, finish, log, small_config, start
 from tfp_cinn import NonFiniteError, UsageError, data, files
 from tfp_cinn.errors import WriteError
 from tfp_cinn.training import checkpoints, colorization_config, train
-from tfp_cinn.training.position import Position
 from tfp_cinn.workdir import Workdir
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfp_cinn.training.interruption import Interrupted
+from tfp_cinn.training.position import Position
 
 from tests.helpers.child import KillAtStep, KillInWrite, finish
 from tfp_cinn import architectures, tasks
@@ -18,8 +20,6 @@ from tfp_cinn.data import Photos, PhotoSplit
 from tfp_cinn.tasks import Colorization
 from tfp_cinn.training import checkpoints, train
 from tfp_cinn.training.checkpoints import Moment
-from tfp_cinn.training.interruption import Interrupted
-from tfp_cinn.training.position import Position
 from tfp_cinn.training.train import _batches
 from tfp_cinn.workdir import Workdir
 

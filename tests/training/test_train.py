@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from tfp_cinn.training.schedule import learning_rate
 
 import tfp_cinn
 from tfp_cinn import NonFiniteError, UsageError, data
 from tfp_cinn.training import checkpoints, default_config, train
-from tfp_cinn.training.schedule import learning_rate
 from tfp_cinn.workdir import Workdir
 
 
