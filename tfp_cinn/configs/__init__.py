@@ -21,6 +21,7 @@ __all__ = [
     "color_digits_config",
     "colorization_config",
     "default_config",
+    "flat",
 ]
 
 _MOST = 1 << 53  # floats hold all integers up to this
@@ -163,8 +164,18 @@ def as_dict(config: Mapping[str, Any] | ml_collections.ConfigDict) -> dict[str, 
     return {name: _plain(value) for name, value in config.items()}
 
 
+def flat(config: Mapping[str, Any] | ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Return a config as one dict, its fields named as on the command line: `train.epochs`."""
+    fields = {}
+    for name, value in as_dict(config).items():
+        fields |= (
+            flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
+    return fields
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+    if isinstance(value, Mapping):
         return as_dict(value)
     # No text but a path begins so.
     return os.path.expanduser(value) if isinstance(value, str) and value[:1] == "~" else value

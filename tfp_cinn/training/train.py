@@ -17,6 +17,7 @@ from tfp_cinn.configs import TrainConfig, as_dict
 from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError, WriteError
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
+from tfp_cinn.plots import draw_curve
 from tfp_cinn.tasks import Task
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.callbacks import Progress, TensorBoard
@@ -78,9 +79,9 @@ def train(
                 moment = _begin(model, task, settings, steps, workdir)
             moment = replicas.same_start(model, moment)
             writes_to = workdir if replicas.is_chief else None
-            _fit(model, task, settings, steps, writes_to, moment, replicas)
+            moment = _fit(model, task, settings, steps, writes_to, moment, replicas)
             replicas.compare(b"".join(w.numpy().tobytes() for w in model.weights), "model")
-            return _finish(task, workdir) if replicas.is_chief else model
+            return _finish(task, workdir, moment) if replicas.is_chief else model
 
 
 def _build(
@@ -132,7 +133,7 @@ def _fit(
     workdir: Workdir | None,
     moment: Moment,
     replicas: Replicas,
-) -> None:
+) -> Moment:
     """Train to the end; write into the workdir, if there is one."""
     validation = task.validation_batches(config.batch_size)
     length = -1 if validation is None else int(validation.cardinality())
@@ -159,6 +160,7 @@ def _fit(
                     )
                 except NonFiniteStepError as error:
                     run.skip(error)
+            return run.moment
     except tf.errors.OpError as error:
         raise UsageError(f"{_unreadable(error)}{_saved(run, workdir)}") from None
     except Interrupted as error:
@@ -172,8 +174,10 @@ def _fit(
         ) from None
 
 
-def _finish(task: Task, workdir: Workdir) -> CINN:
-    """Draw samples of the best epoch's model; return it."""
+def _finish(task: Task, workdir: Workdir, moment: Moment) -> CINN:
+    """Draw the history, and samples of the best epoch's model; return it."""
+    with workdir.writing("curve.png") as scratch:
+        draw_curve(moment.history, scratch)
     best = workdir.load_model()
     try:
         task.draw_samples(best, workdir)
