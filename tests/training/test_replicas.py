@@ -9,9 +9,8 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.backend.tensorflow import trainer as keras_trainer
 
-from tfp_cinn import UsageError, keras_fit_mend
+from tfp_cinn import UsageError
 from tfp_cinn.configs import TrainConfig
 from tfp_cinn.training.strategy import Replicas, _workers, parts
 
@@ -110,20 +109,6 @@ def test_parts_of_batches_of_known_size_have_one():
     assert spec.shape == [2, 3]
     (spec,) = parts(batches, range(1), 3).element_spec
     assert spec.shape.as_list() == [None, 3]
-
-
-def test_the_mend_of_fit_asks_keras_whether_it_is_needed(monkeypatch):
-    keras_fit_mend._wants_axis_0.cache_clear()
-    # If this fails Keras is fixed (keras-team/keras#20585), and `reported` can go.
-    assert keras_fit_mend._wants_axis_0()
-    keras_fit_mend._wants_axis_0.cache_clear()
-    monkeypatch.setattr(
-        keras_trainer,
-        "reduce_per_replica",
-        lambda value, strategy, reduction: strategy.reduce("MEAN", value, axis=None),
-    )
-    assert not keras_fit_mend._wants_axis_0()
-    keras_fit_mend._wants_axis_0.cache_clear()
 
 
 def test_a_batch_that_cannot_be_divided_and_skipping_are_refused_on_several_replicas():
