@@ -183,7 +183,9 @@ def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
     with small_disk(tmp_path / "disk") as disk:
         broken = Workdir(disk / "run")
         # Full from the fifth step on.
-        status, output = finish(config, broken, FillDiskAtStep(5, disk / "filler"))
+        status, output = finish(
+            config, broken, FillDiskAtStep(5, disk / "filler"), tmp_path / "log"
+        )
         assert status == 2, output
         assert "what was there is kept; training goes on" in output
         last = output.splitlines()[-1]
@@ -192,8 +194,7 @@ def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
         assert not list(broken.path.rglob(".*"))
         broken.load_model()
         (disk / "filler").unlink()
-        (disk / "log").unlink()
-        status, output = finish(config, broken)
+        status, output = finish(config, broken, log=tmp_path / "log")
         assert status == 0 and "going on after epoch 1, batch 1 of the next" in output
         assert_same_run(unbroken, broken)
 
