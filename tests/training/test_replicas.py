@@ -35,24 +35,22 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.long
-def test_two_and_four_replicas_learn_what_one_learns(found):
+def test_four_replicas_learn_what_one_learns(found):
     learning = found["learning"]
     assert learning["1"]["loss"][1] < learning["1"]["loss"][0] - 0.01  # it learns at all
-    for count in ("2", "4"):
-        # Float32 sums in another order: losses of about 3 round by 2.4e-7 each, and 20 steps of
-        # Adam at 5e-4 amplify what gradients differ by; measured 5e-7 and 4e-6.
-        assert learning[count]["losses_apart"] < 1e-5
-        assert learning[count]["weights_apart"] < 1e-4
+    # Float32 sums in another order: losses of about 3 round by 2.4e-7 each, and 20 steps of Adam at
+    # 5e-4 amplify what gradients differ by; measured 5e-7 and 4e-6.
+    assert learning["4"]["losses_apart"] < 1e-5
+    assert learning["4"]["weights_apart"] < 1e-4
 
 
 @pytest.mark.long
 def test_the_gradient_of_the_whole_batch_is_clipped(found):
-    alone, four, keras = (np.array(found["step"][name]) for name in ("alone", "four", "keras"))
+    """Keras clips the share of each replica."""
+    alone, four = (np.array(found["step"][name]) for name in ("alone", "four"))
     # SGD at rate 1, whose step is the clipped gradient: the bound holds, and is reached.
     np.testing.assert_allclose(np.linalg.norm(alone), 0.05, rtol=1e-3)
     np.testing.assert_allclose(four, alone, atol=1e-6)  # some float32 roundings of 0.05
-    # Keras clips the share of each replica. If this fails, the mend has had its time.
-    assert np.abs(keras - alone).max() > 1e-3
 
 
 @pytest.mark.long

@@ -80,7 +80,9 @@ def train(
             moment = replicas.same_start(model, moment)
             writes_to = workdir if replicas.is_chief else None
             moment = _fit(model, task, settings, steps, writes_to, moment, replicas)
-            replicas.compare(b"".join(w.numpy().tobytes() for w in model.weights), "model")
+            replicas.compare(
+                b"".join(w.numpy().tobytes() for w in model.trainable_weights), "model"
+            )
             return _finish(task, workdir, moment) if replicas.is_chief else model
 
 
@@ -115,9 +117,7 @@ def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Wo
         checkpoints.save(model, workdir, moment, config.keep_checkpoints)
         return moment
     if moment.batch and moment.data != data:
-        changed = [
-            f"{key} was {moment.data.get(key)}" for key in data if moment.data.get(key) != data[key]
-        ]
+        changed = [f"{k} was {v}" for k, v in moment.data.items() if data[k] != v]
         print(f"{workdir}: epoch {moment.epoch + 1} begins again, since {' and '.join(changed)}")
         moment = moment._replace(batch=0, seconds=0.0)
     where = f", batch {moment.batch} of the next" if moment.batch else ""
