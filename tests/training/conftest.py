@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.child import small_config
+from tfp_cinn.tasks import ClassImages
 from tfp_cinn.training import checkpoints, train
 from tfp_cinn.training.resumable import Resumable
 from tfp_cinn.workdir import Workdir
@@ -16,6 +17,12 @@ from tfp_cinn.workdir import Workdir
 @pytest.fixture
 def config():
     return small_config()
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Samples take a quarter of the time of these short runs; `finished` has them."""
+    monkeypatch.setattr(ClassImages, "draw_samples", lambda *_: None)
 
 
 @pytest.fixture(scope="package")

@@ -111,7 +111,7 @@ def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Wo
                 f"{workdir.model_path}: of weights that weren't trained here, such as imported "
                 "ones; training would replace it, choose another workdir or remove it"
             )
-        x, cond = next(iter(_batches(task, config, steps, Moment())))
+        x, cond = next(iter(task.training_batches(config.batch_size, config.seed, 0)))
         model.bijector.calibrate(x, model.distribution.features(cond))
         moment = Moment(data=data)
         checkpoints.save(model, workdir, moment, config.keep_checkpoints)
@@ -243,10 +243,10 @@ def _batches(task: Task, config: TrainConfig, steps: int, moment: Moment) -> tf.
     first, done = moment.epoch, moment.batch + moment.skipped
     if config.steps_per_epoch is not None:  # then epochs of the run and of the data differ
         first, done = 0, done + moment.epoch * steps
-    length = int(epoch(0).cardinality())
-    if length < 0 and done:
-        length = int(epoch(0).reduce(0, lambda count, _: count + 1))
-    if length > 0:
+    if done:
+        length = int(epoch(0).cardinality())
+        if length < 0:
+            length = int(epoch(0).reduce(0, lambda count, _: count + 1))
         first, done = first + done // length, done % length
     skipped = tf.constant(done, tf.int64)
     return (
