@@ -134,13 +134,10 @@ class Workdir:
         """Return an identifier of the trained model.
 
         Raises:
-            UsageError: if there is none, or it can't be read.
+            UsageError: if there is none.
         """
         self._check_has_model()
-        try:
-            return files.sha256(self.model_path)
-        except OSError as error:
-            raise UsageError(f"{self.model_path}: can't be read ({error.strerror})") from None
+        return files.sha256(self.model_path)
 
     def load_model(self) -> CINN:
         """Load the trained model.
@@ -171,10 +168,12 @@ class Workdir:
 
     def _check_has_model(self) -> None:
         self._check_is_run()
-        if not self.model_path.is_file():
+        if not self.model_path.exists():
             raise UsageError(
                 f"{self.path}: has no model.keras yet; wait for its training's first checkpoint"
             )
+        if not self.model_path.is_file():
+            raise UsageError(f"{self.model_path}: expected a file; take the folder away, and train")
 
     def _check_same(self, config: Mapping[str, Any]) -> None:
         old, new = without_paths(self.config()), without_paths(config)
