@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import functools
 import operator
@@ -127,20 +128,15 @@ def _override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
         )
         raise UsageError(f"--config.{path}: no such field; {hint}")
     owner = functools.reduce(operator.getitem, section.split("."), config) if section else config
-    kind = owner.get_type(field)
+    kind, value = owner.get_type(field), text
+    if kind is not str or text == "None":
+        with contextlib.suppress(SyntaxError, ValueError, MemoryError, RecursionError):
+            value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
+    if kind is tuple and not isinstance(value, (str, tuple, list, type(None))):
+        value = (value,)
     try:
-        owner[field] = _value(text, kind)
+        owner[field] = value
     except TypeError:
         raise UsageError(
             f"--config.{path}: expected {_EXPECTED.get(kind, kind.__name__)}, got {text!r}"
         ) from None
-
-
-def _value(text: str, kind: type) -> Any:
-    if kind is str and text != "None":
-        return text
-    try:
-        value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return text
-    return (value,) if kind is tuple and not isinstance(value, (tuple, list, type(None))) else value

@@ -1,4 +1,4 @@
-"""The fields of an experiment, and the configs that come with the package, a module each."""
+"""The fields of a config, and the configs that come with the package, a module each."""
 
 from __future__ import annotations
 
@@ -161,7 +161,14 @@ def as_dict(config: Mapping[str, Any] | ml_collections.ConfigDict) -> dict[str, 
     """Return a config as nested dicts, with None for unset fields and `~` expanded."""
     if isinstance(config, ml_collections.ConfigDict):
         config = config.to_dict(preserve_field_references=False)
-    return {name: _plain(value) for name, value in config.items()}
+    fields = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            value = as_dict(value)
+        elif isinstance(value, str) and value.startswith("~"):  # no text but a path does
+            value = os.path.expanduser(value)
+        fields[name] = value
+    return fields
 
 
 def flat(config: Mapping[str, Any] | ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
@@ -174,15 +181,8 @@ def flat(config: Mapping[str, Any] | ml_collections.ConfigDict, prefix: str = ""
     return fields
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return as_dict(value)
-    # No text but a path begins so.
-    return os.path.expanduser(value) if isinstance(value, str) and value[:1] == "~" else value
-
-
 def default_config() -> ml_collections.ConfigDict:
-    """Return all fields of an experiment, with the values of the paper's minimal MNIST example.
+    """Return a config with every field, at the values of the paper's minimal MNIST example.
 
     Numbers: the published reference code of arXiv 1907.02392 (mnist_minimal_example).
     """
@@ -231,7 +231,7 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def class_images_config() -> ml_collections.ConfigDict:
-    """Every field of an experiment on images of your own by class, or on a prepared set.
+    """Return a config for images of your own by class, or for a prepared set.
 
     A small flow for some thousand images of up to 32 x 32 pixels, uniformly dequantized.
     """
@@ -266,7 +266,7 @@ def class_images_config() -> ml_collections.ConfigDict:
 
 
 def colorization_config() -> ml_collections.ConfigDict:
-    """Return all fields of a colorization experiment, with the published minimal example's values.
+    """Return a config for colorization, at the values of the published minimal example.
 
     Numbers: the published reference code of arXiv 1907.02392 (colorization_minimal_example), which
     squeezes whole photographs of bedrooms (LSUN) to 64 x 64 pixels; here they are cropped.
@@ -312,7 +312,7 @@ def colorization_config() -> ml_collections.ConfigDict:
 
 
 def color_digits_config() -> ml_collections.ConfigDict:
-    """Every field of an experiment of colored digits, at the values of the paper's color-MNIST.
+    """Return a config for colored digits, at the values of the paper's color-MNIST.
 
     Numbers: the published reference code of arXiv 1907.02392 (`colorize` in mnist_cINN).
     """
