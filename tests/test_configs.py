@@ -6,13 +6,13 @@ import pytest
 
 from tfp_cinn import architectures, configs, data
 from tfp_cinn.configs import (
+    TrainConfig,
     class_images_config,
     color_digits_config,
     colorization_config,
     default_config,
 )
 from tfp_cinn.tasks import ColorDigits
-from tfp_cinn.training.schedule import learning_rate
 
 WHOLE = {
     "class_images": class_images_config,
@@ -79,5 +79,5 @@ def test_color_mnist_is_the_published_one():
     np.testing.assert_allclose(config.train.epsilon * model.dimensions, 1e-6)
     assert (config.data.name, config.data.noise_std) == ("mnist", 0.15)
     assert (config.train.batch_size, config.train.learning_rate) == (512, 1e-4)
-    last_epoch = learning_rate(config.train, config.train.epochs - 1) / config.train.learning_rate
-    np.testing.assert_allclose(last_epoch, 0.01, rtol=0.01)
+    train = TrainConfig.of(config.train)
+    np.testing.assert_allclose(train.rate(train.epochs - 1), 0.01 * train.learning_rate, rtol=0.01)

@@ -1,7 +1,6 @@
-"""What Keras 3.15's `fit` gets wrong on several replicas, and how `CINN` passes it.
+"""What Keras 3.15's `fit` gets wrong on several replicas, and how `CINN` avoids it.
 
-All that works around Keras is here; each mend asks Keras itself whether it is needed, so that it
-leaves the path of a Keras that needs none.
+All that works around Keras is here.
 
 * `fit` under `MultiWorkerMirroredStrategy` fails (keras-team/keras#20585): it reduces what a step
   returns over axis 0, which scalars don't have. `reported` returns them with such an axis.
@@ -23,13 +22,12 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.backend.tensorflow import trainer as keras_trainer
 
 __all__ = ["GlobalMean", "apply_gradients", "build_optimizer", "mean", "reported", "sum_gradients"]
 
 
 def build_optimizer(model: keras.Model) -> None:
-    """Makes the optimizer's variables where `fit` would build model and optimizer."""
+    """Make the optimizer's variables where `fit` would build model and optimizer."""
     # Not in the step's graph: one that fails to trace would leave it without.
     if model.optimizer is not None and not model.optimizer.built:
         with model.distribute_strategy.scope():
@@ -37,15 +35,14 @@ def build_optimizer(model: keras.Model) -> None:
 
 
 def reported(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """What a step has to return so that `fit` reports `values`, scalars that replicas agree on."""
-    strategy = tf.distribute.get_strategy()
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not _wants_axis_0():
-        return values
-    return {name: tf.reshape(value, [1]) for name, value in values.items()}
+    """Return a step's `values`, scalars that replicas agree on, as `fit` can report them."""
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        return {name: tf.reshape(value, [1]) for name, value in values.items()}
+    return values
 
 
 def sum_gradients(gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
-    """The gradients of all replicas, summed; None where there is none."""
+    """Return the gradients of all replicas, summed; None where there is none."""
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
         return list(gradients)
@@ -54,7 +51,7 @@ def sum_gradients(gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | Non
 
 
 def mean(value: tf.Tensor) -> tf.Tensor:
-    """The mean of a value over all replicas."""
+    """Return the mean of a value over all replicas."""
     replica = tf.distribute.get_replica_context()
     return value if replica.num_replicas_in_sync == 1 else replica.all_reduce("MEAN", value)
 
@@ -64,7 +61,7 @@ def apply_gradients(
     gradients: Sequence[tf.Tensor | None],
     weights: Sequence[keras.Variable],
 ) -> None:
-    """Clips and applies gradients that are summed over replicas already."""
+    """Clip and apply gradients that are summed over replicas already."""
     pairs = zip(gradients, weights, strict=True)
     if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
         optimizer.apply_gradients(pairs)
@@ -81,12 +78,12 @@ class GlobalMean(keras.metrics.Mean):
     """A mean that each replica updates with the same value, that of all replicas together."""
 
     def add_variable(self, *args: Any, **kwargs: Any) -> keras.Variable:
-        """Adds a variable that is read on any replica alone."""
+        """Add a variable that is read on any replica alone."""
         return super().add_variable(*args, **kwargs, aggregation="only_first_replica")
 
 
 def _take_sums(optimizer: keras.optimizers.Optimizer) -> Any:
-    """Has an optimizer leave gradients alone that `apply_gradients` hands to it.
+    """Make an optimizer leave alone the gradients that `apply_gradients` hands to it.
 
     It counts its callers, the replicas of this process, since `LossScaleOptimizer` goes on in
     threads of its own.
@@ -101,27 +98,3 @@ def _take_sums(optimizer: keras.optimizers.Optimizer) -> Any:
         unless_summed.callers = 0
         optimizer._all_reduce_sum_gradients = unless_summed
     return optimizer._all_reduce_sum_gradients
-
-
-@functools.cache
-def _wants_axis_0() -> bool:
-    """Whether this Keras reduces scalars over their axis 0."""
-    axes = []
-
-    class Witness(tf.distribute.MultiWorkerMirroredStrategy):
-        def __init__(self):  # a real one would look for its workers
-            pass
-
-        @property
-        def extended(self):
-            return self
-
-        def _in_multi_worker_mode(self):
-            return True
-
-        def reduce(self, reduce_op, value, axis=None):
-            axes.append(axis)
-            return value
-
-    keras_trainer.reduce_per_replica(tf.zeros([]), Witness(), "auto")
-    return axes == [0]

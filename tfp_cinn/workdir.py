@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfp_cinn import files
+from tfp_cinn.configs import flat
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN, load_model
 
@@ -65,16 +66,10 @@ class Workdir:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"{self.path}: can't make the workdir ({error.strerror}); choose another"
-            ) from None
-        try:
             file = open(self.path / "lock", "a+")  # noqa: SIM115
         except OSError as error:
             raise UsageError(
-                f"{self.path}: the workdir can't be written ({error.strerror}); choose another, or "
-                "make it writable"
+                f"{self.path}: the workdir can't be written ({error.strerror}); choose another"
             ) from None
         with file:
             try:
@@ -82,9 +77,8 @@ class Workdir:
             except BlockingIOError:
                 file.seek(0)
                 raise UsageError(
-                    f"{self.path}: another training run is at work here "
-                    f"({file.read(100).strip() or 'of an unknown process'}); wait for it, stop it, "
-                    "or choose another workdir"
+                    f"{self.path}: another training run is at work here ({file.read().strip()}); "
+                    "wait for it, stop it, or choose another workdir"
                 ) from None
             except OSError as error:
                 print(f"{self.path}: can't be locked ({error.strerror}); start no second run here")
@@ -149,13 +143,10 @@ class Workdir:
         """Return an identifier of the trained model.
 
         Raises:
-            UsageError: if there is none, or it can't be read.
+            UsageError: if there is none.
         """
         self._check_has_model()
-        try:
-            return files.sha256(self.model_path)
-        except OSError as error:
-            raise UsageError(f"{self.model_path}: can't be read ({error.strerror})") from None
+        return files.sha256(self.model_path)
 
     def load_model(self) -> CINN:
         """Load the trained model.
@@ -194,13 +185,11 @@ class Workdir:
             raise UsageError(f"{self.model_path}: expected a file; take the folder away, and train")
 
     def _check_same(self, config: Mapping[str, Any]) -> None:
-        old, new = _flat(self.config()), _flat(config)
+        old, new = without_paths(self.config()), without_paths(config)
         differing = [
             f"{key} is {old.get(key)!r} there and {new.get(key)!r} here"
             for key in sorted(old.keys() | new.keys())
-            if key.split(".")[0] in ("model", "data")
-            and key not in _PATHS
-            and old.get(key) != new.get(key)
+            if not key.startswith("train.") and old.get(key) != new.get(key)
         ]
         if differing:
             raise UsageError(
@@ -222,15 +211,5 @@ class Workdir:
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config as one flat dict, without the fields that may differ between machines."""
-    return {key: value for key, value in _flat(config).items() if key not in _PATHS}
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            # As a file gives it back: tuples at any depth are lists there.
-            flat[f"{prefix}{key}"] = json.loads(json.dumps(value))
-    return flat
+    fields = json.loads(json.dumps(flat(config)))  # tuples are lists, as in a file
+    return {key: value for key, value in fields.items() if key not in _PATHS}

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -263,6 +264,7 @@ assert not {"tensorflow", "keras", "matplotlib"} & set(sys.modules)
     assert all(f"tfp-cinn {verb} " in done.stdout for verb in TARGETS)
 
 
+@pytest.mark.long
 def test_an_interruption_while_tensorflow_is_imported_is_one_line(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", "from tfp_cinn.cli import command; command.main()"]
@@ -270,8 +272,10 @@ def test_an_interruption_while_tensorflow_is_imported_is_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.5)
-    assert process.poll() is None
+    maps = pathlib.Path(f"/proc/{process.pid}/maps")
+    while "tensorflow" not in maps.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

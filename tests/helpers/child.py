@@ -13,44 +13,34 @@ _CONTEXT.set_forkserver_preload(["tests.helpers.child", "tfp_cinn.training"])
 
 
 def small_config():
-    """A run of two epochs of ten steps, with noise in the network."""
+    """A run of two epochs of three steps, with noise in the network."""
     from tfp_cinn.training import default_config
 
     config = default_config()
     config.data.name = "digits"
     config.data.num_validation = 150
     config.model.update({"blocks": 2, "hidden": (16,), "act_norm": True, "dropout": 0.2})
-    config.train.update({"epochs": 2, "batch_size": 128, "milestones": (1,)})
+    config.train.update({"epochs": 2, "batch_size": 128, "steps_per_epoch": 3, "milestones": (1,)})
+    config.train.checkpoint_seconds = 0.0
     return config
 
 
-def start(config, workdir, fault=None, output=None):
-    """Starts a run, its output in `log` beside it; `fault` is called in its process before it."""
-    output = pathlib.Path(output or pathlib.Path(workdir).parent) / "log"
+def finish(config, workdir, fault=None, log=None):
+    """Trains; `fault` is called before. Returns the exit status, a signal's negated, and output."""
+    output = log or pathlib.Path(workdir).parent / "log"
     output.write_text("")
     arguments = config.to_dict(), str(workdir), fault, str(output)
     process = _CONTEXT.Process(target=_train, args=arguments)
     process.start()
-    return process
-
-
-def finish(config, workdir, fault=None, output=None):
-    """Runs to the end; returns the exit status, the signal's number negated, and the output."""
-    process = start(config, workdir, fault, output)
     process.join(120)
     assert process.exitcode is not None
-    return process.exitcode, log(output or pathlib.Path(workdir).parent)
-
-
-def log(folder):
-    return (pathlib.Path(folder) / "log").read_text()
+    return process.exitcode, output.read_text()
 
 
 def _train(config, workdir, fault, output):
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from tfp_cinn import UsageError
     from tfp_cinn.training import train
 
@@ -63,82 +53,65 @@ def _train(config, workdir, fault, output):
         os._exit(2)
 
 
+def after_step(step, act):
+    """Calls `act` after a step of this process, before anything learns of it."""
+    from tfp_cinn.training.resumable import Resumable
+
+    count, steps = Resumable.on_train_batch_end, iter(range(1, 1 << 30))
+
+    def act_and_count(run, batch, logs=None):
+        if next(steps) == step:
+            act()
+        count(run, batch, logs)
+
+    Resumable.on_train_batch_end = act_and_count
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class KillAtStep:
-    """SIGKILL after a step of this process, before anything learns of it."""
+    """SIGKILL after a step."""
 
     def __init__(self, step):
         self.step = step
 
     def __call__(self):
-        from tfp_cinn.model import CINN
-
-        steps, fit = iter(range(1, self.step + 1)), CINN.fit
-
-        def fit_and_die(model, *args, callbacks, **kwargs):
-            import keras
-
-            def die(batch, logs):
-                if next(steps) == self.step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            killer = keras.callbacks.LambdaCallback(on_train_batch_end=die)
-            return fit(model, *args, callbacks=[killer, *callbacks], **kwargs)
-
-        CINN.fit = fit_and_die
+        after_step(self.step, kill)
 
 
 class FillDiskAtStep:
-    """Fills the disk after a step of this process."""
+    """Fills the disk after a step."""
 
     def __init__(self, step, filler):
         self.step, self.filler = step, filler
 
     def __call__(self):
-        from tfp_cinn.training.position import Position
+        after_step(self.step, self._fill)
 
-        count, steps = Position.on_train_batch_end, iter(range(1, 1 << 30))
-
-        def count_and_fill(position, batch, logs=None):
-            count(position, batch, logs)
-            if next(steps) == self.step:
-                with contextlib.suppress(OSError), open(self.filler, "wb", buffering=0) as file:
-                    while True:
-                        file.write(bytes(1 << 12))
-
-        Position.on_train_batch_end = count_and_fill
+    def _fill(self):
+        with contextlib.suppress(OSError), open(self.filler, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 12))
 
 
 class KillInWrite:
-    """SIGKILL while a file is being written: after most of it, or just before it gets its name."""
+    """SIGKILL while a file is written the `which`-th time: half written, or not yet renamed."""
 
-    def __init__(self, name, which, moment):
-        self.name, self.which, self.moment = name, which, moment
+    def __init__(self, name, which, half):
+        self.name, self.which, self.half = name, which, half
 
     def __call__(self):
-        from tfp_cinn import files
+        replace, seen = os.replace, []
 
-        seen, replace, write_through = [], os.replace, files.write_through
-
-        def die_if(scratch):
-            if str(scratch).endswith(self.name) or self.name in str(scratch):
+        def replace_or_die(scratch, target):
+            if str(scratch).endswith(self.name):
                 seen.append(scratch)
                 if len(seen) == self.which:
-                    if self.moment == "half":
+                    if self.half:
                         os.truncate(scratch, os.path.getsize(scratch) // 2)
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    kill()
+            replace(scratch, target)
 
-        if self.moment == "half":
-
-            def dying_write_through(place):
-                if os.path.isfile(place):
-                    die_if(place)
-                write_through(place)
-
-            files.write_through = dying_write_through
-        else:
-
-            def dying_replace(scratch, target):
-                die_if(scratch)
-                replace(scratch, target)
-
-            os.replace = dying_replace
+        os.replace = replace_or_die

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 equal_learning.make_devices(4)
 
-from tfp_cinn import CINN, NonFiniteError, keras_fit_mend, load_model  # noqa: E402
+from tfp_cinn import CINN, NonFiniteError, load_model  # noqa: E402
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation  # noqa: E402
 from tfp_cinn.networks import MLP, OneHot  # noqa: E402
 from tfp_cinn.training.strategy import Replicas  # noqa: E402
@@ -68,20 +68,6 @@ def options_apart(alone, four):
     return apart
 
 
-def keras_alone(replicas, x, label):
-    """The same step as Keras would take it."""
-    model = make_model(replicas)
-    mend = keras_fit_mend.sum_gradients, keras_fit_mend.apply_gradients
-    keras_fit_mend.sum_gradients = list
-    keras_fit_mend.apply_gradients = lambda optimizer, gradients, weights: (
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-    )
-    try:
-        return step(replicas, model, x, label)
-    finally:
-        keras_fit_mend.sum_gradients, keras_fit_mend.apply_gradients = mend
-
-
 def noise_of_replicas(replicas):
     """Losses of equal parts of a batch, which nothing but dropout can make differ."""
     model = make_model(replicas, dropout=0.5)
@@ -122,7 +108,6 @@ def main(folder):
         "step": {
             "alone": step(alone, make_model(alone), x, label).tolist(),
             "four": step(four, model, x, label).tolist(),
-            "keras": keras_alone(four, x, label).tolist(),
         },
         "options": options_apart(alone, four),
         "noise": noise_of_replicas(four),
@@ -134,7 +119,7 @@ def main(folder):
     saved = load_model(path)
     apart = [np.abs(a - b).max() for a, b in zip(saved.weights, model.weights, strict=True)]
     result["saved_apart"] = float(max(apart))
-    result["learning"] = equal_learning.compare(epochs=2)
+    result["learning"] = equal_learning.compare(epochs=2, counts=(1, 4))
     print(json.dumps(result))
 
 

@@ -5,111 +5,146 @@ import gc
 import os
 import random
 import signal
+import subprocess
 import zipfile
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tests.helpers.child import KillAtStep, KillInWrite, finish
-from tfp_cinn import architectures, tasks
+from tests.helpers.binaries import start
+from tests.helpers.child import FillDiskAtStep, KillAtStep, KillInWrite, finish
+from tests.helpers.synthetic_photos import write_folder
+from tfp_cinn import UsageError, architectures, data, tasks
+from tfp_cinn.configs import TrainConfig
 from tfp_cinn.data import Photos, PhotoSplit
 from tfp_cinn.tasks import Colorization
-from tfp_cinn.training import checkpoints, train
+from tfp_cinn.training import checkpoints, colorization_config, train
 from tfp_cinn.training.checkpoints import Moment
-from tfp_cinn.training.interruption import Interrupted
-from tfp_cinn.training.position import Position
+from tfp_cinn.training.resumable import Interrupted, Resumable
 from tfp_cinn.training.train import _batches
 from tfp_cinn.workdir import Workdir
 
 
-@pytest.fixture
-def stop_after(monkeypatch):
-    """Sends SIGTERM to this process after the given steps of all runs together."""
-    count, stops = [0], set()
-    count_batch = Position.on_train_batch_end
-
-    def on_train_batch_end(self, batch, logs=None):
-        count_batch(self, batch, logs)
-        count[0] += 1
-        if count[0] in stops:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Position, "on_train_batch_end", on_train_batch_end)
-    return stops.update
-
-
 def test_an_interrupted_run_ends_as_an_unbroken_one(
-    config, tmp_path, stop_after, assert_same_run, capsys
+    config, finished, tmp_path, stop_after, assert_same_run, capsys
 ):
-    # Epochs of the run and of the data that don't fall together: ten batches and seven.
-    config.train.update({"epochs": 3, "steps_per_epoch": 7})
-    train(config.to_dict(), tmp_path / "unbroken")
+    broken = Workdir(tmp_path / "broken")
     # Within an epoch, and during the last step of one, which is answered after the validation.
-    stop_after({21 + 10, 21 + 14})
-    for step in (10, 14):
+    stop_after({2, 3})
+    for step in (2, 3):
         with pytest.raises(Interrupted, match=f"stopped by SIGTERM; saved .*step-{step:09d}.npz"):
-            train(config.to_dict(), tmp_path / "broken")
-    train(config.to_dict(), tmp_path / "broken")
+            train(config, broken)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    train(config, broken)
     output = capsys.readouterr().out
-    assert "going on after epoch 1, batch 3 of the next\n" in output
-    assert "going on after epoch 2\n" in output
-    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+    assert "going on after epoch 0, batch 2 of the next\n" in output
+    assert "going on after epoch 1\n" in output
+    assert_same_run(finished, broken)
 
 
 def test_a_checkpoint_holds_every_variable_that_training_changes(config, tmp_path):
-    section = config.to_dict()
-    experiment = tasks.load(section)
-    model = architectures.build(data=experiment, **section["model"])
-    model.compile(keras.optimizers.Adam(1e-3))
-    model.optimizer.build(model.trainable_variables)
+    task, model = built(config)
     # Found without asking the model, which knows of some only on request.
     known = [v for v in gc.get_objects() if type(v).__name__ == "Variable"]
     known = [(v, v.numpy()) for v in known if isinstance(v, keras.Variable)]
-    model.fit(experiment.training_batches(128, 0), verbose=0)
+    model.fit(task.training_batches(128, 0), steps_per_epoch=3, verbose=0)
     changed = [(v, v.numpy()) for v, old in known if not _same(v.numpy(), old)]
     names = {v.name for v, _ in changed}
     assert {"kernel", "seed_generator_state", "iteration", "total"} <= names
     assert len(changed) > 3 * len(model.trainable_weights)  # each with Adam's two moments
-    moment = Moment(13, 1, 3, 0.1 + 0.2, 2, {"seed": 1})
+    moment = Moment(13, 1, 3, 0.1 + 0.2, 2, [{"epoch": 1, "nats_per_dim": 0.1}], {"seed": 1})
     checkpoints.save(model, Workdir(tmp_path), moment, keep=1)
     for variable, value in changed:
         variable.assign(np.zeros_like(value))
-    assert checkpoints.restore(model, Workdir(tmp_path)) == (moment, [])
+    assert checkpoints.restore(model, Workdir(tmp_path)) == moment
     for variable, value in changed:
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
+def built(config):
+    task = tasks.load(config.to_dict())
+    model = architectures.build(data=task, **config.model.to_dict())
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.optimizer.build(model.trainable_variables)
+    return task, model
+
+
+def _same(a, b):
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(config, finished, tmp_path, capsys):
+    newest, before = sorted((finished / "checkpoints").iterdir(), reverse=True)
+    content = newest.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    workdir, (_, model) = Workdir(tmp_path), built(config)
+    (tmp_path / "checkpoints").mkdir()
+    for damaged in (content[: len(content) // 3], bytes(flipped), b""):
+        (workdir / "checkpoints" / before.name).write_bytes(before.read_bytes())
+        (workdir / "checkpoints" / newest.name).write_bytes(damaged)
+        moment = checkpoints.restore(model, workdir)
+        assert (moment.step, moment.epoch, moment.batch) == (5, 1, 2)
+        (said,) = capsys.readouterr().out.splitlines()
+        assert newest.name in said and said.endswith("going back to the checkpoint before it")
+        assert checkpoints.newest(workdir).name == before.name
+
+
 def test_a_run_goes_on_with_another_use_of_memory(config, tmp_path, stop_after, capsys):
-    stop_after({3, 6})
-    for memory in ("store", "recompute", "store"):
-        config.train.memory = memory
-        with contextlib.suppress(Interrupted):
-            train(config.to_dict(), tmp_path)
-    output = capsys.readouterr().out
-    assert "going on after epoch 0, batch 3 of the next\n" in output
-    assert "going on after epoch 0, batch 6 of the next\n" in output
-    assert (tmp_path / "model.keras").exists()
+    config.train.epochs = 1
+    config.model.subnet_dtype = "mixed_bfloat16"
+    stop_after({1})
+    with pytest.raises(Interrupted):
+        train(config, tmp_path)
+    config.train.memory = "recompute"
+    model = train(config, tmp_path)
+    assert "going on after epoch 0, batch 1 of the next\n" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "metrics.csv")["reconstruction_error"][0] > 0
+    subnets = [layer for layer in model.flow_layers if hasattr(layer, "layers")]
+    assert [subnet.layers[0].compute_dtype for subnet in subnets] == ["bfloat16"] * 4
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "epoch"), [(None, 1), (3, 2)])
+def test_photographs_of_unknown_number_go_on_where_they_stopped(steps_per_epoch, epoch):
+    images = [
+        tf.constant(np.random.RandomState(k).randint(0, 256, (24, 24, 3), np.uint8))
+        for k in range(5)
+    ]
+    some = PhotoSplit(8, lambda key: tf.data.Dataset.from_tensor_slices(images))
+    task = Colorization(Photos("some", some, some, some, ""), 8, noise_std=0.1)
+    config = TrainConfig(batch_size=6, seed=4, steps_per_epoch=steps_per_epoch)
+    # Seven batches of the 45 crops are an epoch of the data.
+    steps = steps_per_epoch or 7
+
+    def batches(moment):
+        return _batches(task, config, steps, moment)
+
+    first = epoch * steps + 1 + 2
+    whole = [x.numpy() for x, _ in batches(Moment()).take(first + 5)]
+    resumed = batches(Moment(epoch=epoch, batch=1, skipped=2)).take(5)
+    for a, (b, _) in zip(whole[first:], resumed, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.long
 def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(config, tmp_path, assert_same_run):
-    config.train.update({"checkpoint_seconds": 0.0, "deterministic": True})
+    config.train.deterministic = True
+    config.train.epochs = 4
     unbroken, broken = Workdir(tmp_path / "unbroken"), Workdir(tmp_path / "broken")
-    status, _ = finish(config, unbroken)
-    assert status == 0
+    assert finish(config, unbroken)[0] == 0
     rng = random.Random(int(os.environ.get("KILL_SEED", 0)))
     kills = [
-        KillAtStep(rng.randint(2, 6)),
-        KillInWrite(".npz", rng.randint(2, 6), "half"),
-        KillInWrite(".npz", rng.randint(2, 3), "unnamed"),
-        KillInWrite("model.keras", 1, "half"),
+        KillAtStep(rng.randint(2, 4)),
+        KillInWrite(".npz", rng.randint(2, 4), half=True),
+        KillInWrite(".npz", 2, half=False),
+        KillInWrite("model.keras", 1, half=True),
         KillAtStep(1),
     ]
     for kill in kills:
-        good = checkpoints.newest(broken)
-        had_model = broken.model_path.exists()
+        good, had_model = checkpoints.newest(broken), broken.model_path.exists()
         status, output = finish(config, broken, kill)
         assert status == -signal.SIGKILL, output
         # What was there is there, and newer things are whole.
@@ -122,31 +157,91 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(config, tmp_path, as
     status, output = finish(config, broken)
     assert status == 0 and "going on after epoch" in output
     assert not list(broken.path.rglob(".*"))  # what the kills left half written
-    assert_same_run(unbroken.path, broken.path)
+    assert_same_run(unbroken, broken)
 
 
-@pytest.mark.parametrize("steps_per_epoch", [None, 3])
-def test_photographs_of_unknown_number_go_on_where_they_stopped(steps_per_epoch):
-    images = [
-        tf.constant(np.random.RandomState(k).randint(0, 256, (24, 24, 3), np.uint8))
-        for k in range(5)
-    ]
-    some = PhotoSplit(8, lambda key: tf.data.Dataset.from_tensor_slices(images))
-    experiment = Colorization(Photos("some", some, some, some, ""), 8, noise_std=0.1)
-    section = {"batch_size": 6, "seed": 4, "steps_per_epoch": steps_per_epoch}
-    # Seven batches of the 45 crops are an epoch of the data.
-    steps = steps_per_epoch or 7
-
-    def batches(epoch, batch, skipped=0):
-        return _batches(experiment, section, steps, Moment(0, epoch, batch, 0.0, skipped))
-
-    whole = [x.numpy() for x, _ in batches(0, 0).take(20)]
-    for epoch, batch, skipped in ((0, 2, 0), (2, 1, 0), (2, 1, 2)):
-        first = epoch * steps + batch + skipped
-        resumed = batches(epoch, batch, skipped).take(20 - first)
-        for a, (b, _) in zip(whole[first:], resumed, strict=True):
-            np.testing.assert_array_equal(a, b)
+@contextlib.contextmanager
+def small_disk(path):
+    path.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount, and not in every container")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
-def _same(a, b):
-    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+@pytest.mark.long
+def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
+    config, tmp_path, assert_same_run
+):
+    unbroken = Workdir(tmp_path / "unbroken")
+    assert finish(config, unbroken)[0] == 0
+    with small_disk(tmp_path / "disk") as disk:
+        broken = Workdir(disk / "run")
+        # Full from the fifth step on.
+        status, output = finish(
+            config, broken, FillDiskAtStep(5, disk / "filler"), tmp_path / "log"
+        )
+        assert status == 2, output
+        assert "what was there is kept; training goes on" in output
+        last = output.splitlines()[-1]
+        assert "training stopped; last good checkpoint: " in last and "step-000000004.npz" in last
+        assert "epoch 2/2" in output and "Traceback" not in output
+        assert not list(broken.path.rglob(".*"))
+        broken.load_model()
+        (disk / "filler").unlink()
+        status, output = finish(config, broken, log=tmp_path / "log")
+        assert status == 0 and "going on after epoch 1, batch 1 of the next" in output
+        assert_same_run(unbroken, broken)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_program_with_a_checkpoint(tmp_path, number):
+    small = ["--config.model.blocks=2", "--config.model.hidden=(16,)", "--config.train.epochs=1000"]
+    process = start("train", "--config=digits", f"--workdir={tmp_path}", *small)
+    assert "epoch    1/1000" in process.stdout.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"stopped by {number.name}; saved" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert checkpoints.newest(Workdir(tmp_path)) is not None
+
+
+@pytest.mark.long
+def test_data_that_disappear_stop_the_run_where_it_is(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "photos", 6, 64, 64)
+    config = colorization_config()
+    config.data.update(
+        {"folder": str(folder), "downscale": 1, "size": 16, "ab_size": 16, "noise_std": 0.1}
+    )
+    config.data.update({"validation_fraction": 0.0, "test_fraction": 0.0})
+    config.model.update({"widths": (8, 8, 8, 8), "levels": ((8, 8), (8, 8), (8,)), "vector": 8})
+    # Many epochs, since some are read ahead.
+    config.train.update({"epochs": 30, "batch_size": 16})
+    # Read from the disk at each use, as more photographs than fit the memory are.
+    load = data.load_photos
+    monkeypatch.setattr(data, "load_photos", lambda *a, **k: load(*a, **k, cache_bytes=0))
+    victim, hidden = folder / "3.png", tmp_path / "hidden.png"
+    count, run = Resumable.on_train_batch_end, Workdir(tmp_path / "run")
+
+    def disappear(self, batch, logs=None):
+        count(self, batch, logs)
+        if self.moment.step == 8:
+            victim.rename(hidden)
+
+    monkeypatch.setattr(Resumable, "on_train_batch_end", disappear)
+    with pytest.raises(UsageError) as caught:
+        train(config, run)
+    message = str(caught.value)
+    assert f"the data can't be read any more ({victim}; No such file or directory)" in message
+    assert "; saved " in message and "\n" not in message
+    hidden.rename(victim)
+    monkeypatch.setattr(Resumable, "on_train_batch_end", count)
+    assert 8 <= int(checkpoints.newest(run).stem.partition("-")[2]) < 30 * 6
+    train(config, run)
+    assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [*range(1, 31)]

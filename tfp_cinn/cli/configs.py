@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
+import functools
+import operator
 import pathlib
 import re
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import ml_collections
 
 from tfp_cinn.cli import user_code
-from tfp_cinn.configs import as_dict, default_config
+from tfp_cinn.configs import as_dict, default_config, flat
 from tfp_cinn.errors import UsageError
 
 __all__ = ["help", "load", "shipped", "split"]
@@ -73,7 +76,7 @@ def load(name: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
 def help(name: str | None) -> str:
     """Return the fields of a config, of the default one if None, as overrides of their values."""
     config = default_config() if name is None else _read(name)
-    lines = [f"  --config.{field}={value}" for field, value in _flat(as_dict(config)).items()]
+    lines = [f"  --config.{field}={value}" for field, value in flat(config).items()]
     return "\n".join([*lines, "  --config.model.* also takes each argument of the architecture."])
 
 
@@ -104,53 +107,36 @@ def _read(name: str) -> ml_collections.ConfigDict:
 
 
 def _override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
-    *sections, field = path.split(".")
-    section = config
-    for each in sections:
-        section = section.get(each) if isinstance(section, ml_collections.ConfigDict) else None
-    names = [*_flat(config)]
-    if sections == ["model"] and field not in section:
+    fields = flat(config)
+    section, _, field = path.rpartition(".")
+    if section == "model" and path not in fields:
         from tfp_cinn.architectures import arguments
 
-        extra = arguments(section.get("architecture"))
-        names += [f"model.{name}" for name in extra if name not in section]
-        if field in extra:
-            with section.unlocked():
-                section[field] = extra[field]
-    if not isinstance(section, ml_collections.ConfigDict) or field not in section:
-        near = difflib.get_close_matches(path, names, 1)
-        within = [name for name in names if name.startswith(".".join([*sections, ""]))]
-        among = ", ".join(within or names)
-        hint = f"did you mean --config.{near[0]}?" if near else f"expected one of {among}"
+        defaults = arguments(config.model.get("architecture"))
+        if field in defaults:
+            with config.unlocked():
+                config.model[field] = defaults[field]
+        fields = flat(config) | {f"model.{name}": None for name in defaults}
+    if path not in fields:
+        within = [name for name in fields if name.startswith(f"{path}.")]
+        if within:
+            raise UsageError(f"--config.{path}: is a section; override its fields, one by one")
+        near = difflib.get_close_matches(path, fields, 1)
+        among = [name for name in fields if name.startswith(f"{section}.")] or fields
+        hint = (
+            f"did you mean --config.{near[0]}?" if near else f"expected one of {', '.join(among)}"
+        )
         raise UsageError(f"--config.{path}: no such field; {hint}")
-    kind = section.get_type(field)
-    if isinstance(section[field], ml_collections.ConfigDict):
-        raise UsageError(f"--config.{path}: is a section; override its fields, one by one")
-    value = _value(text, kind)
+    owner = functools.reduce(operator.getitem, section.split("."), config) if section else config
+    kind, value = owner.get_type(field), text
+    if kind is not str or text == "None":
+        with contextlib.suppress(SyntaxError, ValueError, MemoryError, RecursionError):
+            value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
+    if kind is tuple and not isinstance(value, (str, tuple, list, type(None))):
+        value = (value,)
     try:
-        section[field] = value
+        owner[field] = value
     except TypeError:
         raise UsageError(
             f"--config.{path}: expected {_EXPECTED.get(kind, kind.__name__)}, got {text!r}"
         ) from None
-
-
-def _value(text: str, kind: type) -> Any:
-    if kind is str and text != "None":
-        return text
-    try:
-        value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return text
-    return (value,) if kind is tuple and not isinstance(value, (tuple, list, type(None))) else value
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name in config:
-        value = config[name]
-        if isinstance(value, (dict, ml_collections.ConfigDict)):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

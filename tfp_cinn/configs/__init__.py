@@ -1,39 +1,188 @@
-"""The fields of an experiment, and the configs that come with the package, a module each."""
+"""The fields of a config, and the configs that come with the package, a module each."""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import os
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
 from ml_collections import config_dict
 
+from tfp_cinn.errors import UsageError
+
 __all__ = [
+    "TrainConfig",
     "as_dict",
     "class_images_config",
     "color_digits_config",
     "colorization_config",
     "default_config",
+    "flat",
 ]
+
+_MOST = 1 << 53  # floats hold all integers up to this
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    r"""How to train: the `train` section of a config.
+
+    The learning rate of an epoch, counted from 0, is
+
+        learning_rate * milestone_decay^(milestones passed) * final_decay^(epoch / epochs)
+
+    and 0.02 `learning_rate` in the first `warm_up_epochs`, as in the reference code of the paper's
+    MNIST experiment.
+
+    Raises:
+        UsageError: names the field at fault, what was expected, and what it got.
+    """
+
+    epochs: int = 60
+    # All data once if None.
+    steps_per_epoch: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 5e-4
+    milestones: tuple[int, ...] = (20, 40)
+    milestone_decay: float = 0.1
+    final_decay: float = 1.0
+    warm_up_epochs: int = 0
+    # Stop after so many epochs without a better validation likelihood; never if None.
+    patience: int | None = None
+    # Adam's epsilon, and the bound of the gradient's global norm (0 for none).
+    epsilon: float = 1e-8
+    clip_norm: float = 10.0
+    # "recompute" rebuilds activations in the backward pass; see `CINN.compile`.
+    memory: str = "store"
+    # Number of parts of a batch to compute in parallel: the number of cores, for dense subnets on
+    # a CPU.
+    shards: int = 1
+    seed: int = 0
+    # Whether to use only deterministic operations: the same bits on every run on the same
+    # hardware, but slower on a GPU. Applies to the whole process.
+    deterministic: bool = False
+    # What to do about a batch with a NaN or infinite loss or gradient: "stop" or "skip", and the
+    # maximal number skipped in a row.
+    on_nan: str = "stop"
+    max_skipped: int = 10
+    # Seconds between checkpoints, and how many are kept besides the best epoch's model.
+    checkpoint_seconds: float = 60.0
+    keep_checkpoints: int = 2
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> TrainConfig:
+        """Return the config of a section; fields that it lacks have their defaults."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in section:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(known)}"
+                raise UsageError(f"config.train.{name}: no such field; {hint}")
+        return cls(**section)
+
+    def __post_init__(self):
+        for name, (expected, is_good) in _EXPECTED.items():
+            value = getattr(self, name)
+            if not is_good(value):
+                shown = " ".join(repr(value).split())[:100]
+                raise UsageError(f"config.train.{name}: expected {expected}, got {shown}")
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        if epoch < self.warm_up_epochs:
+            return 0.02 * self.learning_rate
+        passed = sum(epoch >= milestone for milestone in self.milestones)
+        done = (epoch - self.warm_up_epochs) / self.epochs
+        return self.learning_rate * self.milestone_decay**passed * self.final_decay**done
+
+
+def _whole(low: int, high: int = _MOST) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and value is not True and low <= value <= high
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MOST
+
+
+def _one_of(*values: Any) -> tuple[str, Callable[[Any], bool]]:
+    return " or ".join(map(repr, values)), lambda value: value in values
+
+
+_COUNT = "at least 1", _whole(1)
+_COUNT_OR_NONE = "at least 1, or None", lambda value: value is None or _whole(1)(value)
+_POSITIVE = "more than 0", lambda value: _number(value) and value > 0
+_NOT_NEGATIVE = "0 or more", lambda value: _number(value) and value >= 0
+# Bounded, so that no power of it overflows.
+_DECAY = "more than 0, at most 1000", lambda value: _number(value) and 0 < value <= 1000
+_EXPECTED = {
+    "epochs": _COUNT,
+    "steps_per_epoch": _COUNT_OR_NONE,
+    "batch_size": _COUNT,
+    "learning_rate": _POSITIVE,
+    "milestones": (
+        "at most 100 epochs, such as (20, 40)",
+        lambda value: (
+            isinstance(value, (list, tuple)) and len(value) <= 100 and all(map(_whole(0), value))
+        ),
+    ),
+    "milestone_decay": _DECAY,
+    "final_decay": _DECAY,
+    "warm_up_epochs": ("0 or more", _whole(0)),
+    "patience": _COUNT_OR_NONE,
+    "epsilon": _POSITIVE,
+    "clip_norm": _NOT_NEGATIVE,
+    "memory": _one_of("store", "recompute"),
+    "shards": _COUNT,
+    "seed": ("0 to 2^32 - 1", _whole(0, 2**32 - 1)),
+    "deterministic": _one_of(True, False),
+    "on_nan": _one_of("stop", "skip"),
+    "max_skipped": _COUNT,
+    "checkpoint_seconds": _NOT_NEGATIVE,
+    "keep_checkpoints": _COUNT,
+}
+
+
+def _fields_of(section: type) -> dict[str, Any]:
+    """Return the defaults of a dataclass; those that are None as placeholders of their type."""
+    types = typing.get_type_hints(section)
+    return {
+        field.name: config_dict.placeholder(typing.get_args(types[field.name])[0])
+        if field.default is None
+        else field.default
+        for field in dataclasses.fields(section)
+    }
 
 
 def as_dict(config: Mapping[str, Any] | ml_collections.ConfigDict) -> dict[str, Any]:
     """Return a config as nested dicts, with None for unset fields and `~` expanded."""
     if isinstance(config, ml_collections.ConfigDict):
         config = config.to_dict(preserve_field_references=False)
-    return {name: _plain(value) for name, value in config.items()}
+    fields = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            value = as_dict(value)
+        elif isinstance(value, str) and value.startswith("~"):  # no text but a path does
+            value = os.path.expanduser(value)
+        fields[name] = value
+    return fields
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
-        return as_dict(value)
-    # No text but a path begins so.
-    return os.path.expanduser(value) if isinstance(value, str) and value[:1] == "~" else value
+def flat(config: Mapping[str, Any] | ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Return a config as one dict, its fields named as on the command line: `train.epochs`."""
+    fields = {}
+    for name, value in as_dict(config).items():
+        fields |= (
+            flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
+    return fields
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """Return all fields of an experiment, with the values of the paper's minimal MNIST example.
+    """Return a config with every field, at the values of the paper's minimal MNIST example.
 
     Numbers: the published reference code of arXiv 1907.02392 (mnist_minimal_example).
     """
@@ -72,37 +221,7 @@ def default_config() -> ml_collections.ConfigDict:
                 "mean": config_dict.placeholder(float),
                 "std": config_dict.placeholder(float),
             },
-            "train": {
-                "epochs": 60,
-                # Steps per epoch; all data once if None.
-                "steps_per_epoch": config_dict.placeholder(int),
-                "batch_size": 256,
-                "learning_rate": 5e-4,
-                # See tfp_cinn/training/schedule.py.
-                "milestones": (20, 40),
-                "milestone_decay": 0.1,
-                "final_decay": 1.0,
-                "warm_up_epochs": 0,
-                # Adam's epsilon, and the bound of the gradient's global norm (0 for none).
-                "epsilon": 1e-8,
-                "clip_norm": 10.0,
-                # "recompute" rebuilds activations in the backward pass; see `CINN.compile`.
-                "memory": "store",
-                # Number of parts of a batch to compute in parallel: the number of cores, for dense
-                # subnets on a CPU.
-                "shards": 1,
-                "seed": 0,
-                # Whether to use only deterministic operations: the same bits on every run on the
-                # same hardware, but slower on a GPU. Applies to the whole process.
-                "deterministic": False,
-                # What to do about a batch with a NaN or infinite loss or gradient: "stop" or
-                # "skip", and the maximal number skipped in a row.
-                "on_nan": "stop",
-                "max_skipped": 10,
-                # Seconds between checkpoints; two are kept, besides the best epoch's model.
-                "checkpoint_seconds": 60.0,
-                "keep_checkpoints": 2,
-            },
+            "train": _fields_of(TrainConfig),
         }
     )
     # So that a config file that misspells one of these fields is told where.
@@ -112,7 +231,7 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def class_images_config() -> ml_collections.ConfigDict:
-    """Every field of an experiment on images of your own by class, or on a prepared set.
+    """Return a config for images of your own by class, or for a prepared set.
 
     A small flow for some thousand images of up to 32 x 32 pixels, uniformly dequantized.
     """
@@ -147,7 +266,7 @@ def class_images_config() -> ml_collections.ConfigDict:
 
 
 def colorization_config() -> ml_collections.ConfigDict:
-    """Return all fields of a colorization experiment, with the published minimal example's values.
+    """Return a config for colorization, at the values of the published minimal example.
 
     Numbers: the published reference code of arXiv 1907.02392 (colorization_minimal_example), which
     squeezes whole photographs of bedrooms (LSUN) to 64 x 64 pixels; here they are cropped.
@@ -193,7 +312,7 @@ def colorization_config() -> ml_collections.ConfigDict:
 
 
 def color_digits_config() -> ml_collections.ConfigDict:
-    """Every field of an experiment of colored digits, at the values of the paper's color-MNIST.
+    """Return a config for colored digits, at the values of the paper's color-MNIST.
 
     Numbers: the published reference code of arXiv 1907.02392 (`colorize` in mnist_cINN).
     """

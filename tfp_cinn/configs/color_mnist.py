@@ -5,9 +5,4 @@ which is trained with the flow: there it learns to classify digits first and is 
 (here: model.conditioner "frozen", and its weights in model.pretrained).
 """
 
-from tfp_cinn.configs import color_digits_config
-
-
-def get_config():
-    """Returns the config."""
-    return color_digits_config()
+from tfp_cinn.configs import color_digits_config as get_config  # noqa: F401

@@ -3,7 +3,7 @@
 Needs `imagenet2012` as tensorflow-datasets prepares it. Differs from the reference in the crops,
 which are of the photographs' own resolution, and in one optimizer for all weights: there the
 conditioner has its own, without the weight prior, and both lower their learning rate when the loss
-stays, where here is the fixed schedule that stands beside it.
+stays; this uses the fixed schedule that the reference's code has beside it.
 """
 
 from tfp_cinn.configs import colorization_config

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import pathlib
-import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import keras
@@ -17,13 +15,9 @@ from tfp_cinn.errors import NonFiniteError, UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["Moment", "best", "newest", "restore", "save", "save_best"]
+__all__ = ["Moment", "newest", "restore", "save"]
 
-_NAME = re.compile(r"step-(\d{9,})\.npz")
-_DAMAGED = ".damaged"
-_METRICS = "metrics/"
-_POSITION = "position.json"
-_MOST_HEADER = 1 << 16  # bytes; ours have about 200
+_MOMENT = "moment.json"
 
 
 class Moment(NamedTuple):
@@ -35,6 +29,7 @@ class Moment(NamedTuple):
         batch: number of batches trained on in the running epoch.
         seconds: time that these batches took.
         skipped: number of batches skipped because something was NaN or infinite.
+        history: metrics of each complete epoch.
         data: what the order of the data depends on; `batch` is only valid for a run with the same.
     """
 
@@ -43,33 +38,43 @@ class Moment(NamedTuple):
     batch: int = 0
     seconds: float = 0.0
     skipped: int = 0
+    history: list[dict[str, float]] = []
     data: dict[str, int] = {}
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the best likelihood, counted from 1; 0 if there is none."""
+        return int(min(self.history, key=criterion)["epoch"]) if self.history else 0
+
+
+def criterion(metrics: Mapping[str, float]) -> float:
+    """Return what the best epoch has least of: nats/dim in validation, else in training."""
+    return metrics.get("val_nats_per_dim", metrics["nats_per_dim"])
 
 
 def save(model: CINN, workdir: Workdir, moment: Moment, keep: int) -> pathlib.Path:
     """Save a checkpoint, and delete all but the newest `keep`.
 
     It is a `.npz` file with one array per variable (weights, noise generators, the optimizer's
-    variables, the sums behind the metrics of the running epoch) and the moment as JSON. Reading
-    checks the CRC-32 of each part.
+    variables, the sums behind the metrics of the running epoch) and the moment as JSON.
 
     Returns:
         The file.
 
     Raises:
         NonFiniteError: if a weight is NaN or infinite; nothing is saved or deleted then.
-        UsageError: if the file can't be written; what was there is kept.
+        WriteError: if the file can't be written; what was there is kept.
     """
-    bad = [w.path for w in model.weights if w.dtype.startswith("f") and not _finite(w)]
+    bad = [weight.path for weight in model.weights if not np.all(np.isfinite(weight))]
     if bad:
         raise NonFiniteError(f"the weight {bad[0]} is NaN or infinite in epoch {moment.epoch + 1}")
     name = f"checkpoints/step-{moment.step:09d}.npz"
     with workdir.writing(name) as scratch, zipfile.ZipFile(scratch, "w") as archive:
-        for member, variable in _members(model):
-            with archive.open(member, "w", force_zip64=True) as file:
+        for member, variable in _variables(model).items():  # one at a time in memory
+            with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, variable.numpy(), allow_pickle=False)
-        archive.writestr(_POSITION, json.dumps(moment._asdict()))
-    for old in _newest_first(workdir)[max(keep, 1) :]:
+        archive.writestr(_MOMENT, json.dumps(moment._asdict()))
+    for old in _newest_first(workdir)[keep:]:
         old.unlink()
     return workdir / name
 
@@ -79,140 +84,72 @@ def newest(workdir: Workdir) -> pathlib.Path | None:
     return next(iter(_newest_first(workdir)), None)
 
 
-def restore(model: CINN, workdir: Workdir) -> tuple[Moment | None, list[str]]:
-    """Load the newest good checkpoint into a compiled model.
+def restore(model: CINN, workdir: Workdir) -> Moment | None:
+    """Load the newest good checkpoint into a compiled model; None if there is no checkpoint.
 
-    The learning rate doesn't change: the config sets it. Damaged checkpoints are renamed to
-    `*.damaged`; only the newest of these is kept.
-
-    Args:
-        model: the model that the run's config builds, compiled.
-        workdir: the run.
-
-    Returns:
-        The moment of the checkpoint, None if there is none, and a line per newer, damaged one.
+    Damaged ones are named, and renamed to `*.damaged`. The learning rate doesn't change: the config
+    sets it.
 
     Raises:
         UsageError: if there are checkpoints and none is good; then they are not renamed.
     """
-    problems, damaged = [], []
+    damaged = {}
     for path in _newest_first(workdir):
         try:
             moment = _load(model, path)
-        except UsageError as error:
-            problems.append(str(error))
-            damaged.append(path)
+        except Exception as error:  # zipfile and numpy raise almost anything on damage
+            damaged[path] = f"{path}: {' '.join(str(error).split()) or type(error).__name__}"
             continue
-        for bad in damaged:
-            bad.rename(bad.with_name(bad.name + _DAMAGED))
-        for bad in sorted((workdir / "checkpoints").glob("*" + _DAMAGED))[:-1]:
-            bad.unlink()
-        return moment, problems
-    if problems:
+        for bad, problem in damaged.items():
+            print(f"{problem}; going back to the checkpoint before it")
+            bad.rename(bad.with_name(f"{bad.name}.damaged"))
+        return moment
+    if damaged:
         raise UsageError(
-            f"{workdir}: no checkpoint can be loaded ({problems[0]}); remove its folder "
-            "checkpoints to train anew"
+            f"no checkpoint can be loaded ({next(iter(damaged.values()))}); remove "
+            f"{workdir / 'checkpoints'} and {workdir.model_path} to train anew"
         )
-    old = next((workdir / "checkpoints").glob("epoch-*.keras"), None)
-    if old:
-        raise UsageError(
-            f"{old}: a checkpoint of an earlier release, which this one can't go on from; remove "
-            "the folder checkpoints to train anew, or finish the run with that release"
-        )
-    return None, problems
+    return None
 
 
-def save_best(model: CINN, workdir: Workdir, nats_per_dim: float) -> None:
-    """Save the model of the best epoch so far as the workdir's `model.keras`.
-
-    Raises:
-        UsageError: if the file can't be written; what was there is kept.
-    """
-    with workdir.writing(workdir.model_path.name) as scratch:
-        keras.Model.save(model, scratch)  # ours would write aside once more
-        # In the file itself, so that the two can't disagree; Keras ignores it.
-        with zipfile.ZipFile(scratch, "a") as archive:
-            archive.comment = json.dumps({"nats_per_dim": nats_per_dim}).encode()
-
-
-def best(workdir: Workdir) -> float:
-    """Return the nats/dim of the epoch in `model.keras`; infinity if missing or unknown."""
-    try:
-        with zipfile.ZipFile(workdir.model_path) as archive:
-            return float(json.loads(archive.comment)["nats_per_dim"])
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
-        return math.inf
-
-
-def _members(model: CINN) -> Iterator[tuple[str, keras.Variable]]:
+def _variables(model: CINN) -> dict[str, keras.Variable]:
     """Return all variables that a run changes, by their names in a checkpoint."""
     model.optimizer.build(model.trainable_variables)
     parts = {
         "model": model.variables,
         "optimizer": [v for v in model.optimizer.variables if v.name != "learning_rate"],
-        **{f"{_METRICS}{metric.name}": metric.variables for metric in model.metrics},
+        **{f"metrics/{metric.name}": metric.variables for metric in model.metrics},
     }
-    for part, variables in parts.items():
-        # Layer names depend on how many were made before; their order doesn't.
-        for number, variable in enumerate(variables):
-            yield f"{part}/{number:05d}.npy", variable
+    # Layer names depend on how many were made before; their order doesn't.
+    return {f"{part}/{k:05d}": v for part, group in parts.items() for k, v in enumerate(group)}
 
 
 def _load(model: CINN, path: pathlib.Path) -> Moment:
     """Set all variables, or none."""
-    variables = dict(_members(model))
-    try:
-        with zipfile.ZipFile(path) as archive:
-            there = set(archive.namelist())
-            # Runs with another `train.memory` report other metrics.
-            if any(not m.startswith(_METRICS) for m in there ^ {*variables, _POSITION}):
-                raise UsageError(f"{path}: not a checkpoint of this network and optimizer")
-            variables = {member: v for member, v in variables.items() if member in there}
-            moment = _moment(path, archive)
-            values = [_read(archive, member, v, path) for member, v in variables.items()]
-    except UsageError:
-        raise
-    except Exception as error:  # zipfile and numpy raise almost anything on damage
-        reason = str(error) or type(error).__name__
-        raise UsageError(f"{path}: damaged ({' '.join(reason.split())})") from None
+    with zipfile.ZipFile(path) as archive:
+        # Ours are stored: compressed ones could expand to any size.
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("has compressed parts")
+        if bad := archive.testzip():
+            raise ValueError(f"{bad} is damaged")
+        if _MOMENT not in archive.namelist():
+            raise ValueError("not a checkpoint of this release; finish the run with its own")
+        moment = Moment(**json.loads(archive.read(_MOMENT)))
+    with np.load(path, allow_pickle=False) as arrays:
+        members = {name for name in arrays.files if name != _MOMENT}
+        variables = _variables(model)
+        # Runs with another `train.memory` report other metrics.
+        different = {n for n in members ^ variables.keys() if not n.startswith("metrics/")}
+        variables = {name: v for name, v in variables.items() if name in members}
+        values = [arrays[name] for name in variables]
+    shapes = [tuple(variable.shape) for variable in variables.values()]
+    if different or [value.shape for value in values] != shapes:
+        raise ValueError("not a checkpoint of this network and optimizer")
     for variable, value in zip(variables.values(), values, strict=True):
         variable.assign(value)
     return moment
 
 
-def _read(
-    archive: zipfile.ZipFile, member: str, variable: keras.Variable, path: pathlib.Path
-) -> np.ndarray:
-    """Read an array, after checking its shape and type, before allocating memory for it."""
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"{member} has the unknown version {version}")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file, _MOST_HEADER)
-        if shape != tuple(variable.shape) or dtype != variable.numpy().dtype:
-            raise UsageError(f"{path}: not a checkpoint of this network and optimizer")
-        size = math.prod(shape) * dtype.itemsize
-        content = file.read(size + 1)  # to the end, where the CRC is compared
-    if len(content) != size:
-        raise ValueError(f"{member} has {len(content)} bytes of {size}")
-    return np.frombuffer(content, dtype).reshape(shape)
-
-
-def _moment(path: pathlib.Path, archive: zipfile.ZipFile) -> Moment:
-    if archive.getinfo(_POSITION).file_size > _MOST_HEADER:
-        raise ValueError(f"{_POSITION} is too long")
-    found = json.loads(archive.read(_POSITION))
-    moment = Moment(**found)
-    counts = (moment.step, moment.epoch, moment.batch, moment.skipped)
-    if not all(isinstance(n, int) and n >= 0 for n in counts) or not isinstance(moment.data, dict):
-        raise ValueError(f"{_POSITION} holds {found}")
-    return moment._replace(seconds=float(moment.seconds))
-
-
-def _finite(weight: keras.Variable) -> bool:
-    return bool(np.all(np.isfinite(weight)))
-
-
 def _newest_first(workdir: Workdir) -> list[pathlib.Path]:
-    found = [p for p in (workdir / "checkpoints").glob("step-*.npz") if _NAME.fullmatch(p.name)]
-    return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]), reverse=True)
+    paths = (workdir / "checkpoints").glob("step-*.npz")
+    return sorted(paths, key=lambda path: (len(path.name), path.name), reverse=True)

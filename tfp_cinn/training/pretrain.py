@@ -13,10 +13,9 @@ import keras
 import tensorflow as tf
 
 from tfp_cinn import architectures, files, tasks
-from tfp_cinn.configs import as_dict
+from tfp_cinn.configs import TrainConfig, as_dict
 from tfp_cinn.errors import UsageError
 from tfp_cinn.networks import color_regressor
-from tfp_cinn.workdir import Workdir
 
 __all__ = ["pretrain"]
 
@@ -44,49 +43,49 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
         UsageError: if the config, the data or an argument is unsuitable.
     """
     config, output = as_dict(config), files.user_path(output)
-    if not output.name.endswith(_SUFFIX) or output.name == _SUFFIX:
+    if not output.name.removesuffix(_SUFFIX) or not output.name.endswith(_SUFFIX):
         raise UsageError(f"output: expected a file name that ends in {_SUFFIX}, got {output}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output.parent).close()
-    except OSError as error:
-        raise UsageError(f"output: {output} can't be written ({error.strerror})") from None
     if epochs < 1:
         raise UsageError(f"epochs: expected at least 1, got {epochs}")
-    experiment = tasks.load(config)
-    if len(experiment.cond_shape or ()) != 3:
+    settings = TrainConfig.of(config["train"])
+    task = tasks.load(config)
+    if len(task.cond_shape or ()) != 3:
         raise UsageError(
-            "config.data.task: expected an experiment whose condition is an image, got "
-            f"{experiment.name!r}, whose condition needs no network"
+            "config.data.task: expected a task whose condition is an image, got "
+            f"{task.name!r}, whose condition needs no network"
         )
     fields = config["model"]
     if fields.get("conditioner") == "none":
         raise UsageError(
             'config.model.conditioner: expected one to train, got "none", which has no weights'
         )
+    try:  # now rather than after training
+        output.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise UsageError(f"output: {output} can't be written ({error.strerror})") from None
     fields = fields | {"conditioner": "joint"}
-    section = config["train"]
-    keras.utils.set_random_seed(section["seed"])
-    conditioner = architectures.build(data=experiment, **fields).conditioner
+    keras.utils.set_random_seed(settings.seed)
+    conditioner = architectures.build(data=task, **fields).conditioner
     scales = {name: fields[name] for name in ("mean", "std") if name in fields}
-    regressor = color_regressor(conditioner, experiment.image_shape, **scales)
+    regressor = color_regressor(conditioner, task.image_shape, **scales)
     rmse = keras.metrics.RootMeanSquaredError("rmse")
-    regressor.compile(keras.optimizers.Adam(section["learning_rate"]), "mse", metrics=[rmse])
-    validation = experiment.validation_batches(section["batch_size"])
+    regressor.compile(keras.optimizers.Adam(settings.learning_rate), "mse", metrics=[rmse])
+    validation = task.validation_batches(settings.batch_size)
     best = keras.callbacks.EarlyStopping(
         "loss" if validation is None else "val_loss", patience=epochs, restore_best_weights=True
     )
     regressor.fit(
-        _swapped(experiment.training_batches(section["batch_size"], section["seed"])),
+        _swapped(task.training_batches(settings.batch_size, settings.seed)),
         epochs=epochs,
-        steps_per_epoch=section["steps_per_epoch"],
+        steps_per_epoch=settings.steps_per_epoch,
         validation_data=_swapped(validation),
         callbacks=[best, keras.callbacks.TerminateOnNaN()],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     if not math.isfinite(best.best):
         raise UsageError("pretraining diverged; lower config.train.learning_rate")
-    with Workdir(output.parent).writing(output.name) as scratch:
+    with files.writing(output) as scratch:
         conditioner.save_weights(scratch)
     print(output)
     return conditioner

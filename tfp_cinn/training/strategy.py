@@ -5,27 +5,30 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import json
+import os
 import signal
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+from tensorflow.python.eager import context as eager_context
 
+from tfp_cinn.configs import TrainConfig
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
 from tfp_cinn.replicas import Ballot
-from tfp_cinn.training.cluster import Cluster
+from tfp_cinn.training.checkpoints import Moment
 
 __all__ = ["STRATEGIES", "Replicas", "WorkerLostError"]
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
 
-_JOIN_SECONDS = 60.0
-_MOST_FACTS = 4096  # characters
 _SEED_STEP = 1_000_003
+_GRACE_SECONDS = 10.0
 
 
 class WorkerLostError(UsageError):
@@ -54,7 +57,8 @@ class Replicas:
         ballot: for actions that all workers must take after the same step; None for one process.
 
     Raises:
-        UsageError: if the strategy is unknown, TF_CONFIG is invalid, or workers are missing.
+        UsageError: if the strategy is unknown or TF_CONFIG is invalid.
+        WorkerLostError: if workers are missing.
     """
 
     def __init__(self, strategy: str = "none", wait: float = 300.0):
@@ -67,11 +71,9 @@ class Replicas:
         if strategy == "mirrored":
             self._strategy = _mirrored()
         elif strategy == "multi_worker":
-            cluster = Cluster.from_environment()
-            cluster.wait_for_all(wait)
-            self._strategy = _multi_worker()
-            self.is_chief, self._index = cluster.is_chief, cluster.index
-            self.workers = len(cluster.addresses)
+            jobs, self._index = _workers()
+            self.workers, self.is_chief = sum(jobs.values()), self._index == 0
+            self._strategy = _multi_worker(jobs, wait)
         self.count = self._strategy.num_replicas_in_sync if self._strategy else 1
         self.ballot = Ballot() if self.workers > 1 else None
 
@@ -79,47 +81,37 @@ class Replicas:
         """Return the context in which to create model and optimizer."""
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
-    def check(self, section: Mapping[str, Any]) -> None:
-        """Raise a UsageError for settings that several replicas don't support.
-
-        Args:
-            section: the config's `train` section.
+    def check(self, config: TrainConfig) -> None:
+        """Refuse what several replicas can't do.
 
         Raises:
             UsageError: if a batch can't be divided into equal parts, or steps are to be skipped.
         """
-        batch_size = section["batch_size"]
-        if batch_size % self.count:
-            below = batch_size - batch_size % self.count
+        size = config.batch_size
+        if size % self.count:
+            below = size - size % self.count
             raise UsageError(
-                f"config.train.batch_size: {batch_size} examples, of all replicas together, can't "
-                f"be divided among {self.count} equally; take {f'{below}, or ' * bool(below)}"
+                f"config.train.batch_size: {size} examples, of all replicas together, can't be "
+                f"divided among {self.count} equally; take {f'{below}, or ' * bool(below)}"
                 f"{below + self.count}"
             )
-        if self.count > 1 and section["on_nan"] == "skip":
+        if self.count > 1 and config.on_nan == "skip":
             # A NaN raises an error within the step, after which replicas can no longer communicate.
             raise UsageError(
                 'config.train.on_nan: "skip" needs --strategy=none; on several replicas, choose '
                 '"stop", and start again'
             )
 
-    def check_config(self, config: Mapping[str, Any]) -> None:
-        """Raise a UsageError if the workers' configs differ.
-
-        Args:
-            config: this worker's, without the fields that may differ between machines.
-
-        Raises:
-            UsageError: on every worker.
-        """
+    def compare(self, content: bytes, what: str) -> None:
+        """Raise a UsageError on every worker if what they hold isn't the chief's, bit for bit."""
         if self.workers == 1:
             return
-        different = self._different(json.dumps(config, sort_keys=True).encode())
-        if different is not None:
-            raise UsageError(
-                f"config: that of worker {different} isn't the chief's; start all workers with "
-                "the same command"
-            )
+        own = np.zeros(self.workers, np.int64)
+        own[self._index] = zlib.crc32(content)
+        sums = self._sum(own)
+        different = np.flatnonzero(sums != sums[0])
+        if different.size:
+            raise UsageError(f"the {what} of worker {different[0]} isn't the chief's; {_SAME}")
 
     def split(self, batches: tf.data.Dataset | None) -> Any:
         """Give each replica its part of every batch.
@@ -144,48 +136,28 @@ class Replicas:
 
         return self._strategy.distribute_datasets_from_function(of_worker)
 
-    def same_start(self, model: CINN, facts: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Give all workers the chief's variables, and each replica its own noise.
+    def same_start(self, model: CINN, moment: Moment | None = None) -> Moment:
+        """Give all workers the chief's variables and moment, and each replica its own noise.
 
         Args:
             model: compiled, its optimizer built; the chief's may be restored from a checkpoint.
-            facts: the chief's data to share, as for JSON, up to some kilobytes.
-
-        Returns:
-            The chief's facts.
+            moment: the chief's; the beginning if None.
         """
+        moment = moment or Moment()
         if self.workers > 1:
             model.ballot = self.ballot
             metrics = [v for metric in model.metrics for v in metric.variables]
             for variable in [*model.variables, *model.optimizer.variables, *metrics]:
                 variable.assign(self._of_chief(variable.numpy()))
-            letters = np.zeros(_MOST_FACTS, np.int32)
-            own = json.dumps(facts).encode()
-            letters[: len(own)] = list(own)
-            facts = json.loads(bytes(self._of_chief(letters).tolist()).rstrip(b"\0"))
+            text = json.dumps(moment._asdict()).encode()
+            length = int(self._of_chief(np.int64(len(text))))
+            letters = np.frombuffer(text[:length].ljust(length), np.uint8).astype(np.int32)
+            moment = Moment(**json.loads(bytes(self._of_chief(letters).tolist())))
         if self.count > 1:
             for layer in model._flatten_layers(include_self=True):
                 for generator in layer._seed_generators:
                     self._set_apart(generator.state.value)
-        return facts
-
-    def same_end(self, model: CINN) -> None:
-        """Wait until all workers get here, and compare their weights.
-
-        If the chief has failed, the others fail here.
-
-        Raises:
-            UsageError: on every worker, if their weights differ in any bit.
-        """
-        if self.workers == 1:
-            return
-        weights = [w.numpy().tobytes() for w in model.trainable_weights]
-        different = self._different(b"".join(weights))
-        if different is not None:
-            raise UsageError(
-                f"the weights of worker {different} aren't the chief's: this should never happen; "
-                "the machines may be faulty or run different versions of TensorFlow"
-            )
+        return moment
 
     @contextlib.contextmanager
     def one_fate(self) -> Iterator[None]:
@@ -199,17 +171,7 @@ class Replicas:
         except _LOST as error:
             if self.workers == 1:
                 raise
-            reason = str(error).partition("aborted by: ")[2] or str(error)
-            reason = " ".join(reason.split())[:200]
-            raise WorkerLostError(f"another worker ended or can't be reached ({reason})") from None
-
-    def _different(self, content: bytes) -> int | None:
-        """Return the first worker whose content isn't the chief's."""
-        own = np.zeros(self.workers, np.int64)
-        own[self._index] = zlib.crc32(content)
-        sums = self._sum(own)
-        different = np.flatnonzero(sums != sums[0])
-        return int(different[0]) if different.size else None
+            raise _lost(error) from None
 
     def _of_chief(self, value: np.ndarray) -> np.ndarray:
         return self._sum(value if self.is_chief else np.zeros_like(value))
@@ -268,12 +230,44 @@ def _mirrored() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def _multi_worker() -> tf.distribute.Strategy:
-    # Joining holds Python's lock and has no timeout; all workers were here a moment ago, but one
-    # may have died since. faulthandler can end the process all the same.
-    faulthandler.dump_traceback_later(_JOIN_SECONDS, exit=True)
+def _workers() -> tuple[dict[str, int], int]:
+    """Return the number of workers of each job in TF_CONFIG, and the index of this one."""
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        cluster = resolver.cluster_spec()
+        jobs = {job: cluster.num_tasks(job) for job in cluster.jobs}
+        cluster.task_address(resolver.task_type, resolver.task_id)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        jobs = {}
+    if not jobs or jobs.keys() - {"chief", "worker"} or jobs.get("chief", 1) != 1:
+        given = os.environ.get("TF_CONFIG", "no such variable")
+        raise UsageError(
+            f"TF_CONFIG: expected the host:port of each worker and the place of this one, as in "
+            f"{_EXAMPLE}, got {' '.join(given.split())[:300]}; bin/launch.py sets it for workers "
+            "on one machine"
+        )
+    before = jobs.get("chief", 0) if resolver.task_type == "worker" else 0
+    return jobs, before + resolver.task_id
+
+
+def _multi_worker(jobs: dict[str, int], wait: float) -> tf.distribute.Strategy:
+    # As the strategy would do it, but with a limit of time.
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    job = "chief" if "chief" in jobs else "worker"
+    eager_context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=f"/job:{job}/replica:0/task:0",
+        cluster_register_timeout_in_ms=round(1000 * wait),
+        coordinated_jobs=[CoordinatedJob(name=j, num_tasks=count) for j, count in jobs.items()],
+    )
+    # The first worker itself waits without a limit, and holds Python's lock; faulthandler can end
+    # the process all the same.
+    print(f"waiting for {sum(jobs.values())} workers, at most {wait:g} s", flush=True)
+    faulthandler.dump_traceback_later(wait + _GRACE_SECONDS, exit=True)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.OpError as error:
+        raise _lost(error) from None
     finally:
         faulthandler.cancel_dump_traceback_later()
         # TensorFlow has installed its own handler of SIGTERM.
@@ -283,6 +277,16 @@ def _multi_worker() -> tf.distribute.Strategy:
                     signal.signal(number, handler)
 
 
+def _lost(error: tf.errors.OpError) -> WorkerLostError:
+    reason = str(error).partition("aborted by: ")[2] or str(error)
+    reason = " ".join(reason.split())[:200]
+    return WorkerLostError(f"another worker ended or can't be reached ({reason})")
+
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+_SAME = "start all workers with the same command and the same version of TensorFlow"
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,

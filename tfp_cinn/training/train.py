@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -13,19 +13,16 @@ import keras
 import tensorflow as tf
 
 from tfp_cinn import tasks
-from tfp_cinn.configs import as_dict
-from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
+from tfp_cinn.configs import TrainConfig, as_dict
+from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError, WriteError
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
+from tfp_cinn.plots import draw_curve
 from tfp_cinn.tasks import Task
 from tfp_cinn.training import checkpoints
-from tfp_cinn.training.callbacks import Checkpoint, Metrics, Progress, TensorBoard
+from tfp_cinn.training.callbacks import Progress, TensorBoard
 from tfp_cinn.training.checkpoints import Moment
-from tfp_cinn.training.checks import check
-from tfp_cinn.training.interruption import Interrupted, StopOnSignal
-from tfp_cinn.training.position import Position, RestOfEpoch
-from tfp_cinn.training.schedule import learning_rate
-from tfp_cinn.training.skipping import Skipping
+from tfp_cinn.training.resumable import Interrupted, Resumable, WriteWarnings
 from tfp_cinn.training.strategy import Replicas, WorkerLostError
 from tfp_cinn.workdir import Workdir, without_paths
 
@@ -60,69 +57,67 @@ def train(
         WorkerLostError: if another worker has ended. The checkpoints are kept.
     """
     config, workdir = as_dict(config), Workdir(workdir)
-    section = config["train"]
-    check(section)
-    if section["shards"] > 1:
+    settings = TrainConfig.of(config["train"])
+    if settings.shards > 1:
         with contextlib.suppress(RuntimeError):  # too late once TensorFlow has computed anything
             tf.config.threading.set_intra_op_parallelism_threads(1)
     replicas = Replicas(strategy, wait)
-    replicas.check(section)
-    with replicas.one_fate():
-        replicas.check_config(without_paths(config))
-    experiment = tasks.load(config)
-    if section["deterministic"]:
+    replicas.check(settings)
+    if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(section["seed"])
-    with replicas.one_fate(), replicas.scope():
-        model = experiment.build(config["model"])
-        model.compile(_optimizer(section), shards=section["shards"], memory=section["memory"])
-        model.optimizer.build(model.trainable_variables)
-    steps = _steps_per_epoch(experiment, section)  # a wrong batch size, before anything is written
+    task = tasks.load(config)
+    keras.utils.set_random_seed(settings.seed)
     with replicas.one_fate():
-        if not replicas.is_chief:
-            moment = Moment(**replicas.same_start(model))
-            if moment.epoch < section["epochs"]:
-                _fit(model, experiment, section, steps, None, moment, replicas)
-            replicas.same_end(model)
-            return model
-        with workdir.locked():
-            workdir.prepare(config)
-            workdir.describe(experiment.name, experiment.description)
-            moment = _begin(model, experiment, section, steps, workdir)
-            replicas.same_start(model, moment._asdict())
-            if moment.epoch < section["epochs"]:
-                _fit(model, experiment, section, steps, workdir, moment, replicas)
-            best = workdir.load_model()
-            try:
-                experiment.draw_samples(best, workdir)
-            except tf.errors.OpError as error:
-                raise UsageError(f"{_unreadable(error)}; the model is ready") from None
-            replicas.same_end(model)
-    print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
-    return best
+        replicas.compare(json.dumps(without_paths(config), sort_keys=True).encode(), "config")
+        model = _build(task, config, settings, replicas)
+        steps = _steps_per_epoch(task, settings)  # or an error, before anything is written
+        with workdir.locked() if replicas.is_chief else contextlib.nullcontext():
+            moment = Moment()
+            if replicas.is_chief:
+                workdir.prepare(config)
+                workdir.describe(task.name, task.description)
+                moment = _begin(model, task, settings, steps, workdir)
+            moment = replicas.same_start(model, moment)
+            writes_to = workdir if replicas.is_chief else None
+            moment = _fit(model, task, settings, steps, writes_to, moment, replicas)
+            replicas.compare(
+                b"".join(w.numpy().tobytes() for w in model.trainable_weights), "model"
+            )
+            return _finish(task, workdir, moment) if replicas.is_chief else model
 
 
-def _begin(
-    model: CINN, experiment: Task, section: Mapping[str, Any], steps: int, workdir: Workdir
-) -> Moment:
-    """Restore the run, or calibrate a new model; return where the run is."""
-    moment, problems = checkpoints.restore(model, workdir)
-    for problem in problems:
-        print(f"{problem}; going back to the checkpoint before it")
-    data = {"seed": section["seed"], "batch_size": section["batch_size"], "steps": steps}
+def _build(
+    task: Task, config: Mapping[str, Any], settings: TrainConfig, replicas: Replicas
+) -> CINN:
+    with replicas.scope():
+        model = task.build(config["model"])
+        optimizer = FusedAdam(
+            settings.learning_rate,
+            epsilon=settings.epsilon,
+            global_clipnorm=settings.clip_norm or None,
+        )
+        model.compile(optimizer, shards=settings.shards, memory=settings.memory)
+        model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Workdir) -> Moment:
+    """Restore the run, or begin a new one; return where it is."""
+    moment = checkpoints.restore(model, workdir)
+    data = {"seed": config.seed, "batch_size": config.batch_size, "steps": steps}
     if moment is None:
-        if workdir.model_path.exists() and math.isinf(checkpoints.best(workdir)):
+        if workdir.model_path.exists():
             raise UsageError(
                 f"{workdir.model_path}: of weights that weren't trained here, such as imported "
                 "ones; training would replace it, choose another workdir or remove it"
             )
-        x, cond = next(iter(_batches(experiment, section, steps, Moment())))
+        x, cond = next(iter(task.training_batches(config.batch_size, config.seed, 0)))
         model.bijector.calibrate(x, model.distribution.features(cond))
-        return Moment(data=data)
+        moment = Moment(data=data)
+        checkpoints.save(model, workdir, moment, config.keep_checkpoints)
+        return moment
     if moment.batch and moment.data != data:
-        changed = [
-            f"{key} was {moment.data.get(key)}" for key in data if moment.data.get(key) != data[key]
-        ]
+        changed = [f"{k} was {v}" for k, v in moment.data.items() if data[k] != v]
         print(f"{workdir}: epoch {moment.epoch + 1} begins again, since {' and '.join(changed)}")
         moment = moment._replace(batch=0, seconds=0.0)
     where = f", batch {moment.batch} of the next" if moment.batch else ""
@@ -132,68 +127,72 @@ def _begin(
 
 def _fit(
     model: CINN,
-    experiment: Task,
-    section: Mapping[str, Any],
+    task: Task,
+    config: TrainConfig,
     steps: int,
     workdir: Workdir | None,
     moment: Moment,
     replicas: Replicas,
-) -> None:
+) -> Moment:
     """Train to the end; write into the workdir, if there is one."""
-    epochs = section["epochs"]
-    position = Position(moment, steps)
-    validation = experiment.validation_batches(section["batch_size"])
+    validation = task.validation_batches(config.batch_size)
     length = -1 if validation is None else int(validation.cardinality())
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopOnSignal(position, replicas.ballot))
-        rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate(section, epoch))
-        callbacks, checkpoint = [rate, position, stop], None
-        if workdir is not None:
-            every, keep = section["checkpoint_seconds"], section["keep_checkpoints"]
-            checkpoint = Checkpoint(workdir, position, epochs, every, keep)
-            board = stack.enter_context(TensorBoard(experiment, workdir, max(1, epochs // 10)))
-            progress = Progress(position, epochs, steps)
-            metrics = Metrics(workdir, position, section["batch_size"])
-            callbacks = [rate, progress, metrics, position, checkpoint, board, stop]
-        skipping = Skipping(position, section["max_skipped"] if section["on_nan"] == "skip" else 0)
-        try:
-            while skipping.again:
-                with skipping, replicas.one_fate():
-                    moment = position.moment
-                    rest = [RestOfEpoch(model, steps - moment.batch)] if moment.batch else []
+    warnings = WriteWarnings()
+    run = Resumable(model, moment, steps, config, workdir, warnings, replicas.ballot)
+    callbacks = [keras.callbacks.LearningRateScheduler(lambda epoch, _: config.rate(epoch))]
+    if workdir is not None:
+        callbacks.append(Progress(moment, config.epochs, steps))
+        callbacks.append(TensorBoard(task, workdir, config.epochs, warnings))
+    try:
+        with run, replicas.one_fate():
+            while not run.finished:
+                moment = run.moment
+                try:
                     model.fit(
-                        replicas.split(_batches(experiment, section, steps, moment)),
+                        replicas.split(_batches(task, config, steps, moment)),
                         initial_epoch=moment.epoch,
-                        epochs=epochs,
-                        steps_per_epoch=steps,
+                        epochs=moment.epoch + 1 if moment.batch else config.epochs,
+                        steps_per_epoch=steps - moment.batch,
                         validation_data=replicas.split(validation),
                         validation_steps=length if length >= 0 else None,
-                        callbacks=[*rest, *callbacks],
+                        callbacks=[*callbacks, run],
                         verbose=0,
                     )
-        except NonFiniteError as error:
-            raise NonFiniteError(f"{error} (training stopped{_last_good(workdir)})") from None
-        except WriteError as error:
-            raise WriteError(
-                f"{error}; training stopped{_last_good(workdir)}; make room, and the same "
-                "command goes on from there"
-            ) from None
-        except WorkerLostError as error:
-            raise WorkerLostError(
-                f"{error}{_last_good(workdir)}; start all workers again with the same command"
-            ) from None
-        except tf.errors.OpError as error:
-            raise UsageError(f"{_unreadable(error)}{_saved(checkpoint, workdir)}") from None
-        except Interrupted as error:
-            raise Interrupted(f"{error}{_saved(checkpoint, workdir)}", error.status) from None
+                except NonFiniteStepError as error:
+                    run.skip(error)
+            return run.moment
+    except tf.errors.OpError as error:
+        raise UsageError(f"{_unreadable(error)}{_saved(run, workdir)}") from None
+    except Interrupted as error:
+        raise Interrupted(f"{error}{_saved(run, workdir)}", error.status) from None
+    except NonFiniteError as error:
+        raise NonFiniteError(f"{error}; training stopped{_last_good(workdir)}") from None
+    except (WriteError, WorkerLostError) as error:
+        raise type(error)(
+            f"{error}; training stopped{_last_good(workdir)}; put that right, and the same command "
+            "goes on from there"
+        ) from None
 
 
-def _saved(checkpoint: Checkpoint | None, workdir: Workdir | None) -> str:
+def _finish(task: Task, workdir: Workdir, moment: Moment) -> CINN:
+    """Draw the history, and samples of the best epoch's model; return it."""
+    with workdir.writing("curve.png") as scratch:
+        draw_curve(moment.history, scratch)
+    best = workdir.load_model()
+    try:
+        task.draw_samples(best, workdir)
+    except tf.errors.OpError as error:
+        raise UsageError(f"{_unreadable(error)}; the model is ready") from None
+    print(f"{workdir.model_path}: the best epoch's model; samples: {workdir / 'samples.png'}")
+    return best
+
+
+def _saved(run: Resumable, workdir: Workdir | None) -> str:
     """Save, if this process is the chief, and return what to do next."""
-    if checkpoint is None:
+    if workdir is None:
         return "; the chief saves"
     try:
-        return f"; saved {checkpoint.save_now()}; the same command goes on from there"
+        return f"; saved {run.save()}; the same command goes on from there"
     except WriteError as error:
         return f"; {error}{_last_good(workdir)}"
 
@@ -219,49 +218,39 @@ def _last_good(workdir: Workdir | None) -> str:
     return f"; last good checkpoint: {checkpoints.newest(workdir) or 'none yet'}"
 
 
-def _steps_per_epoch(experiment: Task, section: Mapping[str, Any]) -> int:
-    batches = experiment.training_batches(section["batch_size"], section["seed"], 0)
+def _steps_per_epoch(task: Task, config: TrainConfig) -> int:
+    batches = task.training_batches(config.batch_size, config.seed, 0)
     length = int(batches.cardinality())
     if length < 0 and next(iter(batches), None) is None:
         raise UsageError(
-            f"config.train.batch_size: {section['batch_size']} is more than there are training "
+            f"config.train.batch_size: {config.batch_size} is more than there are training "
             "examples; lower it"
         )
-    if section["steps_per_epoch"] is None and length < 0:
+    if config.steps_per_epoch is None and length < 0:
         raise UsageError(
             "config.train.steps_per_epoch: expected a number, since the number of examples is "
             "unknown; the number of photographs / batch size makes about an epoch"
         )
-    return section["steps_per_epoch"] or length
+    return config.steps_per_epoch or length
 
 
-def _batches(
-    experiment: Task, section: Mapping[str, Any], steps: int, moment: Moment
-) -> tf.data.Dataset:
+def _batches(task: Task, config: TrainConfig, steps: int, moment: Moment) -> tf.data.Dataset:
     """Return endless batches, starting at a moment of the run."""
 
     def epoch(number):
-        return experiment.training_batches(section["batch_size"], section["seed"], number)
+        return task.training_batches(config.batch_size, config.seed, number)
 
     first, done = moment.epoch, moment.batch + moment.skipped
-    if section["steps_per_epoch"] is not None:  # then epochs of the run and of the data differ
+    if config.steps_per_epoch is not None:  # then epochs of the run and of the data differ
         first, done = 0, done + moment.epoch * steps
-    length = int(epoch(0).cardinality())
-    if length < 0 and done:
-        length = int(epoch(0).reduce(0, lambda count, _: count + 1))
-    if length > 0:
+    if done:
+        length = int(epoch(0).cardinality())
+        if length < 0:
+            length = int(epoch(0).reduce(0, lambda count, _: count + 1))
         first, done = first + done // length, done % length
     skipped = tf.constant(done, tf.int64)
     return (
         tf.data.Dataset.range(first, tf.int64.max)
         .flat_map(lambda number: epoch(number).skip(tf.where(number == first, skipped, 0)))
         .prefetch(tf.data.AUTOTUNE)
-    )
-
-
-def _optimizer(section: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    return FusedAdam(
-        section["learning_rate"],
-        epsilon=section["epsilon"],
-        global_clipnorm=section["clip_norm"] or None,
     )
