@@ -52,7 +52,7 @@ data/usr/share/datasets/fashion-mnist:
 
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv"; exit 1; }
-	$(VENV)/bin/pip install --quiet --editable ".[serving]"
+	$(VENV)/bin/pip install --quiet --editable .
 	touch $@
 
 $(VENV)/installed-evaluation: $(VENV)/installed
