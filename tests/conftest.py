@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.exporting import verify_in_process
 from tfp_cinn import CINN, data
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
-from tfp_cinn.export import export_model
+from tfp_cinn.export import export, export_model
 from tfp_cinn.metrics import train_classifier
 from tfp_cinn.networks import MLP, OneHot
 
@@ -22,6 +23,14 @@ def pytest_collection_modifyitems(items):
     marks = ("slow", "long")
     long = {item.path for item in items if any(map(item.get_closest_marker, marks))}
     items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_fresh_process():
+    """Exports replay their warm-up in this process; tests/export has one in a fresh one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "verify", verify_in_process)
+        yield
 
 
 @pytest.fixture(autouse=True)
