@@ -13,16 +13,10 @@ from tfp_cinn.export import export, export_model
 from tfp_cinn.metrics import train_classifier
 from tfp_cinn.networks import MLP, OneHot
 
-# The same examples each time, and no time limit: machines that run tests are busy.
+# No time limit: machines that run tests are busy. `make test` has the same examples each time.
 hypothesis.settings.register_profile("tests", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("fresh", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("tests")
-
-
-def pytest_collection_modifyitems(items):
-    # Files with long tests first, so that no worker is left with one when the others are done.
-    marks = ("slow", "long")
-    long = {item.path for item in items if any(map(item.get_closest_marker, marks))}
-    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -23,26 +23,27 @@ def python_of(text):
     return re.findall(r"```python\n(.*?)```", text, flags=re.S)
 
 
-BLOCKS = python_of(README)
+(TRAINING,) = python_of(README)
+DISTRIBUTION, PLAIN = python_of((ROOT / "docs/distribution.md").read_text())
 
 
 def test_the_first_example_trains_a_model_that_others_use(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(BLOCKS[0].replace("epochs=20", "epochs=3"), names)
+    exec(TRAINING.replace("epochs=20", "epochs=3"), names)
     assert names["x"].shape == (8, 2, 8, 8, 1)
     assert np.all(np.isfinite(names["nats"]))
     history = names["model"].history.history["nats_per_dim"]
     assert history[-1] < history[0] - 0.3
     assert (tmp_path / "digits.keras").exists()
     names["cond"] = [3, 7]
-    exec(BLOCKS[1], names)
+    exec(DISTRIBUTION, names)
     assert names["d"].batch_shape == (2,)
 
 
 def test_the_plain_tfp_example_has_gradients_for_all_weights():
     names = {}
-    exec(BLOCKS[2], names)
+    exec(PLAIN, names)
     assert len(names["gradients"]) == 16
     assert all(g is not None for g in names["gradients"])
 
