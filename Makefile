@@ -11,6 +11,9 @@ REPRODUCTION ?= runs/reproduction
 PHOTOS ?= photos
 # Installed by Debian's dataset-fashion-mnist, or extracted from that package.
 FASHION_MNIST ?= $(firstword $(wildcard /usr/share/datasets/fashion-mnist) data/usr/share/datasets/fashion-mnist)
+# Modules are compiled when they are first imported: all of them would take two minutes.
+PIP = $(VENV)/bin/pip install --quiet --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 # Idle workers take tests from busy ones.
 PYTEST = $(VENV)/bin/python -m pytest -n logical --dist worksteal
 SEED := $(shell date +%s)
@@ -59,15 +62,18 @@ data/usr/share/datasets/fashion-mnist:
 	mkdir -p data
 	cd data && apt-get download dataset-fashion-mnist && dpkg-deb --extract dataset-fashion-mnist_*.deb .
 
-$(VENV)/installed: setup.py
+$(VENV)/made: setup.py
 	$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv"; exit 1; }
-	$(VENV)/bin/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-evaluation: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet --editable ".[evaluation]"
+$(VENV)/installed: $(VENV)/made
+	$(PIP) --editable .
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet --editable ".[test]"
+$(VENV)/installed-evaluation: $(VENV)/made
+	$(PIP) --editable ".[evaluation]"
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/made
+	$(PIP) --editable ".[test]"
 	touch $@
