@@ -48,6 +48,7 @@ def test_the_plain_tfp_example_has_gradients_for_all_weights():
     assert all(g is not None for g in names["gradients"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["extending", "arrays"])
 def test_a_page_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

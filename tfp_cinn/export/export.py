@@ -142,15 +142,15 @@ def export_model(
         tqdm.tqdm(total=3, leave=False, disable=None) as bar,
         publishing(models, version) as path,
     ):
+        bar.set_description("export: warm-up records")
+        answered = functions | {"serving_default": functions["sample"]}
+        write_warm_up(path, models.name, answered, batch_sizes, num_classes or 1)
+        bar.update()
         bar.set_description("export: writing")
         _write_saved_model(path, functions)
         (path / "model_card.json").write_text(text + "\n")
         (path / "MODEL_CARD.md").write_text(to_markdown(card))
         (path / "batching_params.pbtxt").write_text(_batching_parameters(batch_sizes))
-        bar.update()
-        bar.set_description("export: warm-up records")
-        functions["serving_default"] = functions["sample"]
-        write_warm_up(path, models.name, functions, batch_sizes, num_classes or 1)
         bar.update()
         bar.set_description("export: replay in a fresh process")
         verify(path)
