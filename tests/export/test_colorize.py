@@ -30,7 +30,7 @@ def session(model, tmp_path_factory):
     path = export_model(
         model,
         tmp_path_factory.mktemp("models") / "c",
-        batch_sizes=(1, 3),
+        batch_sizes=[2],
         facts={"kind": "colorization"},
     )
     with SavedModelSession(path) as session:
