@@ -1,5 +1,6 @@
 # Two commands: `make demo` trains, evaluates, draws and exports; `make test` runs the tests.
-# `make test-long` runs those that kill processes, mount, start workers or take long.
+# `make test-long` runs those that kill processes, mount, start workers or take long, and Hypothesis
+# on fresh examples; it prints the seed, and `make test-long SEED=...` repeats them.
 # `make reproduce` runs all of docs/reproduction.md, `make reproduce-fast` a few steps of each part.
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,10 +11,20 @@ REPRODUCTION ?= runs/reproduction
 PHOTOS ?= photos
 # Installed by Debian's dataset-fashion-mnist, or extracted from that package.
 FASHION_MNIST ?= $(firstword $(wildcard /usr/share/datasets/fashion-mnist) data/usr/share/datasets/fashion-mnist)
-PYTEST = -n auto --dist loadfile --no-loadscope-reorder
+# Modules are compiled when they are first imported: all of them would take two minutes.
+PIP = $(VENV)/bin/pip install --quiet --no-compile
+unexport PYTHONDONTWRITEBYTECODE
+# Idle workers take tests from busy ones.
+PYTEST = $(VENV)/bin/python -m pytest -n logical --dist worksteal
+SEED := $(shell date +%s)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-long lint reproduce reproduce-fast
+
+# One thread a process, since there is a process for each core.
+test test-long: export OMP_NUM_THREADS = 1
+test test-long: export TF_NUM_INTEROP_THREADS = 1
+test test-long: export TF_NUM_INTRAOP_THREADS = 1
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python bin/train.py --config=$(CONFIG) --workdir=$(RUN)
@@ -26,10 +37,11 @@ demo: $(VENV)/installed
 	    --temperature=0.8 --output=$(RUN)/answer.png
 
 test: $(VENV)/installed-test lint
-	$(VENV)/bin/python -m pytest -m "not long" $(PYTEST)
+	$(PYTEST) -m "not long"
 
 test-long: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest -m long $(PYTEST)
+	$(PYTEST) -m long
+	$(PYTEST) -m hypothesis --hypothesis-profile=fresh --hypothesis-seed=$(SEED)
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
@@ -50,15 +62,18 @@ data/usr/share/datasets/fashion-mnist:
 	mkdir -p data
 	cd data && apt-get download dataset-fashion-mnist && dpkg-deb --extract dataset-fashion-mnist_*.deb .
 
-$(VENV)/installed: setup.py
+$(VENV)/made: setup.py
 	$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv"; exit 1; }
-	$(VENV)/bin/pip install --quiet --editable ".[serving]"
 	touch $@
 
-$(VENV)/installed-evaluation: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet --editable ".[evaluation]"
+$(VENV)/installed: $(VENV)/made
+	$(PIP) --editable .
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet --editable ".[test]"
+$(VENV)/installed-evaluation: $(VENV)/made
+	$(PIP) --editable ".[evaluation]"
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/made
+	$(PIP) --editable ".[test]"
 	touch $@

@@ -21,6 +21,7 @@ setup(
     install_requires=[
         "absl-py>=2.3",
         "corner>=2.2.3,<3",
+        "grpcio>=1.70,<2",
         "h5py>=3.11",
         # tensorflow-datasets 4.9.10 imports it without declaring it.
         "importlib_resources>=6",
@@ -41,6 +42,8 @@ setup(
         "tensorflow>=2.21,<3",
         "tensorflow-datasets>=4.9.10",
         "tensorflow-probability>=0.25,<0.26",
+        # Messages of TensorFlow Serving; 30 kB.
+        "tensorflow-serving-api>=2.21,<3",
         # TFP imports it with Keras 3 without declaring it.
         "tf-keras>=2.21",
         "tqdm>=4.67",
@@ -54,10 +57,8 @@ setup(
         "freia": ["torch>=2.13,<2.14", "FrEIA>=0.2,<0.3"],
         # Exported models in other programs, through ONNX.
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
-        # Exporting a model, and requests to a server.
-        "serving": ["grpcio>=1.70,<2", "tensorflow-serving-api>=2.21,<3"],
         "test": [
-            "tfp-cinn[evaluation,freia,onnx,serving]",
+            "tfp-cinn[evaluation,freia,onnx]",
             # Labeled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",

@@ -6,22 +6,25 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.exporting import verify_in_process
 from tfp_cinn import CINN, data
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
-from tfp_cinn.export import export_model
+from tfp_cinn.export import export, export_model
 from tfp_cinn.metrics import train_classifier
 from tfp_cinn.networks import MLP, OneHot
 
-# The same examples each time, and no time limit: machines that run tests are busy.
+# No time limit: machines that run tests are busy. `make test` has the same examples each time.
 hypothesis.settings.register_profile("tests", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("fresh", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("tests")
 
 
-def pytest_collection_modifyitems(items):
-    # Files with long tests first, so that no worker is left with one when the others are done.
-    marks = ("slow", "long")
-    long = {item.path for item in items if any(map(item.get_closest_marker, marks))}
-    items.sort(key=lambda item: item.path not in long)
+@pytest.fixture(autouse=True, scope="session")
+def no_fresh_process():
+    """Exports replay their warm-up in this process; tests/export has one in a fresh one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "verify", verify_in_process)
+        yield
 
 
 @pytest.fixture(autouse=True)

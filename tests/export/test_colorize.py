@@ -30,8 +30,8 @@ def session(model, tmp_path_factory):
     path = export_model(
         model,
         tmp_path_factory.mktemp("models") / "c",
-        batch_sizes=(1, 3),
-        facts={"task": "colorization", "dataset": "photographs"},
+        batch_sizes=[2],
+        facts={"task": "colorization"},
     )
     with SavedModelSession(path) as session:
         yield session
@@ -46,7 +46,6 @@ def request(rows=3, height=21, width=11):
     }
 
 
-@pytest.mark.slow
 def test_it_is_the_flow_at_its_own_resolution_and_color_at_the_images(model, session):
     inputs = request()
     rgb = session.predict("colorize", inputs)["rgb"]
@@ -64,7 +63,6 @@ def test_it_is_the_flow_at_its_own_resolution_and_color_at_the_images(model, ses
     alone = session.predict("colorize", {name: value[1:2] for name, value in inputs.items()})["rgb"]
     np.testing.assert_allclose(alone, rgb[1:2], atol=1e-5)
     assert session.predict("colorize", request(1, 8, 6))["rgb"].shape == (1, 8, 6, 3)
-    assert session.predict("colorize", request(0))["rgb"].shape == (0, 21, 11, 3)
 
     # Bad rows harm no other.
     bad = request()

@@ -25,6 +25,8 @@ from tfp_cinn.export.session import SavedModelSession
 from tfp_cinn.export.signatures import signatures
 from tfp_cinn.networks import MLP, ConvNet
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def images():

@@ -22,7 +22,6 @@ from tfp_cinn.export.session import SavedModelSession
 _HTTP = {"INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "NOT_FOUND": 404, "UNAVAILABLE": 503}
 _PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(:predict)?")
 
-
 _session = functools.cache(SavedModelSession)
 
 
@@ -37,7 +36,6 @@ class SmallServer:
         path: folder of the version.
         name: the model's.
         certificate: files of a key and of a certificate chain, to speak TLS.
-        ports: of gRPC and REST; 0 takes any that is free.
         max_bytes: gRPC refuses longer requests.
 
     Attributes:
@@ -47,11 +45,10 @@ class SmallServer:
         change: makes other outputs of the model's.
     """
 
-    def __init__(self, path, name="digits", certificate=None, ports=(0, 0), max_bytes=-1):
+    def __init__(self, path, name="digits", certificate=None, max_bytes=-1):
         self._session = _session(path)
         self._name = name
         self._certificate = certificate
-        self._ports = ports
         self._max_bytes = max_bytes
         self.asked = []
         self.failures = []
@@ -69,21 +66,20 @@ class SmallServer:
     def _start_grpc(self, stack):
         options = [("grpc.max_receive_message_length", self._max_bytes)]
         server = grpc.server(futures.ThreadPoolExecutor(4), options=options)
-        service = _Service()
-        service.server = self
+        service = prediction_service_pb2_grpc.PredictionServiceServicer()
+        service.Predict = self._predict_grpc
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
-        address = f"127.0.0.1:{self._ports[0]}"
         if self._certificate:
             pair = tuple(file.read_bytes() for file in self._certificate)
-            port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
         else:
-            port = server.add_insecure_port(address)
+            port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         stack.callback(lambda: server.stop(None).wait())
         return f"127.0.0.1:{port}"
 
     def _start_rest(self, stack):
-        server = ThreadingHTTPServer(("127.0.0.1", self._ports[1]), _Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         server.daemon_threads = True
         server.answering = self
         if self._certificate:
@@ -113,15 +109,13 @@ class SmallServer:
             raise Failure("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
         return self.change(self._session.predict(signature, inputs))
 
-
-class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def Predict(self, request, context):
+    def _predict_grpc(self, request, context):
         spec = request.model_spec
         inputs = {key: tf.make_ndarray(proto) for key, proto in request.inputs.items()}
         signature = spec.signature_name or "serving_default"
         version, label = spec.version.value, spec.version_label
         try:
-            outputs = self.server.predict(spec.name, version, label, signature, inputs)
+            outputs = self.predict(spec.name, version, label, signature, inputs)
         except Failure as failure:
             code, message = failure.args
             context.abort(getattr(grpc.StatusCode, code), message)

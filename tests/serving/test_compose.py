@@ -12,60 +12,52 @@ from tensorflow_serving.config import model_server_config_pb2
 from tests.helpers.small_server import SmallServer
 
 ROOT = pathlib.Path(__file__).parents[2]
-COMPOSE = yaml.safe_load((ROOT / "serving" / "compose.yaml").read_text())
-SERVICES = COMPOSE["services"]
-
-
-def served():
-    """The only model of `models.config`."""
-    text = (ROOT / "serving" / "models.config").read_text()
-    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    (model,) = config.model_config_list.config
-    return model
+FILES = {path.name: path.read_text() for path in (ROOT / "serving").iterdir()}
+SERVICES = yaml.safe_load(FILES["compose.yaml"])["services"]
+CONFIG = text_format.Parse(FILES["models.config"], model_server_config_pb2.ModelServerConfig())
+(SERVED,) = CONFIG.model_config_list.config
 
 
 @pytest.mark.parametrize("kind", SERVICES)
 def test_every_path_of_a_flag_is_mounted_and_there(kind):
-    mounts = {volume["target"]: volume["source"] for volume in SERVICES[kind]["volumes"]}
-    flags = dict(flag.split("=") for flag in SERVICES[kind]["command"])
+    service = SERVICES[kind]
+    mounts = {volume["target"]: volume["source"] for volume in service["volumes"]}
+    flags = dict(flag.split("=") for flag in service["command"])
     files = [value for flag, value in flags.items() if flag.endswith("_file")]
     assert len(files) == 3
     for file in map(pathlib.PurePath, files):
         assert (ROOT / "serving" / mounts[str(file.parent)] / file.name).is_file()
-    base = pathlib.PurePath(served().base_path)
+    base = pathlib.PurePath(SERVED.base_path)
     models = re.fullmatch(r"\$\{MODELS:-(.*)\}", mounts[str(base.parent)])[1]
-    # Where the README and the Makefile export to.
+    # Where README and docs/serving.md export to.
     assert (ROOT / "serving" / models / base.name).resolve() == (
         ROOT / "models" / "digits"
     ).resolve()
+    ports = {port.rpartition(":")[0] for port in service["ports"]}
+    assert ports == {"127.0.0.1:8500", "127.0.0.1:8501"}
+    assert f"--profile {kind} up --wait" in FILES["compose.yaml"]
 
 
-def healthy(address, service):
-    program, *arguments, script = service["healthcheck"]["test"][1:]
-    assert "8501" in script and f"/{served().name} " in script
-    done = subprocess.run(
+def test_the_health_check_tells_whether_the_model_is_served(exported):
+    (check,) = {tuple(service["healthcheck"]["test"]) for service in SERVICES.values()}
+    command, program, flag, script = check
+    assert (command, program) == ("CMD", "bash") and f"/{SERVED.name} " in script
+
+    def healthy(address):
         # Compose reads a dollar as the start of a variable.
-        [program, *arguments, script.replace("$$", "$").replace("8501", address.split(":")[1])],
-        timeout=10,
-        stderr=subprocess.DEVNULL,
-    )
-    return done.returncode == 0
+        here = script.replace("$$", "$").replace("8501", address.split(":")[1])
+        return not subprocess.run([program, flag, here], timeout=10, stderr=-3).returncode
 
-
-@pytest.mark.parametrize("kind", SERVICES)
-def test_the_health_check_tells_whether_the_model_is_served(exported, kind):
-    assert SERVICES[kind]["healthcheck"]["test"][:2] == ["CMD", "bash"]
-    with SmallServer(exported.path, served().name) as server:
-        assert healthy(server.addresses["rest"], SERVICES[kind])
-    assert not healthy(server.addresses["rest"], SERVICES[kind])
+    with SmallServer(exported.path, SERVED.name) as server:
+        assert healthy(server.addresses["rest"])
+    assert not healthy(server.addresses["rest"])
     with SmallServer(exported.path, "other") as server:
-        assert not healthy(server.addresses["rest"], SERVICES[kind])
+        assert not healthy(server.addresses["rest"])
 
 
 def test_one_name_is_all_that_another_model_has_to_change():
     """As docs/serving.md says."""
-    files = {path.name: path.read_text() for path in (ROOT / "serving").iterdir()}
-    assert {name: text.count("digits") for name, text in files.items() if "digits" in text} == {
+    assert {name: text.count("digits") for name, text in FILES.items() if "digits" in text} == {
         "compose.yaml": 1,
         "models.config": 2,
     }

@@ -31,6 +31,12 @@ class Tensor(NamedTuple):
     dtype: np.dtype
     shape: tuple[int | None, ...]
 
+    def fits(self, value: np.ndarray) -> bool:
+        """Return whether a value has this shape."""
+        return value.ndim == len(self.shape) and all(
+            m in (None, n) for n, m in zip(value.shape, self.shape, strict=True)
+        )
+
 
 _CARD = {"card": Tensor(np.dtype(object), (None,))}
 
@@ -57,8 +63,7 @@ class Client(abc.ABC):
             UsageError: if the model can't be reached, or wasn't exported by this package.
         """
         if self._card is None:
-            answer = self._ask("card", {"row": np.zeros(1, np.int32)}, _CARD)
-            self._check_answer("card", answer, _CARD, 1)
+            answer = self._checked_answer("card", {"row": np.zeros(1, np.int32)}, _CARD)
             try:
                 card = json.loads(answer["card"][0])
                 self._signatures = {
@@ -96,7 +101,7 @@ class Client(abc.ABC):
             UsageError: if signature, names, dtypes, shapes or values are wrong, the model can't be
                 reached, or a row of its answer is NaN or flagged as invalid.
         """
-        batch_size, card = self.batch_size, self.card()
+        batch_size, names = self.batch_size, self.card().get("class_names")
         if signature not in self._signatures:
             raise UsageError(
                 f"{self}: no signature {signature!r}, expected one of {', '.join(self._signatures)}"
@@ -108,24 +113,26 @@ class Client(abc.ABC):
                 f"{', '.join(inputs) or 'none'}"
             )
         values = {
-            key: _checked(signature, key, inputs[key], tensor, card)
+            key: _checked_input(f"{signature}: input {key}", key, inputs[key], tensor, names)
             for key, tensor in expected.items()
         }
         counts = {key: len(value) for key, value in values.items()}
         if len(set(counts.values())) != 1:
             raise UsageError(f"{signature}: expected inputs of equally many rows, got {counts}")
         rows = next(iter(counts.values()))
-        answers = [
-            {
+        if not rows:
+            return {
                 key: np.empty((0, *(n or 0 for n in tensor.shape[1:])), tensor.dtype)
                 for key, tensor in outputs.items()
             }
+        answers = [
+            self._checked_answer(
+                signature,
+                {key: value[start : start + batch_size] for key, value in values.items()},
+                outputs,
+            )
+            for start in range(0, rows, batch_size)
         ]
-        for start in range(0, rows, batch_size):
-            batch = {key: value[start : start + batch_size] for key, value in values.items()}
-            answers.append(self._ask(signature, batch, outputs))
-            self._check_answer(signature, answers[-1], outputs, min(batch_size, rows - start))
-        answers = answers[1:] or answers
         answer = {key: np.concatenate([each[key] for each in answers]) for key in outputs}
         bad = ~answer.get("valid", np.ones(rows, bool))
         for value in answer.values():
@@ -134,7 +141,7 @@ class Client(abc.ABC):
         if bad.any():
             raise UsageError(
                 f"{self}: {signature}: {bad.sum()} of {rows} rows of the answer aren't numbers "
-                f"({_rows(np.flatnonzero(bad))}); the model can't answer these inputs"
+                f"({_rows(bad)}); the model can't answer these inputs"
             )
         return answer
 
@@ -152,26 +159,15 @@ class Client(abc.ABC):
     def _ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
     ) -> dict[str, np.ndarray]:
-        """Answer one request of at most `batch_size` rows.
+        """Answer one request of at most `batch_size` rows, or raise a `UsageError`."""
 
-        Args:
-            signature: its name.
-            inputs: a value for each input.
-            outputs: the expected outputs.
-
-        Raises:
-            UsageError: if there is no answer.
-        """
-
-    def _check_answer(
-        self,
-        signature: str,
-        answer: Mapping[str, np.ndarray],
-        outputs: Mapping[str, Tensor],
-        rows: int,
-    ) -> None:
+    def _checked_answer(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
+    ) -> dict[str, np.ndarray]:
+        answer = self._ask(signature, inputs, outputs)
+        rows = len(next(iter(inputs.values())))
         if answer.keys() != outputs.keys() or not all(
-            value.dtype == outputs[key].dtype and len(value) == rows and _fits(value, outputs[key])
+            value.dtype == outputs[key].dtype and outputs[key].fits(value) and len(value) == rows
             for key, value in answer.items()
         ):
             got = {key: Tensor(value.dtype, value.shape) for key, value in answer.items()}
@@ -179,6 +175,7 @@ class Client(abc.ABC):
                 f"{self}: {signature}: expected an answer of {rows} rows of {_text(outputs)}, got "
                 f"{_text(got)}; connect anew if the served version changed"
             )
+        return answer
 
 
 def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -189,46 +186,35 @@ def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
     }
 
 
-def _checked(
-    signature: str, key: str, value: Any, tensor: Tensor, card: Mapping[str, Any]
-) -> np.ndarray:
-    """Return the value of an input in the expected dtype."""
-    what = f"{signature}: input {key}"
+def _checked_input(what: str, key: str, value: Any, tensor: Tensor, names: Any) -> np.ndarray:
+    """Return the value of an input in the expected dtype; `names` are those of the classes."""
     try:
         value = np.asarray(value)
     except ValueError as error:
         raise UsageError(f"{what}: expected an array ({error})") from None
     if value.size and not np.can_cast(value.dtype, tensor.dtype, "same_kind"):
         raise UsageError(f"{what}: expected {tensor.dtype}, got {value.dtype}")
-    if not _fits(value, tensor):
+    if not tensor.fits(value):
         raise UsageError(
             f"{what}: expected {shape_text(tensor.shape)}, got {shape_text(value.shape)}"
         )
+    with np.errstate(over="ignore"):
+        cast = value.astype(tensor.dtype, copy=False)
     if tensor.dtype.kind == "f":
-        too_large = np.isfinite(value) & (np.abs(value) > np.finfo(tensor.dtype).max)
-        _check_rows(what, np.isnan(value) | too_large, f"a number of {tensor.dtype}", value)
-    elif tensor.dtype.kind in "iu":
-        limits = np.iinfo(tensor.dtype)
-        _check_rows(what, (value < limits.min) | (value > limits.max), str(tensor.dtype), value)
-    if key == "temperature":
-        _check_rows(what, (value < 0) | np.isinf(value), "0 or more, and finite", value)
-    names = card.get("class_names")
-    if key == "cond" and value.ndim == 1 and isinstance(names, list):
-        last = len(names) - 1
-        _check_rows(what, (value < 0) | (value > last), f"a class, 0 to {last}", value)
-    return value.astype(tensor.dtype, copy=False)
-
-
-def _fits(value: np.ndarray, tensor: Tensor) -> bool:
-    return value.ndim == len(tensor.shape) and all(
-        m in (None, n) for n, m in zip(value.shape, tensor.shape, strict=True)
-    )
-
-
-def _check_rows(what: str, bad: np.ndarray, expected: str, value: np.ndarray) -> None:
+        bad, expected = (
+            np.isnan(cast) | (np.isinf(cast) & np.isfinite(value)),
+            f"a number of {cast.dtype}",
+        )
+    else:
+        bad, expected = cast != value, str(cast.dtype)
+    if not bad.any() and key == "temperature":
+        bad, expected = (cast < 0) | np.isinf(cast), "0 or more, and finite"
+    if not bad.any() and key == "cond" and cast.ndim == 1 and isinstance(names, list):
+        bad, expected = (cast < 0) | (cast >= len(names)), f"a class, 0 to {len(names) - 1}"
     if bad.any():
-        rows = np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))
+        rows = bad.any(axis=tuple(range(1, bad.ndim)))
         raise UsageError(f"{what}: expected {expected}, got {value[bad][0]} ({_rows(rows)})")
+    return cast
 
 
 def cut(message: str, length: int = 300) -> str:
@@ -237,7 +223,8 @@ def cut(message: str, length: int = 300) -> str:
     return message if len(message) <= length else message[:length] + "..."
 
 
-def _rows(rows: np.ndarray) -> str:
+def _rows(bad: np.ndarray) -> str:
+    rows = np.flatnonzero(bad)
     shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if rows.size > _SHOWN else "")
     return f"row {shown}" if rows.size == 1 else f"rows {shown}"
 

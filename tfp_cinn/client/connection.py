@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from tfp_cinn.client.address import Address
 from tfp_cinn.client.base import Client
 from tfp_cinn.client.grpc_client import GrpcClient
 from tfp_cinn.client.rest_client import RestClient
 from tfp_cinn.errors import UsageError
 
-__all__ = ["PROTOCOLS", "connect"]
+__all__ = ["connect"]
 
-PROTOCOLS = {"grpc": GrpcClient, "rest": RestClient}
+_PROTOCOLS = {"grpc": GrpcClient, "rest": RestClient}
 
 
 def connect(
@@ -30,7 +31,7 @@ def connect(
 
     Args:
         server: `host:port`; a server's ports are usually 8500 for gRPC and 8501 for REST.
-        protocol: `grpc`, which needs the extra `serving`, or `rest`.
+        protocol: `grpc` or `rest`.
         model: the name it is served by.
         version: the version to ask; the server's default if None.
         label: the label of the version to ask, such as `canary`, instead of its number.
@@ -41,6 +42,6 @@ def connect(
     Raises:
         UsageError: if an argument is wrong. Server problems show up at the first request.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
-    return PROTOCOLS[protocol](server, model, version, label, timeout, tls)
+    if protocol not in _PROTOCOLS:
+        raise UsageError(f"protocol: expected one of {', '.join(_PROTOCOLS)}, got {protocol!r}")
+    return _PROTOCOLS[protocol](Address(server, model, version, label, timeout, tls))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
+import grpc
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from tfp_cinn.client.base import Tensor
-from tfp_cinn.client.server_client import RETRIES, ServerClient
-from tfp_cinn.errors import UsageError
+from tfp_cinn.client.address import RETRIES, Address
+from tfp_cinn.client.base import Client, Tensor
 
 __all__ = ["GrpcClient"]
 
@@ -43,43 +42,38 @@ _OPTIONS = [
 ]
 
 
-class GrpcClient(ServerClient):
-    """Asks a server by gRPC; see `tfp_cinn.client.connect` for the arguments."""
+class GrpcClient(Client):
+    """Asks a server by gRPC."""
 
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        try:
-            self._grpc = importlib.import_module("grpc")
-            self._api = importlib.import_module("tensorflow_serving.apis.predict_pb2")
-            service = importlib.import_module("tensorflow_serving.apis.prediction_service_pb2_grpc")
-        except ImportError as error:
-            raise UsageError(
-                "gRPC needs the package tensorflow-serving-api; pip install 'tfp-cinn[serving]', "
-                f"or use REST ({error})"
-            ) from None
-        if self._tls:
-            credentials = self._grpc.ssl_channel_credentials()
-            self._channel = self._grpc.secure_channel(self._server, credentials, _OPTIONS)
+    def __init__(self, address: Address):
+        super().__init__()
+        self._address = address
+        if address.tls:
+            credentials = grpc.ssl_channel_credentials()
+            self._channel = grpc.secure_channel(address.server, credentials, _OPTIONS)
         else:
-            self._channel = self._grpc.insecure_channel(self._server, _OPTIONS)
-        self._service = service.PredictionServiceStub(self._channel)
+            self._channel = grpc.insecure_channel(address.server, _OPTIONS)
+        self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+
+    def __str__(self) -> str:
+        return str(self._address)
 
     def _ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
     ) -> dict[str, np.ndarray]:
-        request = self._api.PredictRequest()
-        request.model_spec.name = self._model
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = self._address.model
         request.model_spec.signature_name = signature
-        if self._version is not None:
-            request.model_spec.version.value = self._version
-        if self._label is not None:
-            request.model_spec.version_label = self._label
+        if self._address.version is not None:
+            request.model_spec.version.value = self._address.version
+        if self._address.label is not None:
+            request.model_spec.version_label = self._address.label
         for key, value in inputs.items():
             request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
         try:
-            answer = self._service.Predict(request, timeout=self._timeout)
-        except self._grpc.RpcError as error:
-            raise self._failed(error.code().name, error.details() or "") from None
+            answer = self._service.Predict(request, timeout=self._address.timeout)
+        except grpc.RpcError as error:
+            raise self._address.failed(error.code().name, error.details() or "") from None
         return {key: tf.make_ndarray(proto) for key, proto in answer.outputs.items()}
 
     def close(self) -> None:

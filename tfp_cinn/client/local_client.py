@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,11 +28,33 @@ def open_local(folder: str | os.PathLike, version: int | None = None) -> Client:
     Raises:
         UsageError: if there is no such model, or it can't be loaded.
     """
-    return _LocalClient(_version_folder(files.user_path(folder), version))
+    folder = files.user_path(folder)
+    if (folder / "saved_model.pb").exists():
+        if version is not None:
+            raise UsageError(
+                f"{folder}: is the folder of one version; give no version with it, or the folder "
+                "above, MODELS/NAME"
+            )
+        return _LocalClient(folder)
+    try:
+        there = versions(folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: expected a folder of exported versions, MODELS/NAME ({error.strerror})"
+        ) from None
+    if not there:
+        raise UsageError(f"{folder}: holds no version; export a model with bin/export.py")
+    if version is None:
+        version = max(there)
+    if version not in there:
+        raise UsageError(
+            f"{folder}: has no version {version}, expected one of {', '.join(map(str, there))}"
+        )
+    return _LocalClient(there[version])
 
 
 class _LocalClient(Client):
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: os.PathLike):
         super().__init__()
         self._path = path
         try:
@@ -55,28 +76,3 @@ class _LocalClient(Client):
     def close(self) -> None:
         """Free the model."""
         self._session.close()
-
-
-def _version_folder(folder: pathlib.Path, version: int | None) -> pathlib.Path:
-    if (folder / "saved_model.pb").exists():
-        if version is not None:
-            raise UsageError(
-                f"{folder}: is the folder of one version; give no version with it, or the folder "
-                "above, MODELS/NAME"
-            )
-        return folder
-    try:
-        there = versions(folder)
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: expected a folder of exported versions, MODELS/NAME ({error.strerror})"
-        ) from None
-    if not there:
-        raise UsageError(f"{folder}: holds no version; export a model with bin/export.py")
-    if version is None:
-        version = max(there)
-    if version not in there:
-        raise UsageError(
-            f"{folder}: has no version {version}, expected one of {', '.join(map(str, there))}"
-        )
-    return there[version]

@@ -11,36 +11,31 @@ import numpy as np
 import requests
 import urllib3
 
-from tfp_cinn.client.base import UNREADABLE, Tensor, cut
-from tfp_cinn.client.server_client import RETRIES, ServerClient
+from tfp_cinn.client.address import RETRIES, Address
+from tfp_cinn.client.base import UNREADABLE, Client, Tensor
 
 __all__ = ["RestClient"]
 
-_CODES = {
-    400: "INVALID_ARGUMENT",
-    404: "NOT_FOUND",
-    413: "RESOURCE_EXHAUSTED",
-    429: "RESOURCE_EXHAUSTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
+_CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 503: "UNAVAILABLE"}
 
 
-class RestClient(ServerClient):
-    """Asks a server by REST; see `tfp_cinn.client.connect` for the arguments.
+class RestClient(Client):
+    """Asks a server by REST.
 
     Source: TensorFlow Serving's "RESTful API". NaN and infinities, which JSON lacks, are written
     `NaN` and `Infinity`, as the server and Python's `json` do.
     """
 
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        path = f"/v1/models/{urllib.parse.quote(self._model, safe='')}"
-        if self._version is not None:
-            path += f"/versions/{self._version}"
-        if self._label is not None:
-            path += f"/labels/{urllib.parse.quote(self._label, safe='')}"
-        self._url = f"{'https' if self._tls else 'http'}://{self._server}{path}:predict"
+    def __init__(self, address: Address):
+        super().__init__()
+        self._address = address
+        scheme = "https" if address.tls else "http"
+        path = f"/v1/models/{urllib.parse.quote(address.model, safe='')}"
+        if address.version is not None:
+            path += f"/versions/{address.version}"
+        if address.label is not None:
+            path += f"/labels/{urllib.parse.quote(address.label, safe='')}"
+        self._url = f"{scheme}://{address.server}{path}:predict"
         retries = urllib3.Retry(
             RETRIES,
             read=False,  # don't retry timeouts
@@ -49,32 +44,33 @@ class RestClient(ServerClient):
             status_forcelist=[503],
             backoff_factor=0.2,
             raise_on_status=False,
-            raise_on_redirect=False,
         )
         self._session = requests.Session()
-        adapter = requests.adapters.HTTPAdapter(max_retries=retries)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._session.mount(f"{scheme}://", requests.adapters.HTTPAdapter(max_retries=retries))
+
+    def __str__(self) -> str:
+        return str(self._address)
 
     def _ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
     ) -> dict[str, np.ndarray]:
         values = {key: value.tolist() for key, value in inputs.items()}
-        body = json.dumps({"signature_name": signature, "inputs": values})
+        timeout = self._address.timeout
         try:
             response = self._session.post(
                 self._url,
-                data=body,
+                # Not by the argument `json`, which refuses infinities.
+                data=json.dumps({"signature_name": signature, "inputs": values}),
                 headers={"Content-Type": "application/json"},
                 # Applies to connecting, for each attempt, and to each pause between bytes.
-                timeout=(self._timeout / (1 + RETRIES), self._timeout),
+                timeout=(timeout / (1 + RETRIES), timeout),
                 allow_redirects=False,
             )
         except requests.Timeout as error:
-            raise self._failed("DEADLINE_EXCEEDED", str(error)) from None
+            raise self._address.failed("DEADLINE_EXCEEDED", str(error)) from None
         except requests.RequestException as error:
-            raise self._failed("UNAVAILABLE", str(error)) from None
-        code = _CODES.get(response.status_code, f"HTTP {response.status_code}")
+            raise self._address.failed("UNAVAILABLE", str(error)) from None
+        status = response.status_code
         try:
             answer = response.json()
             if response.ok:
@@ -82,12 +78,10 @@ class RestClient(ServerClient):
                 # The server omits the name of a single output.
                 values = {next(iter(outputs)): values} if len(outputs) == 1 else values
                 return {key: _array(values[key], tensor.dtype) for key, tensor in outputs.items()}
-            said = str(answer["error"])
-        except UNREADABLE as error:
-            if response.status_code == 404:
-                code = "HTTP 404"  # TensorFlow Serving gives its reason in JSON
-            said = f"HTTP {response.status_code}, {cut(repr(error), 100)}"
-        raise self._failed(code, said)
+            code, said = _CODES.get(status, f"HTTP {status}"), str(answer["error"])
+        except UNREADABLE:  # TensorFlow Serving gives its reasons in JSON
+            code, said = f"HTTP {status}", "not the JSON of a server"
+        raise self._address.failed(code, said)
 
     def close(self) -> None:
         """Close the connection."""

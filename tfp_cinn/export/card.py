@@ -20,8 +20,8 @@ from tfp_cinn.tasks.evaluation import from_json
 __all__ = ["checked_facts", "make_card", "to_markdown"]
 
 _OWN = {
-    "name", "version", "created", "dimensions", "weights", "batch_sizes", "xla", "rounding",
-    "signatures", "made_with",
+    "name", "version", "created", "dimensions", "weights", "batch_sizes", "xla", "signatures",
+    "made_with",
 }  # fmt: skip
 
 
@@ -60,7 +60,6 @@ def make_card(
     signatures: Sequence[Signature],
     batch_sizes: Sequence[int],
     xla: bool,
-    rounding: Mapping[str, float] | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what clients of an exported model need to know, ready for JSON.
@@ -72,7 +71,6 @@ def make_card(
         signatures: its signatures.
         batch_sizes: the batch sizes of its warm-up, the largest last.
         xla: whether it is compiled by XLA.
-        rounding: the result of `measured_rounding`.
         facts: checked facts about its data and quality; all of them go into the card.
     """
     return {
@@ -84,7 +82,6 @@ def make_card(
         "weights": int(sum(w.value.shape.num_elements() for w in model.weights)),
         "batch_sizes": list(batch_sizes),
         "xla": xla,
-        "rounding": rounding,
         "signatures": {
             s.name: {
                 "meaning": s.meaning,
@@ -109,7 +106,7 @@ def _row(feature: Feature) -> dict[str, Any]:
 
 def to_markdown(card: Mapping[str, Any]) -> str:
     """Return the card as a Markdown page."""
-    said = {"name", "version", "created", "rounding", "signatures", "made_with", "evaluation"}
+    said = {"name", "version", "created", "signatures", "made_with", "evaluation"}
     lines = [
         f"# {card['name']}, version {card['version']}",
         "",
@@ -129,20 +126,10 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         "## Signatures",
         "",
         "`sample` answers requests that name none. Dimension 0 of every input and output is the "
-        "batch, of any size, 0 included; each row is answered by itself, up to rounding. A row "
+        "batch, of any size; each row is answered by itself, up to rounding. A row "
         "with a label out of range, a NaN, or a temperature that is negative or not finite comes "
         "back as NaN, or as 0 with `valid` false where a signature has that output.",
     ]
-    rounding = card["rounding"]
-    if rounding is not None:
-        lines += [
-            "",
-            f"Rounding depends on how many rows share a batch. Of {rounding['batch']} rows of "
-            "`sample`, each alone and all in one batch, x differed by "
-            f"{rounding['median']:.1e} of a row's largest absolute value in the median, and by "
-            f"{rounding['largest']:.1e} at most, where and when this model was exported. Other "
-            "rows can differ by more: where the flow is nearly singular, it amplifies rounding.",
-        ]
     for name, signature in card["signatures"].items():
         rows = [
             [f"{side[:-1]} `{key}`", row["dtype"], shape_text(row["shape"]), row["meaning"]]

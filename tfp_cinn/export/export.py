@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import logging
 
 from tfp_cinn import files, tasks
 from tfp_cinn.errors import UsageError
+<<<<<<< HEAD
 from tfp_cinn.export.arguments import (
     BATCH_SIZES,
     check_weights,
@@ -23,68 +26,73 @@ from tfp_cinn.export.arguments import (
     num_classes_of,
 )
 from tfp_cinn.export.card import checked_facts, make_card, to_markdown
+=======
+from tfp_cinn.export.card import checked_facts, make_card, to_markdown
+>>>>>>> serving
 from tfp_cinn.export.colorize import colorize
-from tfp_cinn.export.publish import (
-    choose_version,
-    publishing,
-    verify,
-    write_checksums,
-    writing_by_tensorflow,
-)
+from tfp_cinn.export.publish import choose_version, publishing, verify
 from tfp_cinn.export.signatures import Signature, card_signature, signatures
-from tfp_cinn.export.warm_up import measured_rounding, write_warm_up
+from tfp_cinn.export.warm_up import write_warm_up
 from tfp_cinn.model import CINN
+<<<<<<< HEAD
 from tfp_cinn.tasks.evaluation import as_json, from_json
+=======
+from tfp_cinn.networks import LabelEmbedding, OneHot
+from tfp_cinn.tasks.evaluation import as_json, from_json
+>>>>>>> serving
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["BAD_ROWS", "export_model", "export_run"]
+__all__ = ["BATCH_SIZES", "export_model", "export_run"]
 
-BAD_ROWS = ("nan", "flag")
+BATCH_SIZES = (1, 4, 16, 64)
 
-# Batch size for measuring rounding, unless all batch sizes are smaller.
-_MEASURED = 64
+# Each needs a warm-up record for every signature, and a server accepts 1000 records.
+_MAX_BATCH_SIZES = 100
 _MORE = {"colorize": colorize}  # signatures by name, that a task may add
 
 
 def export_run(
-    workdir: str | os.PathLike,
-    output: str | os.PathLike,
-    version: int | None = None,
-    batch_sizes: Sequence[int] | None = None,
-    xla: bool = False,
-    bad_rows: str = "nan",
+    workdir: str | os.PathLike, output: str | os.PathLike, **options: Any
 ) -> pathlib.Path:
-    """Export the model of a training run, as `bin/export.py` does.
+    """Export the model of a training run; print and return the folder of the version.
 
     Args:
-        workdir: the training run.
-        output: folder of the model's versions, `MODELS/NAME`; its name is the one served.
-        version: as in `export_model`.
-        batch_sizes: as in `export_model`.
-        xla: as in `export_model`.
-        bad_rows: as in `export_model`.
-
-    Returns:
-        The folder of the version, which is printed as well.
+        workdir: the training run, whose facts and figures go into the card.
+        output: folder of the model's versions, `MODELS/NAME`.
+        **options: of `export_model`: `version`, `batch_sizes`, `xla`, `bad_rows`.
 
     Raises:
         UsageError: if workdir, output or another argument is wrong.
     """
     workdir = Workdir(workdir)
     facts = _facts(workdir)
-    model = workdir.load_model()
-    path = export_model(model, output, version, batch_sizes, xla, facts, bad_rows)
+    path = export_model(workdir.load_model(), output, facts=facts, **options)
     print(path)
     return path
 
 
 def _facts(workdir: Workdir) -> dict[str, Any]:
+<<<<<<< HEAD
     """Return what the run recorded about its task and quality."""
     facts = {**workdir.description(), "model_sha256": workdir.model_sha256()}
     evaluation = workdir.evaluation()
     # Ignore results of another model.
     if evaluation.get("model_sha256") == facts["model_sha256"]:
         facts["evaluation"] = as_json(from_json(evaluation))
+=======
+    """Return what the run recorded about its data and quality."""
+    facts = {
+        "dataset": field(workdir.dataset(), "name", str, workdir / "dataset.json"),
+        **tasks.card_facts(workdir),
+        "model_sha256": workdir.model_sha256(),
+    }
+    evaluation = workdir.evaluation()
+    # Ignore results of another model.
+    if evaluation.get("model_sha256") == facts["model_sha256"]:
+        facts["evaluation"] = {
+            key: value for key, value in evaluation.items() if is_estimate(value)
+        }
+>>>>>>> serving
     return facts
 
 
@@ -101,9 +109,9 @@ def export_model(
 
     It has the signatures `sample` (the default), `log_prob`, `encode`, `decode` and `card`; see
     `tfp_cinn.export.signatures`. The folder also holds `model_card.json`, `MODEL_CARD.md`, warm-up
-    records, batching parameters, and checksums. Before the version gets its name, a fresh process
-    loads it as a server does and replays the warm-up; if anything fails, `output` is unchanged.
-    Existing versions are never overwritten.
+    records and batching parameters. Before the version gets its name, a fresh process loads it as a
+    server does and replays the warm-up; if anything fails, nothing is published. Existing versions
+    are never overwritten.
 
     Args:
         model: the model.
@@ -130,8 +138,8 @@ def export_model(
     """
     # Absolute, so that it has a name even if given as '.'.
     models = pathlib.Path(os.path.abspath(files.user_path(output)))
-    if bad_rows not in BAD_ROWS:
-        raise UsageError(f"bad_rows: expected one of {', '.join(BAD_ROWS)}, got {bad_rows!r}")
+    if bad_rows not in ("nan", "flag"):
+        raise UsageError(f"bad_rows: expected nan or flag, got {bad_rows!r}")
     if not isinstance(model, CINN):
         raise UsageError(f"expected a tfp_cinn.CINN to export, got a {type(model).__name__}")
     facts = checked_facts(facts or {})
@@ -139,58 +147,88 @@ def export_model(
         tasks.find(facts["task"], "facts: task")
     task = tasks.restore(facts)
     more = [_MORE[each](model) for each in task.signatures]
-    of_any_size = any(None in f.shape for each in more for f in each.inputs)
     if batch_sizes is None:
+        of_any_size = any(None in f.shape for each in more for f in each.inputs)
         batch_sizes = (1,) if of_any_size else BATCH_SIZES
-    batch_sizes = checked_batch_sizes(batch_sizes)
+    batch_sizes = _checked_batch_sizes(batch_sizes)
     version = choose_version(models, version)
+<<<<<<< HEAD
     check_weights(model)
     num_classes = num_classes_of(model, facts.get("class_names"))
     labels_below = num_classes or 1
     served = [*signatures(model, task.x_meaning, task.cond_meaning), *more]
+=======
+    _check_weights(model)
+    num_classes = _num_classes(model, facts.get("class_names"))
+    served = [*signatures(model, task.x_meaning, task.cond_meaning), *more]
+>>>>>>> serving
     served = [dataclasses.replace(each, flags_bad_rows=bad_rows == "flag") for each in served]
+    described = [*served, card_signature("")]
+    card = make_card(model, models.name, version, described, batch_sizes, xla, facts)
+    text = json.dumps(card, indent=2, allow_nan=False)
+    functions = {each.name: (each, _traced(each, xla)) for each in served}
+    functions["card"] = card_signature(text), _traced(card_signature(text), xla=False)
 
     with (
-        tqdm.tqdm(total=4, desc="export", leave=False, disable=None) as bar,
+        tqdm.tqdm(total=3, leave=False, disable=None) as bar,
         publishing(models, version) as path,
     ):
-        bar.set_postfix_str("rounding")
-        functions = {signature.name: (signature, _traced(signature, xla)) for signature in served}
-        rounding = measured_rounding(
-            functions["sample"], min(_MEASURED, batch_sizes[-1]), labels_below
-        )
-        described = [*served, card_signature("")]
-        card = make_card(model, models.name, version, described, batch_sizes, xla, rounding, facts)
-        text = json.dumps(card, indent=2, allow_nan=False)
-        signature = card_signature(text)
-        functions[signature.name] = signature, _traced(signature, xla=False)
+        bar.set_description("export: warm-up records")
+        answered = functions | {"serving_default": functions["sample"]}
+        write_warm_up(path, models.name, answered, batch_sizes, num_classes or 1)
         bar.update()
-        bar.set_postfix_str("writing")
+        bar.set_description("export: writing")
         _write_saved_model(path, functions)
-        functions["serving_default"] = functions["sample"]
-        bar.update()
-        bar.set_postfix_str("warm-up records")
-        write_warm_up(path, models.name, functions, batch_sizes, labels_below)
         (path / "model_card.json").write_text(text + "\n")
         (path / "MODEL_CARD.md").write_text(to_markdown(card))
         (path / "batching_params.pbtxt").write_text(_batching_parameters(batch_sizes))
-        write_checksums(path)
         bar.update()
-        bar.set_postfix_str("replay in a fresh process")
+        bar.set_description("export: replay in a fresh process")
         verify(path)
         bar.update()
     return models / str(version)
 
 
-def _traced(signature: Signature, xla: bool) -> tf.types.experimental.GenericFunction:
-    function = tf.function(
-        signature, input_signature=signature.specs, autograph=False, jit_compile=xla
-    )
+def _checked_batch_sizes(batch_sizes: Sequence[int | str]) -> list[int]:
     try:
-        function.get_concrete_function()
-    except tf.errors.OpError as error:
-        reason = " ".join(error.message.split())[:300]
-        raise UsageError(f"{signature.name}: the model fails in a graph ({reason})") from None
+        sizes = [int(n) if isinstance(n, str) else operator.index(n) for n in batch_sizes]
+    except (TypeError, ValueError):
+        sizes = []
+    if not sizes or sizes[0] < 1 or sizes != sorted(set(sizes)) or len(sizes) > _MAX_BATCH_SIZES:
+        raise UsageError(
+            f"batch_sizes: expected up to {_MAX_BATCH_SIZES} increasing whole numbers from 1, such "
+            f"as {list(BATCH_SIZES)}, got {str(batch_sizes)[:100]}"
+        )
+    return sizes
+
+
+def _check_weights(model: CINN) -> None:
+    # TensorFlow's fused operations can turn the NaN of a weight into good-looking samples.
+    for weight in model.weights:
+        bad = np.count_nonzero(~np.isfinite(keras.ops.convert_to_numpy(weight)))
+        if bad:
+            raise UsageError(
+                f"the model can't be exported: {bad} values of its weight {weight.path} are NaN or "
+                "infinite; train it again"
+            )
+
+
+def _num_classes(model: CINN, names: Sequence[str] | None) -> int | None:
+    """Return the number of classes of the condition; None if it isn't a label or is unknown."""
+    known = None
+    if isinstance(model.conditioner, (LabelEmbedding, OneHot)):
+        known = model.conditioner.num_classes
+    if names and known not in (None, len(names)):
+        raise UsageError(
+            f"facts: the model's condition is one of {known} classes, got {len(names)} class_names"
+        )
+    return len(names) if names else known
+
+
+def _traced(signature: Signature, xla: bool) -> tf.types.experimental.GenericFunction:
+    specs = [feature.spec for feature in signature.inputs]
+    function = tf.function(signature, input_signature=specs, autograph=False, jit_compile=xla)
+    function.get_concrete_function()
     return function
 
 
@@ -204,8 +242,7 @@ def _write_saved_model(
     verbosity = logging.get_verbosity()
     try:
         logging.set_verbosity(logging.WARNING)  # TensorFlow logs every tensor that it renames
-        with writing_by_tensorflow():
-            archive.write_out(str(path), verbose=False)
+        archive.write_out(str(path), verbose=False)
     finally:
         logging.set_verbosity(verbosity)
 

@@ -11,7 +11,6 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.bijectors.shapes import Shape
@@ -35,7 +34,6 @@ class Feature:
     """One input or output of a signature.
 
     Attributes:
-        name: its name for clients.
         dtype: TensorFlow's name of its type.
         shape: shape of one row, with None for any size.
         meaning: what it is, with its unit.
@@ -62,11 +60,7 @@ class Signature:
     """One kind of request to an exported model.
 
     Attributes:
-        name: its name for clients.
-        meaning: what it computes.
-        inputs: its inputs.
-        output: its output.
-        function: function of the input tensors, in their order.
+        function: from the input tensors, in their order, to the output.
         flags_bad_rows: whether rows of the output with NaN or infinity become 0, flagged by a
             second output, `valid`; JSON has no NaN.
     """
@@ -83,18 +77,9 @@ class Signature:
         """The outputs, including the flag of bad rows."""
         return (self.output, _VALID) if self.flags_bad_rows else (self.output,)
 
-    @property
-    def specs(self) -> list[tf.TensorSpec]:
-        """The specs of the inputs."""
-        return [feature.spec for feature in self.inputs]
-
     def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the outputs by name, as a SavedModel's function must."""
-        rows = tf.shape(inputs[0])[0]
-        # TensorFlow's convolutions (oneDNN) fail on an empty batch: add a row.
-        missing = tf.maximum(1 - rows, 0)
-        inputs = [tf.pad(t, [[0, missing], *[[0, 0]] * (t.shape.rank - 1)]) for t in inputs]
-        output = self.function(*inputs)[:rows]
+        output = self.function(*inputs)
         if not self.flags_bad_rows:
             return {self.output.name: output}
         event = list(range(1, output.shape.rank))
@@ -108,11 +93,6 @@ def signatures(model: CINN, x_meaning: str, cond_meaning: str) -> list[Signature
 
     A bad row (a label out of range, a NaN in x, z or the condition, a temperature that is negative
     or not finite) becomes all NaN and doesn't affect other rows.
-
-    Args:
-        model: the model.
-        x_meaning: what x is, with its unit.
-        cond_meaning: what the condition is.
 
     Raises:
         UsageError: if the name of a part of the condition is unsuitable for an input.
@@ -158,11 +138,7 @@ def signatures(model: CINN, x_meaning: str, cond_meaning: str) -> list[Signature
 
 
 def card_signature(card: str) -> Signature:
-    """Make the signature that tells clients what is served.
-
-    Args:
-        card: the text of the card.
-    """
+    """Make the signature that tells clients what is served: the text of the card."""
     return Signature(
         "card",
         "describes the model",
@@ -174,26 +150,23 @@ def card_signature(card: str) -> Signature:
 
 def _condition(model: CINN, meaning: str) -> tuple[list[Feature], Callable]:
     """Return the inputs of the condition, and the function from their tensors to the condition."""
+
+    def part(name: str, shape: Shape, meaning: str) -> Feature:
+        return Feature(name, model.distribution.dtype.name if shape else "int32", shape, meaning)
+
     shape = model.cond_shape
     if shape is None:
         return [], lambda parts: None
-    if isinstance(shape, dict):
-        keys = list(shape)
-        names = [f"cond_{key}".lower() for key in keys]  # TensorFlow lowercases them too
-        for key, name in zip(keys, names, strict=True):
-            if not re.fullmatch(r"cond_\w+", name, re.ASCII) or names.count(name) > 1:
-                raise UsageError(
-                    f"cond_shape: the part {key!r} would be the input {name!r} of the exported "
-                    "model; expected names of letters, digits and '_' that differ in small letters"
-                )
-        features = [
-            _part(name, shape[key], model, f"{meaning}, {key}")
-            for key, name in zip(keys, names, strict=True)
-        ]
-        return features, lambda parts: dict(zip(keys, parts, strict=True))
-    return [_part("cond", shape, model, meaning)], lambda parts: parts[0]
-
-
-def _part(name: str, shape: Shape, model: CINN, meaning: str) -> Feature:
-    dtype = model.distribution.dtype.name if shape else np.dtype(np.int32).name
-    return Feature(name, dtype, tuple(shape), meaning)
+    if not isinstance(shape, dict):
+        return [part("cond", shape, meaning)], lambda parts: parts[0]
+    names = [f"cond_{key}".lower() for key in shape]  # TensorFlow lowercases them too
+    for key, name in zip(shape, names, strict=True):
+        if not re.fullmatch(r"cond_\w+", name, re.ASCII) or names.count(name) > 1:
+            raise UsageError(
+                f"cond_shape: the part {key!r} would be the input {name!r} of the exported "
+                "model; expected names of letters, digits and '_' that differ in small letters"
+            )
+    features = [
+        part(name, shape[key], f"{meaning}, {key}") for key, name in zip(shape, names, strict=True)
+    ]
+    return features, lambda parts: dict(zip(shape, parts, strict=True))
