@@ -24,7 +24,7 @@ _PATHS = {"data.idx_dir", "data.data_dir", "data.folder"}
 class Workdir:
     """A training run's folder.
 
-    It holds `config.json`, `dataset.json` (from `describe`), `checkpoints/`, `metrics.csv`,
+    It holds `config.json`, `task.json` (from `describe`), `checkpoints/`, `metrics.csv`,
     pictures, `tensorboard/`, `lock`, and `model.keras`, the best epoch's model. All files are
     written atomically.
 
@@ -108,29 +108,38 @@ class Workdir:
         if (self.path / "config.json").exists():
             self._check_same(config)
         # Only names that training writes: other programs may be writing others.
-        for name in ("config.json", "dataset.json", "metrics.csv", "model.keras", "checkpoints/*"):
+        for name in ("config.json", "task.json", "metrics.csv", "model.keras", "checkpoints/*"):
             for left in files.scratch_files(self.path / name):
                 left.unlink(missing_ok=True)
         with self.writing("config.json") as scratch:
             scratch.write_text(json.dumps(config, indent=2) + "\n")
 
-    def describe(self, kind: str, facts: Mapping[str, Any]) -> None:
-        """Write what later programs need to know about the experiment.
+    def describe(self, task: str, description: Mapping[str, Any]) -> None:
+        """Write what later programs need to know about the task.
 
         Args:
-            kind: kind of the experiment.
-            facts: facts about its data.
+            task: its name.
+            description: of it.
         """
-        with self.writing("dataset.json") as scratch:
-            scratch.write_text(json.dumps({"kind": kind, **facts}, indent=2) + "\n")
+        with self.writing("task.json") as scratch:
+            scratch.write_text(json.dumps({"task": task, **description}, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:
         """Return the config of the run."""
         return self._read("config.json")
 
-    def dataset(self) -> dict[str, Any]:
-        """Return what `describe` wrote."""
-        return self._read("dataset.json")
+    def description(self) -> dict[str, Any]:
+        """Return what `describe` wrote, with the task's name as `task`.
+
+        Raises:
+            UsageError: if there is none, as in runs of earlier versions.
+        """
+        self._check_is_run()
+        if not (self.path / "task.json").exists():
+            raise UsageError(
+                f"{self.path}: a run of an earlier version, without task.json; train anew"
+            )
+        return self._read("task.json")
 
     def evaluation(self) -> dict[str, Any]:
         """Return the results of `bin/evaluate.py`; empty if it hasn't run."""

@@ -40,7 +40,7 @@ def default_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(
         {
             "data": {
-                "kind": "classes",
+                "task": "classes",
                 "name": "mnist",
                 # A folder of IDX files to read instead of data from tensorflow-datasets.
                 "idx_dir": config_dict.placeholder(str),
@@ -119,7 +119,7 @@ def class_images_config() -> ml_collections.ConfigDict:
     config = default_config()
     config.data = ml_collections.ConfigDict(
         {
-            "kind": "classes",
+            "task": "classes",
             # "folder", of the classes in `folder`, or a set that tensorflow-datasets has prepared.
             "name": "folder",
             "folder": config_dict.placeholder(str),
@@ -155,7 +155,7 @@ def colorization_config() -> ml_collections.ConfigDict:
     config = default_config()
     config.data = ml_collections.ConfigDict(
         {
-            "kind": "colorization",
+            "task": "colorization",
             # "photos" for the folder, or a data set prepared by tensorflow-datasets.
             "name": "photos",
             "folder": config_dict.placeholder(str),
@@ -198,7 +198,7 @@ def color_digits_config() -> ml_collections.ConfigDict:
     Numbers: the published reference code of arXiv 1907.02392 (`colorize` in mnist_cINN).
     """
     config = default_config()
-    config.data.kind = "color_digits"
+    config.data.task = "color_digits"
     config.data.num_validation = 0
     # Gaussian noise on RGB, which lies in [0, 1].
     config.data.noise_std = 0.15

@@ -12,7 +12,7 @@ def get_config():
     config = default_config()
     config.data = ml_collections.ConfigDict(
         {
-            "kind": "arrays",
+            "task": "arrays",
             # An .npz file with x and cond or cond_NAME, or a .csv file.
             "train": placeholder(str),
             "x_columns": (),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,22 +15,14 @@ import tfp_cinn
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.signatures import Feature, Signature, shape_text
 from tfp_cinn.model import CINN
+from tfp_cinn.tasks.evaluation import from_json
 
-__all__ = ["checked_facts", "is_estimate", "make_card", "to_markdown"]
+__all__ = ["checked_facts", "make_card", "to_markdown"]
 
 _OWN = {
     "name", "version", "created", "dimensions", "weights", "batch_sizes", "xla", "rounding",
     "signatures", "made_with",
 }  # fmt: skip
-
-
-def is_estimate(value: Any) -> bool:
-    """Return whether a value is a mean with its standard error, both finite."""
-    return (
-        isinstance(value, Mapping)
-        and value.keys() == {"mean", "standard_error"}
-        and all(type(n) in (int, float) and math.isfinite(n) for n in value.values())
-    )
 
 
 def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,11 +32,8 @@ def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         facts: see `tfp_cinn.export.export_model`.
 
     Raises:
-        UsageError: if JSON can't hold them, their names are the card's own, or `class_names`,
-            `levels` or `evaluation` don't have the form of a training run's.
+        UsageError: if JSON can't hold them, or their names are the card's own.
     """
-    if not isinstance(facts, Mapping):
-        raise UsageError(f"facts: expected a mapping of names to values, got {facts!r}")
     taken = sorted(_OWN & facts.keys())
     if taken:
         raise UsageError(f"facts: {', '.join(taken)} stand in the card anyway; use other names")
@@ -55,23 +43,14 @@ def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"facts: expected strings, finite numbers, lists and mappings ({error})"
         ) from None
-    for key, expected, fits in (
-        ("class_names", "a list of strings", _is_list_of_strings),
-        ("kind", "a string", lambda name: isinstance(name, str)),
-        ("levels", "a whole number from 1", lambda n: type(n) is int and n > 0),
-        ("evaluation", "a mean and a standard_error for each name", _is_evaluation),
-    ):
-        if key in facts and not fits(facts[key]):
-            raise UsageError(f"facts: expected {key} to be {expected}, got {facts[key]!r}")
+    evaluation = facts.get("evaluation", {})
+    names = {figure.name for figure in from_json(evaluation)}
+    if names != set(evaluation):
+        raise UsageError(
+            "facts: expected evaluation to hold a mean and a standard_error for each name, got "
+            f"{evaluation!r}"
+        )
     return facts
-
-
-def _is_list_of_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _is_evaluation(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(map(is_estimate, value.values()))
 
 
 def make_card(
@@ -174,11 +153,17 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         lines += _table(["", "dtype", "shape", ""], *rows)
     if card.get("evaluation"):
         rows = [
-            [name, f"{value['mean']:.4g}", f"{value['standard_error']:.2g}"]
-            for name, value in card["evaluation"].items()
+            [
+                f"{each.name} of {each.of}" if each.of else each.name,
+                f"{each.mean:.4g}",
+                f"{each.standard_error:.2g}",
+                each.unit,
+                each.meaning,
+            ]
+            for each in from_json(card["evaluation"])
         ]
         lines += ["", "## Measured on test data", ""]
-        lines += _table(["", "mean", "standard error"], *rows)
+        lines += _table(["", "mean", "standard error", "unit", ""], *rows)
     return "\n".join(lines) + "\n"
 
 

@@ -22,7 +22,7 @@ from tfp_cinn.export.arguments import (
     checked_batch_sizes,
     num_classes_of,
 )
-from tfp_cinn.export.card import checked_facts, is_estimate, make_card, to_markdown
+from tfp_cinn.export.card import checked_facts, make_card, to_markdown
 from tfp_cinn.export.colorize import colorize
 from tfp_cinn.export.publish import (
     choose_version,
@@ -34,8 +34,7 @@ from tfp_cinn.export.publish import (
 from tfp_cinn.export.signatures import Signature, card_signature, signatures
 from tfp_cinn.export.warm_up import measured_rounding, write_warm_up
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks.facts import field
-from tfp_cinn.tasks.task import Task
+from tfp_cinn.tasks.evaluation import as_json, from_json
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["BAD_ROWS", "export_model", "export_run"]
@@ -80,21 +79,13 @@ def export_run(
 
 
 def _facts(workdir: Workdir) -> dict[str, Any]:
-    """Return what the run recorded about its data and quality."""
-    source = workdir / "dataset.json"
-    facts = workdir.dataset()
-    known = {
-        "dataset": field(facts, "name", str, source),
-        **tasks.card_facts(workdir),
-    }
+    """Return what the run recorded about its task and quality."""
+    facts = {**workdir.description(), "model_sha256": workdir.model_sha256()}
     evaluation = workdir.evaluation()
-    known["model_sha256"] = workdir.model_sha256()
     # Ignore results of another model.
-    if evaluation.get("model_sha256") == known["model_sha256"]:
-        known["evaluation"] = {
-            key: value for key, value in evaluation.items() if is_estimate(value)
-        }
-    return known
+    if evaluation.get("model_sha256") == facts["model_sha256"]:
+        facts["evaluation"] = as_json(from_json(evaluation))
+    return facts
 
 
 def export_model(
@@ -123,10 +114,10 @@ def export_model(
             images of different sizes fails all of them. Clients may send any number up to the last.
         xla: whether to compile with XLA. A server needs a flag for such a model, and its noise
             differs from the plain graph's for the same seed.
-        facts: more facts for the card: `dataset`, `kind`, `class_names` and `levels` as in
-            a training run's `dataset.json` (the kind "colorization" adds the signature
-            `tfp_cinn.export.colorize`), `evaluation` as `{name: {"mean": , "standard_error": }}`,
-            and any JSON values under names that the card doesn't use.
+        facts: more facts for the card: `task` and what describes it, as in a training run's
+            `task.json` (a task may add signatures), `evaluation` as
+            `{name: {"mean": , "standard_error": }}`, and any JSON values under names that the card
+            doesn't use.
         bad_rows: the answer for invalid rows: "nan", or "flag" for 0 and a second output `valid`,
             false for such rows, in every signature that computes. JSON has no NaN: browsers reject
             a whole answer that holds one.
@@ -144,7 +135,9 @@ def export_model(
     if not isinstance(model, CINN):
         raise UsageError(f"expected a tfp_cinn.CINN to export, got a {type(model).__name__}")
     facts = checked_facts(facts or {})
-    task = tasks.find(facts["kind"], "facts: kind") if "kind" in facts else Task
+    if "task" in facts:
+        tasks.find(facts["task"], "facts: task")
+    task = tasks.restore(facts)
     more = [_MORE[each](model) for each in task.signatures]
     of_any_size = any(None in f.shape for each in more for f in each.inputs)
     if batch_sizes is None:
@@ -154,7 +147,7 @@ def export_model(
     check_weights(model)
     num_classes = num_classes_of(model, facts.get("class_names"))
     labels_below = num_classes or 1
-    served = [*signatures(model, *task.meanings(facts, num_classes)), *more]
+    served = [*signatures(model, task.x_meaning, task.cond_meaning), *more]
     served = [dataclasses.replace(each, flags_bad_rows=bad_rows == "flag") for each in served]
 
     with (

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.distribution import scaled
 from tfp_cinn.errors import UsageError
+from tfp_cinn.latent.noise import noise
 from tfp_cinn.model import CINN
 
 __all__ = ["Feature", "Signature", "card_signature", "noise", "shape_text", "signatures"]
@@ -168,25 +169,6 @@ def card_signature(card: str) -> Signature:
         (Feature("row", "int32", (), "any integer, one for each copy"),),
         Feature("card", "string", (), "the content of model_card.json"),
         lambda row: tf.fill(tf.shape(row), card),
-    )
-
-
-def noise(seeds: tf.Tensor, shape: Shape, dtype: str) -> tf.Tensor:
-    """Draw standard normal noise, `[N, *shape]`, each row from its own seed.
-
-    A single operation with one seed would be faster, but a row's noise would depend on the rest of
-    its batch.
-
-    Args:
-        seeds: int32 `[N, 2]`.
-        shape: shape of one row.
-        dtype: dtype of the noise.
-    """
-    return tf.map_fn(
-        # Name the algorithm, since the default differs between devices.
-        lambda seed: tf.random.stateless_normal(shape, seed, dtype=dtype, alg="philox"),
-        seeds,
-        fn_output_signature=tf.TensorSpec(shape, dtype),
     )
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from tfp_cinn.data import Split
-from tfp_cinn.metrics.estimate import Estimate
+from tfp_cinn.metrics.figure import Figure, metric
 
 __all__ = ["neighbor_distance", "pair_distance"]
 
 _CHUNK = 1024
 
 
-def pair_distance(split: Split) -> Estimate:
+@metric("levels", "RMS pixel distance of two images of a class; 0 is collapsed")
+def pair_distance(split: Split) -> Figure:
     """Return the root-mean-square distance of two random images of one class.
 
         sqrt(mean over classes of E |a - b|^2 / D) = sqrt(2 * mean pixel variance within a class)
@@ -38,11 +39,12 @@ def pair_distance(split: Split) -> Estimate:
             values.append(2 * count / (count - 1) * deviations)
             labels.append(np.full(count, label))
     if not values:
-        return Estimate.of([])
-    return Estimate.over_classes(np.concatenate(values), np.concatenate(labels)).root()
+        return Figure.average([])
+    return Figure.over_classes(np.concatenate(values), np.concatenate(labels)).root()
 
 
-def neighbor_distance(split: Split, reference: Split) -> Estimate:
+@metric("levels", "of an image to the nearest training image of its class; 0 is a copy")
+def neighbor_distance(split: Split, reference: Split) -> Figure:
     """Return the mean distance of an image to the nearest of its class in `reference`.
 
     With the training images as reference, it is 0 for samples that copy them; samples as new as
@@ -68,8 +70,8 @@ def neighbor_distance(split: Split, reference: Split) -> Estimate:
             values.append(np.sqrt(((chunk - nearest) ** 2).mean(axis=1)))
             labels.append(np.full(len(chunk), label))
     if not values:
-        return Estimate.of([])
-    return Estimate.over_classes(np.concatenate(values), np.concatenate(labels))
+        return Figure.average([])
+    return Figure.over_classes(np.concatenate(values), np.concatenate(labels))
 
 
 def _of_class(split: Split, label: int, dtype: type) -> np.ndarray:

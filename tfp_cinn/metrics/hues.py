@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfp_cinn.metrics.estimate import Estimate
+from tfp_cinn.metrics.figure import Figure, metric
 
 __all__ = ["circular_distance", "digit_hues", "hue_distance"]
 
@@ -73,9 +73,10 @@ def circular_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sum(lengths * np.abs(difference - difference[ranks[middle]])))
 
 
+@metric("degrees", "distance of hues from the data's, mean over classes and both grounds")
 def hue_distance(
     hues: np.ndarray, reference: np.ndarray, labels: np.ndarray, seed: int = 0
-) -> Estimate:
+) -> Figure:
     """Return the mean distance of hues from a reference's, over classes, foreground and background.
 
     For each class, and foreground and background, this is the `circular_distance` of all hues. Two
@@ -94,13 +95,13 @@ def hue_distance(
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     if not groups:
-        return Estimate.of([])
+        return Figure.average([])
     resampled = [
         _mean_distance(hues, reference, [rng.choice(rows, len(rows)) for rows in groups])
         for _ in range(_RESAMPLES)
     ]
     mean = _mean_distance(hues, reference, groups)
-    return Estimate(mean, float(np.std(resampled, ddof=1)))
+    return Figure(mean, float(np.std(resampled, ddof=1)))
 
 
 def _mean_distance(hues, reference, groups):

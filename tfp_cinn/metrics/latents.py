@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.metrics.estimate import Estimate
+from tfp_cinn.metrics.figure import Figure
 from tfp_cinn.model import CINN
 
-__all__ = ["LatentStatistics", "latent_statistics"]
+__all__ = ["latent_moments"]
 
 
-class LatentStatistics(NamedTuple):
-    """Moments over all examples and dimensions of z; N(0, I) has 0, 1, 1 and 3.
+def latent_moments(model: CINN, batches: tf.data.Dataset) -> list[Figure]:
+    """Return moments of z = f^-1(x; h(c)) over all examples and dimensions of a data set.
 
-    Attributes:
-        mean: m = E z.
-        std: s = sqrt(E (z - m)^2).
-        square: E |z|^2 / D. Above 1, examples lie further out than the model's samples.
-        kurtosis: E (z - m)^4 / s^4. Above 3, the latents have heavier tails than a Gaussian.
-    """
-
-    mean: Estimate
-    std: Estimate
-    square: Estimate
-    kurtosis: Estimate
-
-
-def latent_statistics(model: CINN, batches: tf.data.Dataset) -> LatentStatistics:
-    """Return moments of z = f^-1(x; h(c)) over a data set.
-
-    Standard errors assume independent examples, but not independent dimensions.
+    With m = E z and s^2 = E (z - m)^2, they are m, s, E |z|^2 / D and the kurtosis
+    E (z - m)^4 / s^4. Standard errors assume independent examples, but not independent dimensions.
 
     Args:
         model: the model.
@@ -46,9 +29,16 @@ def latent_statistics(model: CINN, batches: tf.data.Dataset) -> LatentStatistics
     kurtosis = fourth.mean() / second.mean() ** 2
     # Linearize the ratio around its means, for one value per example and their standard error.
     influence = fourth / second.mean() ** 2 - 2 * kurtosis * (second / second.mean() - 1)
-    return LatentStatistics(
-        mean=Estimate.of(z.mean(axis=1)),
-        std=Estimate.of(second).root(),
-        square=Estimate.of((z**2).mean(axis=1)),
-        kurtosis=Estimate.of(influence),
-    )
+    moments = {
+        "latent_mean": (Figure.average(z.mean(axis=1)), "mean of z; 0 if z is N(0, I)"),
+        "latent_std": (Figure.average(second).root(), "standard deviation of z; 1 if z is N(0, I)"),
+        "latent_square": (
+            Figure.average((z**2).mean(axis=1)),
+            "mean |z|^2 / D; above 1, test data lie further out than samples",
+        ),
+        "latent_kurtosis": (
+            Figure.average(influence),
+            "kurtosis of z; above 3, tails are heavier than a Gaussian's",
+        ),
+    }
+    return [figure.named(name, "1", meaning) for name, (figure, meaning) in moments.items()]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.metrics.estimate import Estimate
+from tfp_cinn.metrics.figure import Figure, metric
 from tfp_cinn.model import CINN
 
-__all__ = ["class_accuracy", "nats_per_dim"]
+__all__ = ["bits_per_dim", "class_accuracy", "nats_per_dim"]
 
 
-def nats_per_dim(
-    model: CINN, batches: tf.data.Dataset, groups: np.ndarray | None = None
-) -> Estimate:
-    """Return the mean of -log p(x | c) / D over a data set; divide by log 2 for bits/dim.
+@metric("nats/dim", "-log p(x | c) / D of test data; lower is better")
+def nats_per_dim(model: CINN, batches: tf.data.Dataset, groups: np.ndarray | None = None) -> Figure:
+    """Return the mean of -log p(x | c) / D over a data set.
 
     For uniformly dequantized gray levels, as from `tfp_cinn.data.evaluation_batches`, it is an
     upper bound for the discrete data (see `tfp_cinn.CINN`).
@@ -30,10 +31,17 @@ def nats_per_dim(
     log_prob = tf.function(model.distribution.log_prob)
     values = [log_prob(x, cond).numpy() for x, cond in batches]
     values = -np.concatenate(values) / model.dimensions
-    return Estimate.of(values) if groups is None else Estimate.bootstrap(values, groups)
+    return Figure.average(values) if groups is None else Figure.bootstrap(values, groups)
 
 
-def class_accuracy(model: CINN, batches: tf.data.Dataset, num_classes: int) -> Estimate:
+@metric("bits/dim", "nats_per_dim / log 2: for images, bounds the code length of a pixel")
+def bits_per_dim(nats: Figure) -> Figure:
+    """Return the bits/dim of `nats_per_dim`."""
+    return nats.scaled(1 / math.log(2))
+
+
+@metric("share", "test data whose class has the highest p(x | c)")
+def class_accuracy(model: CINN, batches: tf.data.Dataset, num_classes: int) -> Figure:
     """Return the accuracy of the classifier argmax_c p(x | c), with equally likely classes.
 
     Args:
@@ -54,4 +62,4 @@ def class_accuracy(model: CINN, batches: tf.data.Dataset, num_classes: int) -> E
         tf.argmax(log_prob(x), axis=0, output_type=label.dtype) == label
         for x, label in tqdm.tqdm(batches, "classify", leave=False, disable=None)
     ]
-    return Estimate.of(np.concatenate(right))
+    return Figure.average(np.concatenate(right))

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import math
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 
-__all__ = ["draw_curve", "draw_hues", "draw_samples", "draw_sheet"]
+from tfp_cinn.errors import UsageError
+
+__all__ = ["check_picture", "draw_curve", "draw_hues", "draw_samples", "draw_sheet"]
 
 _DPI = 150
+_MAX_SIDE = 500  # images; a longer picture is beyond what can be drawn or looked at
+_MAX_IMAGES = 10_000
+
+
+def check_picture(path: pathlib.Path, rows: int, columns: int) -> None:
+    """Check that a grid of images can be drawn into a file.
+
+    Raises:
+        UsageError: if its folder doesn't exist, or it would be too large.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: expected a file in a folder that exists")
+    side = max(rows, columns) if rows > 1 else 1
+    if side > _MAX_SIDE or rows * columns > _MAX_IMAGES:
+        raise UsageError(
+            f"{path}: {rows} x {columns} samples are too many for a picture, expected up to "
+            f"{_MAX_IMAGES}, {_MAX_SIDE} in a row; use a .npz file"
+        )
 
 
 def draw_samples(

@@ -4,8 +4,10 @@ from tfp_cinn.tasks.arrays.task import Arrays
 from tfp_cinn.tasks.class_images.task import ClassImages
 from tfp_cinn.tasks.color_digits.task import ColorDigits
 from tfp_cinn.tasks.colorization.task import Colorization
-from tfp_cinn.tasks.programs import card_facts, evaluate, explore, load, load_nothing, sample
-from tfp_cinn.tasks.task import Task, find, names, register
+from tfp_cinn.tasks.evaluation import evaluate
+from tfp_cinn.tasks.explore.explore import explore
+from tfp_cinn.tasks.sampling import sample
+from tfp_cinn.tasks.task import Task, find, load, names, register, restore
 
 __all__ = [
     "Arrays",
@@ -13,13 +15,12 @@ __all__ = [
     "ColorDigits",
     "Colorization",
     "Task",
-    "card_facts",
     "evaluate",
     "explore",
     "find",
     "load",
-    "load_nothing",
     "names",
     "register",
+    "restore",
     "sample",
 ]

@@ -1,8 +1,7 @@
-"""What a problem is to the programs: its x and c, and what is drawn and measured of them."""
+"""The class `Task`: what x and c are in a problem, and what the programs need to know of it."""
 
 from __future__ import annotations
 
-import json
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,78 +13,98 @@ import tensorflow as tf
 from tfp_cinn import architectures
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
-from tfp_cinn.metrics.latents import latent_statistics
-from tfp_cinn.metrics.likelihood import nats_per_dim
+from tfp_cinn.files import writing
+from tfp_cinn.memory import check_room
+from tfp_cinn.metrics.figure import Figure
+from tfp_cinn.metrics.latents import latent_moments
+from tfp_cinn.metrics.likelihood import bits_per_dim, nats_per_dim
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks.output import check_drawing
-from tfp_cinn.tasks.report import table
+from tfp_cinn.tasks.conditions import num_conditions, read_conditions
+from tfp_cinn.tasks.explore.explorable import Explorable
+from tfp_cinn.tasks.sampler import Sampler
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["Task", "find", "names", "register"]
+__all__ = ["Task", "find", "load", "names", "register", "restore"]
 
 _TASKS: dict[str, type[Task]] = {}
 _Class = TypeVar("_Class", bound="type[Task]")
 
 
-class Task:
+class Task(Explorable):
     """One problem: data as batches of (x, c), and what the programs ask of it.
 
-    A task of your own names itself, loads its data, tells two shapes and makes batches. The rest
-    has defaults that serve any x and c: `evaluate` measures likelihood and latents, `sample` writes
-    `.npz`, the model card describes x and the condition in general terms.
+    A task of your own names itself, tells two shapes and makes batches. The rest has defaults that
+    serve any x and c.
+
+    A task is made by `load`, with its data, or by `restore`, without: of what a run or an export
+    has written about it.
 
     Attributes:
-        name: what configs, workdirs and model cards know the task by.
+        name: what configs, workdirs and model cards know the task by; `register` sets it.
+        event_shape: shape of one x.
+        cond_shape: shape of one condition: `()` for a label, None for no condition, or a dict by
+            part.
+        description: what later programs need to know, for JSON. It is written into workdirs and
+            published in model cards: nothing private. `dataset` names the data, `class_names` what
+            labels mean.
+        describes: the keys of `description` without which the task can't be restored.
+        config: of the run that the task was restored from; None for an export.
         x_meaning: what x is, and in which unit, for model cards.
         cond_meaning: what the condition is.
         signatures: what an export answers beside the flow, by the names that `tfp_cinn.export`
-            knows.
+            knows; the task's methods of these names do the same with a run's model.
         samples_file: where `sample` writes by default, in the workdir.
     """
 
     name: str
-    x_meaning = "data, in the units that the model was trained on"
-    cond_meaning = "the condition"
+    event_shape: Shape
+    cond_shape: Any
+    description: Mapping[str, Any] = {}
+    describes: Sequence[str] = ()
+    config: Mapping[str, Any] | None = None
+    x_meaning: str = "data, in the units that the model was trained on"
+    cond_meaning: str = "the condition"
     signatures: Sequence[str] = ()
     samples_file = "samples.npz"
 
     @classmethod
-    def load(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Task:
+    def load(cls, config: Mapping[str, Any]) -> Task:
         """Load the task with its data.
 
         Args:
-            section: the config's `data`.
-            model: the config's `model`.
+            config: nested dicts; most tasks need its `data` alone.
 
         Raises:
             UsageError: if a field is wrong or the data can't be had.
         """
-        raise NotImplementedError(f"{cls.__name__}.load")
+        return cls()
 
     @classmethod
-    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Task:
-        """Return what is known of the task without its data: shapes and facts."""
-        return cls.load(section, model)
+    def restore(cls, description: Mapping[str, Any]) -> Task:
+        """Return the task of a description, without data.
 
-    @property
-    def event_shape(self) -> Shape:
-        """Shape of one x."""
-        raise NotImplementedError(f"{type(self).__name__}.event_shape")
+        Raises:
+            UsageError: if the description lacks one of `describes`.
+        """
+        missing = [key for key in cls.describes if key not in description]
+        if missing:
+            raise UsageError(
+                f"the task {cls.name!r} is described without {', '.join(missing)}; train or export "
+                "the model anew"
+            )
+        task = cls.__new__(cls)
+        task.description = description
+        return task
+
+    @classmethod
+    def without_data(cls, config: Mapping[str, Any]) -> Task:
+        """Return what is known of a config's task without its data, enough to build the flow."""
+        return cls.load(config)
 
     @property
     def image_shape(self) -> Shape:
-        """The same, as architectures of images call it."""
+        """The shape of x, as architectures of images call it."""
         return self.event_shape
-
-    @property
-    def cond_shape(self) -> Any:
-        """Shape of one condition: `()` for a label, None for no condition, or a dict by part."""
-        raise NotImplementedError(f"{type(self).__name__}.cond_shape")
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What later programs need to know of the data, for JSON; `name` among it."""
-        return {"name": self.name}
 
     def training_batches(
         self, batch_size: int, seed: int, epoch: int | tf.Tensor | None = None
@@ -118,203 +137,120 @@ class Task:
     def draw_samples(self, model: CINN, workdir: Workdir) -> None:
         """Write samples into the workdir, of the same latents each time; by default nothing."""
 
-    @classmethod
-    def read_conditions(
-        cls, texts: Sequence[str] | None, shape: Any, facts: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Read conditions, stacked along a first axis, for whoever draws: a model or a server.
+    def measure(self, model: CINN, batch_size: int = 250) -> list[Figure]:
+        """Measure a model on the test data; the options of `evaluate` that it takes are its own.
 
         Args:
-            texts: one `.npy` file `[conditions, *shape]`, or a `.npz` with `cond`, or `cond_NAME`
-                for each part.
-            shape: of one condition, or a dict of these by part.
-            facts: of the run, or those that `card` published.
+            model: the model of a run.
+            batch_size: examples a batch; changes no figure beyond rounding.
+
+        Returns:
+            Likelihood and moments of the latents.
 
         Raises:
-            UsageError: if there is no such file, or it holds another shape or NaN.
+            UsageError: if nothing is held out.
         """
-        if shape is None:
-            if texts is not None:
-                raise UsageError("cond: the model takes no condition; leave --cond away")
-            return None
-        if texts is None or len(texts) != 1:
-            raise UsageError("cond: expected one .npy or .npz file of conditions; give --cond=FILE")
-        try:
-            found = np.load(texts[0], allow_pickle=False)
-            if not isinstance(found, np.ndarray):
-                with found:
-                    found = dict(found)
-        except (OSError, ValueError, EOFError) as error:
-            raise UsageError(f"cond: {texts[0]}: can't be read as .npy or .npz ({error})") from None
-        found = found if isinstance(found, dict) else {"cond": found}
-        parts = {}
-        for key, part in (shape if isinstance(shape, dict) else {"cond": shape}).items():
-            name = key if key in found else f"cond_{key}"
-            if name not in found:
-                raise UsageError(f"cond: {texts[0]}: lacks {key!r}, has {', '.join(found)}")
-            value = parts[key] = found[name]
-            if value.dtype.kind not in "biuf" or value.shape[1:] != tuple(part) or not value.ndim:
-                raise UsageError(
-                    f"cond: {texts[0]}: expected numbers of shape {['conditions', *part]} as "
-                    f"{name}, got {value.dtype} {list(value.shape)}"
-                )
-            if not len(value) or not np.isfinite(value).all():
-                raise UsageError(f"cond: {texts[0]}: expected finite {name}, one row or more")
-        if len({len(value) for value in parts.values()}) > 1:
-            raise UsageError(f"cond: {texts[0]}: parts differ in their number of rows")
-        return parts if isinstance(shape, dict) else parts["cond"]
+        batches = self.test_batches(batch_size)
+        if batches is None:
+            raise UsageError(f"the task {self.name!r} holds out no data to measure on")
+        nats = nats_per_dim(model, batches)
+        bits = [bits_per_dim(nats)] if len(model.event_shape) == 3 else []
+        return [nats, *bits, *latent_moments(model, batches)]
 
-    @classmethod
+    def draw_measured(self, workdir: Workdir) -> None:
+        """Draw pictures of what `measure` has just found into the workdir; by default none."""
+
+    def read_conditions(self, texts: Sequence[str] | None, shape: Any) -> Any:
+        """Read conditions, stacked along a first axis.
+
+        Args:
+            texts: labels by number or name, all if None; or one `.npy` file `[conditions, *shape]`,
+                or a `.npz` with `cond`, or `cond_NAME` for each part.
+            shape: of one condition, or a dict of these by part.
+
+        Raises:
+            UsageError: if they can't be read, or aren't such as the model takes.
+        """
+        return read_conditions(texts, shape, self.description.get("class_names"))
+
     def sample(
-        cls,
-        workdir: Workdir,
+        self,
+        sampler: Sampler,
         cond: Sequence[str] | None,
         num_samples: int,
         temperature: float,
         seed: int,
         output: pathlib.Path,
     ) -> None:
-        """Write samples of a run's model, `x` `[num_samples, conditions, ...]` and `log_prob`.
+        """Draw samples into a file.
 
         Args:
-            workdir: the run.
-            cond: as in `read_conditions`.
-            num_samples: samples of each condition.
+            sampler: a run's model, or an export.
+            cond: conditions as `read_conditions` reads them.
+            num_samples: samples of each.
             temperature: factor on the latents.
-            seed: the same seed draws the same samples.
-            output: the file; see `write_samples`.
+            seed: with the condition and a sample's number, decides the sample.
+            output: the file.
 
         Raises:
-            UsageError: if an argument is wrong.
+            UsageError: if an argument is wrong, or a sample isn't finite.
         """
-        check_drawing(num_samples, temperature, seed)
-        facts = workdir.dataset()
-        cls.check_output(output, facts)
-        model = workdir.load_model()
-        cond = cls.read_conditions(cond, model.cond_shape, facts)
-        cond = tf.nest.map_structure(_as_condition, cond)
-        key = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
-        x = model.distribution.sample(
-            cond, sample_shape=num_samples, seed=key, temperature=temperature
-        )
-        log_prob = model.distribution.log_prob(tf.identity(x), cond)
-        cls.write_samples(output, x.numpy(), log_prob.numpy(), cond, facts)
-        print(output)
+        cond = self.read_conditions(cond, sampler.cond_shape)
+        shape = (num_samples, num_conditions(cond), *sampler.event_shape)
+        self.check_output(output, shape)
+        check_room("num_samples", shape)
+        x, log_prob = sampler.sample(cond, num_samples, temperature, seed)
+        bad = ~np.isfinite(x).all(axis=tuple(range(2, x.ndim)))
+        if bad.any():
+            raise UsageError(
+                f"{np.count_nonzero(bad)} of {bad.size} samples hold NaN or infinity; lower the "
+                "temperature, look whether the condition is like those of training, or train "
+                "further"
+            )
+        self.write_samples(output, x, log_prob, cond)
 
-    @classmethod
-    def check_output(cls, output: pathlib.Path, facts: Mapping[str, Any]) -> None:
-        """Refuse a file that samples can't be written to, before they are drawn."""
+    def check_output(self, output: pathlib.Path, shape: Shape) -> None:
+        """Refuse a file that samples x of a shape can't be written to, before they are drawn."""
         if output.suffix != ".npz" or not output.parent.is_dir():
             raise UsageError(f"{output}: expected a .npz file in a folder that exists")
 
-    @classmethod
     def write_samples(
-        cls,
-        output: pathlib.Path,
-        x: np.ndarray,
-        log_prob: np.ndarray,
-        cond: Any,
-        facts: Mapping[str, Any],
+        self, output: pathlib.Path, x: np.ndarray, log_prob: np.ndarray, cond: Any
     ) -> None:
-        """Write samples, whoever drew them.
+        """Write samples into a file that `check_output` let pass.
 
         Args:
-            output: the file, which `check_output` let pass.
-            x: `[num_samples, conditions, *event]`, or `[num_samples, *event]` of no condition.
-            log_prob: their log-densities in nats.
-            cond: the conditions, as `read_conditions` gave them.
-            facts: as there.
+            output: the file. A `.npz` holds `x`, `log_prob`, and `cond`, or `cond_NAME` by part.
+            x: `[num_samples, conditions, *event]`; without condition, `[num_samples, 1, *event]`.
+            log_prob: their log-densities in nats, `[num_samples, conditions]`.
+            cond: the conditions, as `read_conditions` returned them.
         """
-        with Workdir(output.parent).writing(output.name) as scratch:
-            np.savez(scratch, x=x, log_prob=log_prob)
-
-    @classmethod
-    def evaluate(
-        cls,
-        workdir: Workdir,
-        source: str | None = None,
-        batch_size: int = 250,
-        temperature: float = 1.0,
-        seed: int = 0,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """Measure a run's model on test data; print a table and JSON, write `evaluation.json`.
-
-        Args:
-            workdir: the run.
-            source: folder to read the data from; here refused, as the config names the data.
-            batch_size: examples a batch; changes no figure beyond rounding.
-            temperature: of samples; these figures draw none.
-            seed: likewise.
-            **options: none.
-
-        Returns:
-            Likelihood and moments of the latents, each a mean with its standard error.
-
-        Raises:
-            UsageError: if an option isn't known, or nothing is held out.
-        """
-        if source is not None or options:
-            unknown = [*(["source"] if source is not None else []), *options]
-            raise UsageError(f"{', '.join(unknown)}: not an option of the task {cls.name!r}")
-        config = workdir.config()
-        task = cls.load(config["data"], config["model"])
-        batches = task.test_batches(batch_size)
-        if batches is None:
-            raise UsageError(f"{workdir}: the task {cls.name!r} holds out no data to measure on")
-        model = workdir.load_model()
-        figures = {"nats_per_dim": nats_per_dim(model, batches)}
-        if len(task.event_shape) == 3:
-            figures["bits_per_dim"] = figures["nats_per_dim"].scaled(1 / math.log(2))
-        latents = latent_statistics(model, batches)
-        figures |= {f"latent_{key}": figure for key, figure in latents._asdict().items()}
-        result = {
-            "dataset": task.facts.get("name"),
-            "model_sha256": workdir.model_sha256(),
-            **{key: figure.as_json() for key, figure in figures.items()},
-        }
-        line = json.dumps(result, allow_nan=False)
-        print(table(figures), line, sep="\n")
-        with workdir.writing("evaluation.json") as scratch:
-            scratch.write_text(line + "\n")
-        return result
-
-    @classmethod
-    def subject(cls) -> Any:
-        """Return what `explore` draws a run with, a class of `tfp_cinn.tasks.explore.subject`."""
-        raise UsageError(f"explore: the task {cls.name!r} has nothing to explore with")
-
-    @classmethod
-    def card(cls, facts: Mapping[str, Any], source: pathlib.Path) -> dict[str, Any]:
-        """Return what a model card tells of the data, from a run's facts, beside name and task.
-
-        Args:
-            facts: what the run wrote down.
-            source: the file that they are from, for messages.
-        """
-        return {}
-
-    @classmethod
-    def meanings(cls, facts: Mapping[str, Any], num_classes: int | None) -> tuple[str, str]:
-        """Return what x and the condition are, for the inputs and outputs in a card.
-
-        Args:
-            facts: of the card.
-            num_classes: how many classes the condition has, if it is a label and that is known.
-        """
-        return cls.x_meaning, cls.cond_meaning
+        arrays = {"x": x, "log_prob": log_prob}
+        if isinstance(cond, Mapping):
+            arrays |= {f"cond_{key}": part for key, part in cond.items()}
+        elif cond is not None:
+            arrays["cond"] = cond
+        with writing(output) as scratch:
+            np.savez(scratch, **arrays)
 
 
-def _as_condition(value: np.ndarray | None) -> np.ndarray | None:
-    """Labels as int32, all else as float32."""
-    return value if value is None else value.astype(np.int32 if value.ndim == 1 else np.float32)
+def check_drawing(num_samples: int = 1, temperature: float = 1.0, seed: int = 0) -> None:
+    """Check how samples are to be drawn.
+
+    Raises:
+        UsageError: if num_samples is below 1, temperature negative or not finite, or seed negative
+            or beyond 64 bits.
+    """
+    if num_samples < 1:
+        raise UsageError(f"num_samples: expected 1 or more, got {num_samples}")
+    if not 0 <= temperature < math.inf:
+        raise UsageError(f"temperature: expected 0 or more, and finite, got {temperature:g}")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed: expected an integer from 0 to 2^63 - 1, got {seed}")
 
 
 def register(name: str) -> Callable[[_Class], _Class]:
-    """Return a class decorator that makes a task known by a name.
-
-    Args:
-        name: for `config.data.kind`.
+    """Return a class decorator that makes a task known by a name, for `config.data.task`.
 
     Raises:
         UsageError: if another class has the name.
@@ -352,3 +288,32 @@ def find(name: Any, asked: str) -> type[Task]:
             "to be imported first"
         )
     return _TASKS[name]
+
+
+def load(config: Mapping[str, Any]) -> Task:
+    """Load the task of a config, `data.task`, with its data.
+
+    Raises:
+        UsageError: if there is no such task, or the data can't be had.
+    """
+    return find(config["data"].get("task"), "config.data.task").load(config)
+
+
+def restore(place: Workdir | Mapping[str, Any]) -> Task:
+    """Return the task of a run's folder or of an export's card, without its data.
+
+    Whoever doesn't have the class of an export's task gets a `Task`, which draws any x and c: a
+    card makes nothing import code.
+
+    Raises:
+        UsageError: if the task of a run isn't registered.
+    """
+    if isinstance(place, Workdir):
+        written = place.description()
+        task = find(written.get("task"), str(place / "task.json")).restore(written)
+        task.config = place.config()
+        return task
+    # Exports of the first version say `kind`, or only the classes, and put more under `facts`.
+    implied = "classes" if {"class_names", "levels"} <= place.keys() else None
+    name = place.get("task", place.get("kind", implied))
+    return _TASKS.get(name, Task).restore({**place.get("facts", {}), **place})

@@ -44,7 +44,8 @@ def import_run_from_freia(
     if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
         raise UsageError(f"{workdir}: holds a run already; choose another workdir")
     tensors = read_checkpoint(weights)
-    experiment = tasks.load_nothing(config)
+    task = tasks.find(config["data"]["task"], "config.data.task")
+    experiment = task.without_data(config)
     model = architectures.build(data=experiment, **config["model"])
     try:
         import_freia(model, tensors)
@@ -52,7 +53,7 @@ def import_run_from_freia(
         raise UsageError(f"{weights}: {error}") from None
     with workdir.locked():
         workdir.prepare(config)
-        workdir.describe(experiment.name, experiment.facts)
+        workdir.describe(experiment.name, experiment.description)
         model.save(workdir.model_path)
     print(f"{workdir.model_path}: the model with the weights of {weights}")
     return model

@@ -56,7 +56,7 @@ def pretrain(config: Mapping[str, Any], output: str | os.PathLike, epochs: int =
     experiment = tasks.load(config)
     if len(experiment.cond_shape or ()) != 3:
         raise UsageError(
-            "config.data.kind: expected an experiment whose condition is an image, got "
+            "config.data.task: expected an experiment whose condition is an image, got "
             f"{experiment.name!r}, whose condition needs no network"
         )
     fields = config["model"]

@@ -87,7 +87,7 @@ def train(
             return model
         with workdir.locked():
             workdir.prepare(config)
-            workdir.describe(experiment.name, experiment.facts)
+            workdir.describe(experiment.name, experiment.description)
             moment = _begin(model, experiment, section, steps, workdir)
             replicas.same_start(model, moment._asdict())
             if moment.epoch < section["epochs"]:

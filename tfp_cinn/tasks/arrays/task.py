@@ -58,6 +58,7 @@ class Arrays(Task):
 
     x_meaning = "x, in the units of the training data"
     cond_meaning = "the condition, in the units of the training data"
+    describes = ("x", "cond", "columns", "categories", "missing")
     samples_file = "samples.png"
     simulate: Callable[[int, int], Any] | None = None
     """The simulator of a subclass."""
@@ -101,8 +102,8 @@ class Arrays(Task):
             bounds = _low_and_high(bounds)
         unbounded = None if bounds is None else _unbounded(bounds)
         found = arrays.examine(self._train.chunks(), pairs, bounds, unbounded)
-        self._facts = {
-            "name": self.name,
+        self.description = {
+            "dataset": self.name,
             "x": found.pop("x"),
             "cond": found,
             "bounds": bounds,
@@ -120,12 +121,13 @@ class Arrays(Task):
         return get_config()
 
     @classmethod
-    def load(cls, data: Mapping[str, Any], model: Mapping[str, Any]) -> Arrays:
+    def load(cls, config: Mapping[str, Any]) -> Arrays:
         """Reads what the `data` section of a config names.
 
         Raises:
             UsageError: if a file can't be read or learned from.
         """
+        data = config["data"]
         paths = {name: data.get(name) for name in ("train", "x", "cond", "validation", "test")}
         if (paths["train"] is None) == (paths["x"] is None) and cls.simulate is None:
             raise UsageError(
@@ -158,28 +160,16 @@ class Arrays(Task):
             simulations=data["simulations"],
         )
 
-    @classmethod
-    def restore(cls, facts: Mapping[str, Any]) -> Arrays:
-        """The task without its data, of its `facts`."""
-        task = cls.__new__(cls)
-        task._facts = dict(facts)
-        return task
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Shapes, moments, bounds and names: what later programs need, without the data."""
-        return self._facts
-
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one x."""
-        return tuple(self.facts["x"]["shape"])
+        return tuple(self.description["x"]["shape"])
 
     @property
     def cond_shape(self) -> Any:
         """Shape of one condition: None, a tuple, or one by part and mask."""
         shapes = {}
-        for name, part in self.facts["cond"].items():
+        for name, part in self.description["cond"].items():
             shapes[name] = tuple(part["shape"])
             if "mask" in part:
                 shapes[name + MASK] = shapes[name][: -1 if part["mask"] == "set" else None]
@@ -188,17 +178,17 @@ class Arrays(Task):
     @property
     def parts(self) -> Mapping[str, Any]:
         """What each part of the condition is; see `architectures.ShapedPairs`."""
-        return self.facts["cond"]
+        return self.description["cond"]
 
     @property
     def moments(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of the training rows' x, made unbounded."""
-        return self.facts["x"]["mean"], self.facts["x"]["std"]
+        return self.description["x"]["mean"], self.description["x"]["std"]
 
     @property
     def bounds(self) -> tuple[Any, Any] | None:
         """Low and high of x."""
-        return self.facts["bounds"]
+        return self.description["bounds"]
 
     def build(self, model: Mapping[str, Any] | None = None) -> CINN:
         """Builds the flow that the `model` section of a config names, or the one for the shapes."""
@@ -219,25 +209,17 @@ class Arrays(Task):
         """Further held-out batches, the same each time."""
         return self._batches("test", batch_size)
 
-    @classmethod
-    def card(cls, facts: Mapping[str, Any], source: pathlib.Path) -> dict[str, Any]:
-        """Return the facts: shapes, moments, bounds, and names of columns and classes."""
-        return {"facts": dict(facts)}
-
-    @classmethod
-    def read_conditions(cls, texts: Any, shape: Any, facts: Mapping[str, Any]) -> Any:
+    def read_conditions(self, texts: Any, shape: Any) -> Any:
         """Read conditions; see `tfp_cinn.tasks.arrays.conditions.read_conditions`."""
-        return read_conditions(texts, facts)
+        return read_conditions(texts, self.description)
 
-    @classmethod
-    def check_output(cls, output: pathlib.Path, facts: Mapping[str, Any]) -> None:
+    def check_output(self, output: pathlib.Path, shape: tuple[int, ...]) -> None:
         """Refuse a file that samples can't be written to."""
-        check_output(output, tuple(facts["x"]["shape"]))
+        check_output(output, shape[2:])
 
-    @classmethod
-    def write_samples(cls, output, x, log_prob, cond, facts, truth=None) -> None:
+    def write_samples(self, output, x, log_prob, cond, truth=None) -> None:
         """Write samples; see `tfp_cinn.tasks.arrays.samples.write_samples`."""
-        write_samples(pathlib.Path(output), x, log_prob, facts, cond, truth)
+        write_samples(pathlib.Path(output), x, log_prob, self.description, cond, truth)
 
     def draw_samples(self, model: CINN, workdir: Any) -> None:
         """Draws `samples.png`: for a held-out condition, with the truth marked."""
@@ -246,7 +228,7 @@ class Arrays(Task):
         x, cond = example if isinstance(example, tuple) else (example, None)
         samples = model.distribution.sample(cond, 1000, seed=0)
         output = workdir / "samples.png"
-        self.write_samples(output, samples.numpy(), None, cond, self.facts, truth=x)
+        self.write_samples(output, samples.numpy(), None, cond, truth=x)
 
     def _batches(self, name, batch_size):
         rows = self._held_out[name]

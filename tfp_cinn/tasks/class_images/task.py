@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tfp_cinn import data
+from tfp_cinn.errors import UsageError
+from tfp_cinn.files import writing
+from tfp_cinn.metrics import (
+    Figure,
+    bits_per_dim,
+    class_accuracy,
+    is_recognized,
+    latent_moments,
+    nats_per_dim,
+    neighbor_distance,
+    pair_distance,
+    train_classifier,
+)
 from tfp_cinn.plots import draw_samples
-from tfp_cinn.tasks.class_images.sample import draw
-from tfp_cinn.tasks.facts import class_names, field
+from tfp_cinn.plots.pictures import check_picture
+from tfp_cinn.tasks.sampler import ModelSampler
 from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["ClassImages"]
-
 
 _FIELDS = tuple(inspect.signature(data.load).parameters)  # of a config's `data`
 
@@ -26,68 +39,43 @@ class ClassImages(Task):
 
     Args:
         images: the data set.
-        noise_std: Gaussian noise on training images, in gray levels; 0 for uniform
-            dequantization.
+        noise_std: Gaussian noise on training images, in gray levels; 0 for uniform dequantization.
     """
 
+    cond_shape = ()
+    describes = ("dataset", "class_names", "levels")
     samples_file = "samples.png"
 
     def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
         self.images = images
+        self.event_shape = images.image_shape
         self._noise_std = noise_std
+        self.description = {
+            "dataset": images.name,
+            "class_names": list(images.class_names),
+            "levels": images.levels,
+            "image_shape": list(images.image_shape),
+        }
 
     @classmethod
-    def load(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ClassImages:
-        """Loads what the `data` section of a config names.
-
-        Args:
-            section: the config's `data`; its noise is in standard deviations of the pixels.
-            model: the config's `model`, which may give that standard deviation.
-
-        Raises:
-            UsageError: if the data can't be had.
-        """
-        images = cls.read(section)
+    def load(cls, config: Mapping[str, Any]) -> ClassImages:
+        """See `Task.load`; `model.std` is used if given, for noise in standard deviations."""
+        section = config["data"]
+        images = data.load(**{key: section[key] for key in _FIELDS if key in section})
         if images.summary:
             print(images.summary)
-        return cls(images, section["noise_std"] * (model["std"] or images.std))
-
-    @staticmethod
-    def read(section: Mapping[str, Any], source: str | None = None) -> data.LabeledImages:
-        """Reads the images that the `data` section of a config names.
-
-        Args:
-            section: a config's `data`; runs of the past have fewer fields.
-            source: folder to read from, instead of the one in the section.
-
-        Raises:
-            UsageError: if the data can't be had.
-        """
-        if source:
-            section = {**section, "folder" if section["name"] == "folder" else "idx_dir": source}
-        return data.load(**{key: section[key] for key in _FIELDS if key in section})
+        return cls(images, section["noise_std"] * (config["model"]["std"] or images.std))
 
     @classmethod
-    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ClassImages:
+    def without_data(cls, config: Mapping[str, Any]) -> ClassImages:
         """See `Task.without_data`; only built-in data sets are known without their images."""
-        if section["name"] in data.DATASETS:
-            return cls(data.load_nothing(section["name"]))
-        return cls.load(section, model)
-
-    @property
-    def event_shape(self):
-        """Shape of one image, `(H, W, C)`."""
-        return self.images.image_shape
-
-    @property
-    def cond_shape(self):
-        """That of a label, `()`."""
-        return ()
+        name = config["data"]["name"]
+        return cls(data.load_nothing(name)) if name in data.DATASETS else cls.load(config)
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
-        return self.images.num_classes
+        return len(self.description["class_names"])
 
     @property
     def mean(self) -> float:
@@ -100,68 +88,138 @@ class ClassImages(Task):
         return self.images.std
 
     @property
-    def facts(self):
-        """Name, classes, gray levels and shape."""
-        return {
-            "name": self.images.name,
-            "num_classes": self.images.num_classes,
-            "levels": self.images.levels,
-            "image_shape": list(self.images.image_shape),
-            "class_names": list(self.images.class_names),
-        }
+    def x_meaning(self) -> str:
+        """The levels."""
+        last = self.description["levels"] - 1
+        return f"gray levels; level v occupies [v, v + 1), v from 0 to {last}"
+
+    @property
+    def cond_meaning(self) -> str:
+        """The classes."""
+        return f"class, 0 to {self.num_classes - 1}"
 
     def training_batches(self, batch_size, seed, epoch=None):
-        """Noisy images and their classes."""
+        """Return noisy images and their classes."""
         return data.training_batches(
             self.images.train, batch_size, noise_std=self._noise_std, seed=seed, epoch=epoch
         )
 
     def validation_batches(self, batch_size):
-        """Dequantized images and their classes."""
+        """Return dequantized images and their classes."""
         if not len(self.images.validation.labels):
             return None
         return data.evaluation_batches(self.images.validation, batch_size)
 
+    def test_batches(self, batch_size):
+        """Return dequantized test images and their classes."""
+        return data.evaluation_batches(self.images.test, batch_size)
+
     def draw_samples(self, model, workdir):
-        """A row for each class."""
-        labels = np.arange(self.images.num_classes)
-        x = draw(model, labels, num_samples=10, temperature=1.0, seed=0)
-        with workdir.writing("samples.png") as scratch:
-            draw_samples(x, self.images.levels, scratch, self.images.class_names)
+        """Draw a row for each class."""
+        labels = np.arange(self.num_classes, dtype=np.int32)
+        x, log_prob = ModelSampler(model).sample(labels, 10, 1.0, 0)
+        self.write_samples(workdir / "samples.png", np.nan_to_num(x), log_prob, labels)
 
-    @classmethod
-    def evaluate(cls, workdir, source=None, **options):
-        """See `evaluate`."""
-        from tfp_cinn.tasks.class_images.evaluate import evaluate
+    def measure(self, model, batch_size=250, num_samples=100, temperature=1.0, seed=0):
+        """Measure a model, and its samples beside test images.
 
-        return evaluate(workdir, source, **options)
+        Samples are judged as the gray levels that they show, floor(x) within [0, levels): those are
+        draws of the discrete model P(v | c) = int p(v + u | c) du over u in [0, 1)^D, which compare
+        with real images without the noise that training added to these.
 
-    @classmethod
-    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
-        """See `sample`."""
-        from tfp_cinn.tasks.class_images.sample import sample
+        Args:
+            model: the model.
+            batch_size: images a batch; changes no figure beyond rounding.
+            num_samples: samples drawn of each class, 2 or more.
+            temperature: factor on the latents of the samples.
+            seed: of the samples and of the classifier that judges them.
 
-        sample(workdir, cond, num_samples, temperature, seed, output)
-
-    @classmethod
-    def subject(cls):
-        """See `ExploredClasses`."""
-        from tfp_cinn.tasks.class_images.explore import ExploredClasses
-
-        return ExploredClasses
-
-    @classmethod
-    def card(cls, facts, source):
-        """Classes and gray levels."""
-        return {
-            "class_names": class_names(facts, source),
-            "levels": field(facts, "levels", int, source),
+        Raises:
+            UsageError: if `num_samples` is 1.
+        """
+        if num_samples < 2:
+            raise UsageError("num_samples: expected 2 or more, as diversity is of pairs, got 1")
+        images, batches = self.images, self.test_batches(batch_size)
+        nats = nats_per_dim(model, batches)
+        samples, non_finite = self._sampled(model, num_samples, temperature, seed)
+        judge = train_classifier(images, seed)
+        seen = is_recognized(judge, samples)
+        recognized = {
+            "real": Figure.average(is_recognized(judge, images.test)),
+            "samples": Figure.over_classes(seen, samples.labels),
         }
+        pairs = {
+            of: pair_distance(x, of=of) for of, x in (("real", images.test), ("samples", samples))
+        }
+        return [
+            nats,
+            bits_per_dim(nats),
+            class_accuracy(model, batches, images.num_classes),
+            *latent_moments(model, batches),
+            pairs["samples"]
+            .over(pairs["real"])
+            .named("diversity_ratio", "1", "pair_distance of samples over real; 0 is collapsed"),
+            Figure(non_finite).named(
+                "non_finite_samples",
+                "samples",
+                "with NaN or infinity; they count as black or white",
+            ),
+            *(
+                figure.named(
+                    "cnn_accuracy", "share", "images that a CNN trained on real ones recognizes", of
+                )
+                for of, figure in recognized.items()
+            ),
+            *pairs.values(),
+            neighbor_distance(images.test, images.train, of="real"),
+            neighbor_distance(samples, images.train, of="samples"),
+            *(
+                Figure.average(seen[samples.labels == label]).named(
+                    "cnn_accuracy_by_class",
+                    "share",
+                    "samples of the class that it recognizes",
+                    name,
+                )
+                for label, name in enumerate(images.class_names)
+            ),
+        ]
 
-    @classmethod
-    def meanings(cls, facts, num_classes):
-        """Gray levels given the class."""
-        x = cls.x_meaning
-        if "levels" in facts:
-            x = f"gray levels; level v occupies [v, v + 1), v from 0 to {facts['levels'] - 1}"
-        return x, f"class, 0 to {num_classes - 1}" if num_classes else cls.cond_meaning
+    def _sampled(self, model, num_samples, temperature, seed):
+        """Return samples of every class as gray levels, and how many were not finite."""
+        classes = np.arange(self.num_classes, dtype=np.int32)
+        x, _ = ModelSampler(model).sample(classes, num_samples, temperature, seed)
+        x = x.swapaxes(0, 1).reshape(-1, *self.event_shape)
+        non_finite = np.count_nonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
+        levels = np.clip(np.floor(np.nan_to_num(x)), 0, self.images.levels - 1).astype(np.uint8)
+        return data.Split(levels, np.repeat(classes, num_samples)), non_finite
+
+    def check_output(self, output, shape):
+        """Refuse a file that samples can't be written to, before they are drawn."""
+        if output.suffix == ".png":
+            check_picture(output, *shape[1::-1])
+        else:
+            super().check_output(output, shape)
+
+    def write_samples(self, output, x, log_prob, cond):
+        """Write samples into a `.npz`, or a `.png`: a row a class, or a near-square grid of one."""
+        if output.suffix == ".npz":
+            super().write_samples(output, x, log_prob, cond)
+            return
+        names = [self.description["class_names"][label] for label in cond]
+        levels, title = self.description["levels"], self.description["dataset"]
+        x = x.swapaxes(0, 1)
+        if len(x) == 1:
+            columns = math.ceil(math.sqrt(x.shape[1]))
+            rows = math.ceil(x.shape[1] / columns)
+            # Cells left over take the gray of the borders.
+            grid = np.full((rows * columns, *x.shape[2:]), levels / 2, np.float32)
+            grid[: x.shape[1]] = x[0]
+            x = grid.reshape(rows, columns, *x.shape[2:])
+            names, title = [""] * rows, f"{names[0]}, {title}"
+        with writing(output) as scratch:
+            draw_samples(x, levels, scratch, names, title)
+
+    def show(self, x, examples):
+        """Show gray levels from black to white."""
+        top = self.description["levels"] - 1
+        return np.clip(np.floor(x), 0, top) / top

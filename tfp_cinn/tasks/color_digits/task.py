@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from tfp_cinn import data
+from tfp_cinn.data.color_digits import class_hues
+from tfp_cinn.data.image_files import SUFFIXES, read_image
 from tfp_cinn.errors import UsageError
-from tfp_cinn.plots.pictures import draw_sheet
-from tfp_cinn.tasks.rows import rows_of
+from tfp_cinn.files import writing
+from tfp_cinn.metrics import Figure, bits_per_dim, nats_per_dim
+from tfp_cinn.metrics.hues import circular_distance, digit_hues, hue_distance
+from tfp_cinn.plots.pictures import check_picture, draw_hues, draw_sheet
+from tfp_cinn.tasks.conditions import first_of_classes, to_labels
+from tfp_cinn.tasks.explore.explorable import Examples
+from tfp_cinn.tasks.sampler import ModelSampler
 from tfp_cinn.tasks.task import Task, register
 
-__all__ = ["ColorDigits", "draw_colored"]
+__all__ = ["ColorDigits"]
 
 
 @register("color_digits")
@@ -33,6 +40,7 @@ class ColorDigits(Task):
         UsageError: if the noise is out of range.
     """
 
+    describes = ("class_names",)
     x_meaning = "sRGB, 0 to 1"
     cond_meaning = "gray levels, 0 to 1"
     samples_file = "samples.png"
@@ -42,54 +50,29 @@ class ColorDigits(Task):
             raise UsageError(f"noise_std: expected 0 or more, and finite, got {noise_std}")
         self.images = images
         self.noise_std = noise_std
-
-    @classmethod
-    def load(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ColorDigits:
-        """Loads what the `data` section of a config names.
-
-        Args:
-            section: the config's `data`.
-            model: the config's `model`.
-
-        Raises:
-            UsageError: if the data can't be had.
-        """
-        images = data.load(
-            section["name"],
-            idx_dir=section["idx_dir"],
-            data_dir=section["data_dir"],
-            num_validation=section["num_validation"],
-        )
-        return cls(images, section["noise_std"])
-
-    @classmethod
-    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> ColorDigits:
-        """See `Task.without_data`."""
-        return cls(data.load_nothing(section["name"]), section["noise_std"])
-
-    @property
-    def event_shape(self):
-        """Shape of one x, `(H, W, 3)`."""
-        return (*self.images.image_shape[:2], 3)
-
-    @property
-    def cond_shape(self):
-        """Shape of one gray image, `(H, W, 1)`."""
-        return self.images.image_shape
-
-    @property
-    def facts(self):
-        """Name, classes and shapes."""
-        return {
-            "name": self.images.name,
-            "num_classes": self.images.num_classes,
-            "class_names": list(self.images.class_names),
+        self.event_shape = (*images.image_shape[:2], 3)
+        self.cond_shape = images.image_shape
+        self.description = {
+            "dataset": images.name,
+            "class_names": list(images.class_names),
             "image_shape": list(self.event_shape),
             "cond_shape": list(self.cond_shape),
         }
 
+    @classmethod
+    def load(cls, config: Mapping[str, Any]) -> ColorDigits:
+        """See `Task.load`."""
+        section = config["data"]
+        fields = ("name", "idx_dir", "data_dir", "num_validation")
+        return cls(data.load(**{key: section[key] for key in fields}), section["noise_std"])
+
+    @classmethod
+    def without_data(cls, config: Mapping[str, Any]) -> ColorDigits:
+        """See `Task.without_data`."""
+        return cls(data.load_nothing(config["data"]["name"]), config["data"]["noise_std"])
+
     def training_batches(self, batch_size, seed, epoch=None):
-        """Noisy images in new colors, and the gray ones."""
+        """Return noisy images in new colors, and the gray ones."""
         return data.training_color_digits(
             self.images.train,
             self.images.levels,
@@ -100,13 +83,13 @@ class ColorDigits(Task):
         )
 
     def validation_batches(self, batch_size):
-        """Noisy images in colors of their own, and the gray ones."""
+        """Return noisy images in colors of their own, and the gray ones."""
         if not len(self.images.validation.labels):
             return None
         return self._held_out(self.images.validation, batch_size)
 
     def test_batches(self, batch_size: int, repeats: int = 1) -> tf.data.Dataset:
-        """Noisy test images and the gray ones, the same each time.
+        """Return noisy test images and the gray ones, the same each time.
 
         Args:
             batch_size: images a batch.
@@ -123,7 +106,7 @@ class ColorDigits(Task):
         )
 
     def test_grays(self, labels: Iterable[int]) -> np.ndarray:
-        """A test image for each label, in gray; the next one each time that a label comes again.
+        """Return a test image for each label, in gray; the next one if a label comes again.
 
         Args:
             labels: N classes.
@@ -137,48 +120,163 @@ class ColorDigits(Task):
         return self._grays(self.images.test, labels)
 
     def _grays(self, split, labels):
-        rows = rows_of(self.images, split.labels, labels)
+        rows = first_of_classes(self.images, split.labels, labels)
         return np.float32(split.images[rows]) / np.float32(self.images.levels - 1)
 
     def draw_samples(self, model, workdir):
-        """A held-out image of each class in gray, colored eight times."""
+        """Draw a held-out image of each class in gray, colored eight times."""
         images = self.images
         split = images.validation if len(images.validation.labels) else images.train
         grays = self._grays(split, np.unique(split.labels))
-        x = model.distribution.sample(grays, sample_shape=8, seed=0).numpy()
-        with workdir.writing("samples.png") as scratch:
-            draw_colored(grays, x.swapaxes(0, 1), scratch)
+        x, log_prob = ModelSampler(model).sample(grays, 8, 1.0, 0)
+        self.write_samples(workdir / "samples.png", x, log_prob, grays)
 
-    @classmethod
-    def evaluate(cls, workdir, source=None, **options):
-        """See `evaluate_color_digits`."""
-        from tfp_cinn.tasks.color_digits.evaluate import evaluate_color_digits
+    def measure(self, model, batch_size=250, num_samples=8, temperature=1.0, seed=0):
+        """Measure a model by the hues of its colorings.
 
-        return evaluate_color_digits(workdir, idx_dir=source, **options)
+        Each test image is colored by the model and, as often, in new colors as the data were; the
+        hues of both are compared by class (`tfp_cinn.metrics.hues`).
 
-    @classmethod
-    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
-        """See `sample_color_digits`."""
-        from tfp_cinn.tasks.color_digits.sample import sample_color_digits
+        Args:
+            model: the model.
+            batch_size: images a batch.
+            num_samples: colorings of each image.
+            temperature: factor on the latents of the colorings.
+            seed: of the colorings.
 
-        sample_color_digits(workdir, cond, num_samples, temperature, seed, output)
+        Returns:
+            Likelihood of RGB in [0, 1] with the noise of training; and the distance of hues from
+            the data's: of the `model`; of the `data` in colors drawn once more, which no model can
+            beat; and of these with the classes `shuffled`.
 
-    @classmethod
-    def subject(cls):
-        """See `ExploredColorDigits`."""
-        from tfp_cinn.tasks.color_digits.explore import ExploredColorDigits
+        Raises:
+            UsageError: if a coloring isn't finite.
+        """
+        labels, batches = self.images.test.labels, self.test_batches(batch_size)
+        nats = nats_per_dim(model, batches)
+        data_hues = self._data_hues(batch_size, 2 * num_samples)
+        reference, again = np.split(data_hues, 2, axis=1)
+        drawn = _model_hues(model, batches, num_samples, temperature, seed)
+        self._hues = reference, drawn
+        shuffled = np.random.default_rng(seed).permutation(again)
+        hues = {"model": drawn, "data": again, "shuffled": shuffled}
+        by_class = []
+        for k, ground in enumerate(("foreground", "background")):
+            for label, name in enumerate(self.images.class_names):
+                pair = (each[labels == label][..., k].ravel() for each in self._hues)
+                figure = Figure(circular_distance(*pair), math.nan)
+                words = f"{ground}_by_class", "degrees", f"the same of the model's {ground}s"
+                by_class.append(figure.named(*words, name))
+        return [
+            nats,
+            bits_per_dim(nats),
+            *(hue_distance(each, reference, labels, of=of) for of, each in hues.items()),
+            *by_class,
+        ]
 
-        return ExploredColorDigits
+    def draw_measured(self, workdir):
+        """Draw `hues.png`, the hues of samples and of data."""
+        reference, drawn = self._hues
+        labels, names = self.images.test.labels, self.images.class_names
+        with workdir.writing("hues.png") as scratch:
+            draw_hues(reference, drawn, labels, class_hues(), names, scratch)
+        print(f"{workdir / 'hues.png'}: hues of samples and of data")
+
+    def _data_hues(self, batch_size, repeats):
+        """Return the hues of the test images as data, `[N, repeats, 2]`."""
+        batches = self.test_batches(batch_size, repeats)
+        hues = np.concatenate([digit_hues(x.numpy(), gray.numpy()) for x, gray in batches])
+        return hues.reshape(repeats, -1, 2).swapaxes(0, 1)
+
+    def read_conditions(self, texts, shape):
+        """Read gray images.
+
+        Args:
+            texts: classes by number or name, of which the first test image is taken (the next one
+                if a class comes again), all if None; or image files, light on dark ground as the
+                data are, which are scaled to the data's size; or as `Task.read_conditions` has it.
+            shape: of a gray image.
+
+        Raises:
+            UsageError: if a file can't be read, or there is no such class.
+        """
+        names = self.description["class_names"]
+        texts = [str(each) for each in (names if texts is None else texts)]
+        if not texts:
+            raise UsageError("cond: expected classes or image files, got none")
+        if texts[0].endswith((".npy", ".npz")):
+            return super().read_conditions(texts, shape)
+        grays = np.empty((len(texts), *shape), np.float32)
+        is_file = np.array([each.lower().endswith(SUFFIXES) for each in texts], bool)
+        for row in np.flatnonzero(is_file):
+            gray = read_image(texts[row]).mean(axis=-1, keepdims=True)
+            grays[row] = tf.image.resize(gray, shape[:2], tf.image.ResizeMethod.AREA)
+        if not is_file.all():
+            labels = to_labels([texts[row] for row in np.flatnonzero(~is_file)], names)
+            if self.config is None:
+                raise UsageError("cond: an export has no test images of a class; give image files")
+            grays[~is_file] = self.load(self.config).test_grays(labels)
+        return grays
+
+    def check_output(self, output, shape):
+        """Refuse a file that samples can't be written to, before they are drawn."""
+        if output.suffix == ".png":
+            check_picture(output, shape[1], shape[0] + 1)
+        else:
+            super().check_output(output, shape)
+
+    def write_samples(self, output, x, log_prob, cond):
+        """Write samples into a `.npz`, or a `.png`: a row for each gray image and its colorings."""
+        if output.suffix == ".npz":
+            super().write_samples(output, x, log_prob, cond)
+            return
+        x = x.swapaxes(0, 1)
+        gray = np.broadcast_to(cond[:, np.newaxis], (len(x), 1, *x.shape[2:]))
+        labels = ["gray", *map(str, range(1, x.shape[1] + 1))]
+        with writing(output) as scratch:
+            draw_sheet(np.concatenate([gray, x], axis=1), scratch, labels)
+
+    def held_out(self, count):
+        """Return the first test images in colors of their own, called by their class."""
+        return self._painted(data.Split(*(part[:count] for part in self.images.test)))
+
+    def _painted(self, split):
+        batches = self._held_out(split, 250)
+        x, gray = (np.concatenate(part) for part in zip(*batches, strict=True))
+        return Examples(x, gray, [self.images.class_names[label] for label in split.labels])
+
+    def show(self, x, examples):
+        """Show RGB as it is."""
+        return x
+
+    def show_conditions(self, examples):
+        """Show the gray images."""
+        return np.repeat(examples.cond, 3, axis=-1)
+
+    def foreign(self, examples, seed):
+        """Return the same digits in colors that aren't their class's too, and in none."""
+        count = self.images.num_classes
+        labels = to_labels(examples.names, self.images.class_names)
+        wrong = (labels + np.random.default_rng(seed).integers(1, count, len(labels))) % count
+        gray = np.round(examples.cond * (self.images.levels - 1)).astype(np.uint8)
+        x = np.clip(examples.x, 0, 1)
+        plain = np.broadcast_to(x.mean(axis=-1, keepdims=True), x.shape)
+        return {
+            "painted as another class": self._painted(data.Split(gray, wrong.astype(np.int32))),
+            "opposite hues": examples._replace(x=tf.image.adjust_hue(x, 0.5).numpy()),
+            "no colors": examples._replace(x=plain),
+            **super().foreign(examples, seed),
+        }
 
 
-def draw_colored(grays: np.ndarray, x: np.ndarray, path: str | os.PathLike) -> None:
-    """Draws a row for each gray image: itself and its colorings.
-
-    Args:
-        grays: `[N, H, W, 1]`, from 0 to 1.
-        x: RGB, `[N, K, H, W, 3]`.
-        path: the PNG to write.
-    """
-    gray = np.broadcast_to(grays[:, np.newaxis], (len(x), 1, *x.shape[2:]))
-    labels = ["gray", *map(str, range(1, x.shape[1] + 1))]
-    draw_sheet(np.concatenate([gray, x], axis=1), path, labels)
+def _model_hues(model, batches, num_samples, temperature, seed):
+    """Return the hues of a model's colorings, `[N, num_samples, 2]`."""
+    hues = []
+    shown = tqdm.tqdm(batches, "color", leave=False, disable=None)
+    for number, (_, gray) in enumerate(shown):
+        x = model.distribution.sample(gray, num_samples, [seed, number], temperature).numpy()
+        hues.append(digit_hues(x, gray.numpy()).swapaxes(0, 1))
+    hues = np.concatenate(hues)
+    if not np.isfinite(hues).all():
+        raise UsageError("a coloring has NaN pixels; lower the temperature, or train further")
+    return hues

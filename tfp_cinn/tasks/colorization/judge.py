@@ -10,14 +10,12 @@ import numpy as np
 import tqdm
 
 from tfp_cinn.color import rgb_to_lab, split_lab, to_rgb
-from tfp_cinn.metrics import Estimate, colorings
+from tfp_cinn.metrics import Figure, colorings
 from tfp_cinn.metrics.feature_network import FeatureNetwork
 from tfp_cinn.metrics.frechet import frechet_distance
-from tfp_cinn.tasks.colorization.task import Colorization
+from tfp_cinn.tasks.task import Task
 
-__all__ = ["Figures", "Judged", "judge_colorings"]
-
-Figures = dict[str, Estimate]
+__all__ = ["Judged", "judge_colorings"]
 
 
 class Judged(NamedTuple):
@@ -29,23 +27,23 @@ class Judged(NamedTuple):
         non_finite: how many colorings have a pixel that is NaN or infinite.
     """
 
-    figures: dict[str, Figures]
+    figures: list[Figure]
     photos: np.ndarray
     non_finite: int
 
 
 def judge_colorings(
-    experiment: Colorization,
+    task: Task,
     painters: Mapping[str, Callable[[Any, int], Any]],
     num_samples: int,
     network: FeatureNetwork | None,
     batch_size: int = 32,
     seed: int = 0,
 ) -> Judged:
-    """Judges who colors the test crops, whatever they are.
+    """Judge who colors the test crops, whatever they are.
 
     Args:
-        experiment: the photographs.
+        task: the photographs, `Colorization`.
         painters: by name, from L `[B, H, W, 1]` at the resolution of ab, and the batch's number, to
             ab `[K, B, h, w, 2]`; K is `num_samples`, or 1 of a painter whose colorings are alike.
         num_samples: colorings of a crop.
@@ -59,10 +57,10 @@ def judge_colorings(
     Raises:
         UsageError: if there are no test photographs.
     """
-    size = experiment.image_shape[:2]
+    size = task.event_shape[:2]
     rows = {name: [] for name in (*painters, "truth")}
     photos, non_finite = [], 0
-    crops = tqdm.tqdm(experiment.test_crops(batch_size), "color", leave=False, disable=None)
+    crops = tqdm.tqdm(task.test_crops(batch_size), "color", leave=False, disable=None)
     for number, (rgb, photo) in enumerate(crops):
         lightness = split_lab(rgb, size).L
         truth = rgb.numpy()
@@ -73,21 +71,25 @@ def judge_colorings(
         for name, x in (painted | {"truth": rgb[np.newaxis]}).items():
             x = np.swapaxes(x, 0, 1)
             non_finite += np.count_nonzero(~np.isfinite(x).all(axis=(2, 3, 4)))
-            rows[name].append(_measure(x, truth, num_samples, network, seen))
+            rows[name].append(_of_crops(x, truth, num_samples, network, seen))
         photos.append(photo.numpy())
     photos = np.concatenate(photos)
-    figures = {name: _estimate(batches, photos, network, seed) for name, batches in rows.items()}
+    figures = [
+        _figure(name, np.concatenate([batch[name] for batch in batches]), photos, network, seed, of)
+        for of, batches in rows.items()
+        for name in batches[0]
+    ]
     return Judged(figures, photos, int(non_finite))
 
 
-def _measure(
+def _of_crops(
     x: np.ndarray,
     truth: np.ndarray,
     num_samples: int,
     network: FeatureNetwork | None,
     seen: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, np.ndarray]:
-    """Of each of B crops what the figures are made of, by their names.
+    """Return what the figures are made of, by their names, for each of B crops.
 
     Args:
         x: the crops' colorings, `[B, K, H, W, 3]`; K is 1 if all are alike.
@@ -114,23 +116,42 @@ def _measure(
     return parts
 
 
-def _estimate(
-    batches: list[dict[str, np.ndarray]],
+def _figure(
+    name: str,
+    values: np.ndarray,
     photos: np.ndarray,
     network: FeatureNetwork | None,
     seed: int,
-) -> Figures:
-    figures = {}
-    for column in batches[0]:
-        values = np.concatenate([batch[column] for batch in batches])
-        if column == "chroma_distance":
-            figure = Estimate.bootstrap(values, photos, colorings.chroma_distance, seed=seed)
-        elif network and column == network.distance:
-            figure = Estimate.jackknife(values, photos, _paired_distance, seed=seed)
-        else:
-            figure = Estimate.bootstrap(values, photos, seed=seed)
-        figures[column] = figure
-    return figures
+    of: str,
+) -> Figure:
+    if name == "chroma_distance":
+        figure = Figure.bootstrap(values, photos, colorings.chroma_distance, seed=seed)
+    elif network and name == network.distance:
+        figure = Figure.jackknife(values, photos, _paired_distance, seed=seed)
+    else:
+        figure = Figure.bootstrap(values, photos, seed=seed)
+    return figure.named(name, *_words(name, network), of)
+
+
+def _words(name: str, network: FeatureNetwork | None) -> tuple[str, str]:
+    """Return the unit and the meaning of a figure."""
+    if name.startswith("best_image"):
+        return "%", "RMS error of the best whole coloring"
+    if name == "best_of_1":
+        return "%", "RMS error of one coloring, of the range of RGB"
+    if name.startswith("best"):
+        return "%", "of the best coloring of each pixel, as the paper counts"
+    if network and name == network.distance:
+        return "1", (
+            f"Frechet distance from the photographs, features of {network.name}; large for want of "
+            "crops: compare in this table only"
+        )
+    return {
+        "pixel_variance": ("1", "variance over the colorings of a crop, RGB in [0, 1]"),
+        "chroma": ("Lab", "mean chroma; 0 is gray"),
+        "chroma_distance": ("Lab", "of the distribution of chroma from the photographs'"),
+        "top5_agreement": ("share", "whose five likeliest classes hold the photograph's first"),
+    }[name]
 
 
 def _paired_distance(features: np.ndarray) -> float:

@@ -1,14 +1,13 @@
-"""Coloring photographs of any size, as `sample` does for a colorization run."""
+"""Coloring photographs of any size, into files."""
 
 from __future__ import annotations
 
 import collections
-import functools
 import glob
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,21 +19,12 @@ from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import check_image, read_image
 from tfp_cinn.errors import UsageError, WriteError
 from tfp_cinn.files import writing
+from tfp_cinn.latent.noise import noise
 from tfp_cinn.model import CINN
-from tfp_cinn.plots.pictures import draw_sheet
-from tfp_cinn.tasks.output import check_drawing, check_output
-from tfp_cinn.workdir import Workdir
+from tfp_cinn.plots.pictures import check_picture, draw_sheet
+from tfp_cinn.tasks.sampler import Sampler, sample_seeds
 
-__all__ = [
-    "check_size",
-    "color",
-    "draw_colorings",
-    "find_images",
-    "gray_of",
-    "on_white",
-    "reduced",
-    "sample_colorings",
-]
+__all__ = ["check_size", "color_photographs", "colorize", "find_images", "on_white", "reduced"]
 
 _STRIP_ROWS = 128
 _SHOWN_SIDE = 256  # pixels of an image in a contact sheet
@@ -85,43 +75,43 @@ def check_size(model: CINN, rgb: np.ndarray) -> None:
         )
 
 
-def color(
-    model: CINN, rgb: np.ndarray, num_samples: int, temperature: float, seed: int
-) -> Iterator[np.ndarray]:
-    """Color a photograph at its own resolution, one coloring after the other.
+def colorize(
+    model: CINN, gray: np.ndarray, seed: np.ndarray, temperature: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Color a photograph at its own resolution.
 
     The flow sees lightness of the whole photograph at the size of its condition, whatever the
     photograph's proportions; the color that it draws is upsampled along the edges of lightness.
 
     Args:
         model: a colorization model.
-        rgb: sRGB in [0, 1], `[H, W, 3]`, at least as large as the condition. Only its lightness is
-            used.
-        num_samples: how many.
-        temperature: factor on the latents.
-        seed: the same seed gives the same colorings.
+        gray: sRGB gray levels in [0, 1], `[1, H, W, 1]`, at least as large as the condition.
+        seed: two integers, `[1, 2]`.
+        temperature: factor on the latents, `[1]`.
 
     Returns:
-        Yields `num_samples` times sRGB in [0, 1], float32 `[H, W, 3]`.
+        `rgb`, float32 `[1, H, W, 3]`, in [0, 1].
 
     Raises:
         UsageError: the photograph is smaller than the condition.
     """
-    check_size(model, rgb)
-    L = np.concatenate([rgb_to_lab(rows)[..., :1] for rows in _strips(rgb)])
-    del rgb
-    small_L = area_average(tf.constant(L[np.newaxis]), *model.cond_shape[:2])[0]
-    ab = model.distribution.sample(small_L, num_samples, seed, temperature)
-    # A graph takes a third of the memory, as it lets go of what it has used.
-    upsample = tf.function(upsample_ab, reduce_retracing=True)
+    check_size(model, gray[0])
+    L = np.concatenate(
+        [rgb_to_lab(np.repeat(rows, 3, axis=-1))[..., :1] for rows in _strips(gray[0])]
+    )
+    small_L = area_average(tf.constant(L[np.newaxis]), *model.cond_shape[:2])
+    dist = model.distribution
+    z = temperature[0] * noise(seed, model.bijector.latent_shape, dist.dtype.name)
+    ab = dist.decode(z, small_L)[0]
+    image = np.concatenate([L, _upsample(ab, L)], axis=-1)
+    del L
+    for rows in _strips(image):
+        rows[:] = lab_to_rgb(rows)
+    return {"rgb": image[np.newaxis]}
 
-    def paint(ab):
-        image = np.concatenate([L, upsample(ab, L)], axis=-1)
-        for rows in _strips(image):
-            rows[:] = lab_to_rgb(rows)
-        return image
 
-    return map(paint, ab)
+# A graph takes a third of the memory, as it lets go of what it has used.
+_upsample = tf.function(upsample_ab, reduce_retracing=True)
 
 
 def _strips(image: np.ndarray) -> list[np.ndarray]:
@@ -129,42 +119,14 @@ def _strips(image: np.ndarray) -> list[np.ndarray]:
     return np.array_split(image, -(-len(image) // _STRIP_ROWS))
 
 
-def sample_colorings(
-    workdir: Workdir,
-    cond: Sequence[str] | None,
-    num_samples: int,
-    temperature: float,
-    seed: int,
-    output: pathlib.Path,
-) -> None:
-    """Color photographs with a training run's model; see `draw_colorings`.
-
-    Args:
-        workdir: a colorization run.
-        cond: the photographs' files.
-        num_samples: colorings of each.
-        temperature: factor on the latents.
-        seed: the same seed gives the same colorings.
-        output: what to write.
-
-    Raises:
-        UsageError: a file or an argument is wrong.
-    """
-    load = functools.cache(workdir.load_model)  # only once a photograph is read
-
-    def paint(rgb):
-        return color(load(), rgb, num_samples, temperature, seed)
-
-    draw_colorings(paint, cond, num_samples, temperature, seed, output)
-
-
 def gray_of(rgb: np.ndarray) -> np.ndarray:
-    """A photograph's lightness as an image without color: sRGB, `[..., H, W, 3]`."""
-    return lab_to_rgb(rgb_to_lab(rgb) * [1.0, 0.0, 0.0]).numpy()
+    """Return a photograph's lightness as gray levels `[H, W, 1]` in [0, 1]."""
+    rows = (lab_to_rgb(rgb_to_lab(rows) * [1.0, 0.0, 0.0]) for rows in _strips(rgb))
+    return np.concatenate([each[..., :1] for each in rows]).clip(0, 1)
 
 
-def draw_colorings(
-    paint: Callable[[np.ndarray], Iterable[np.ndarray]],
+def color_photographs(
+    sampler: Sampler,
     cond: Sequence[str] | None,
     num_samples: int,
     temperature: float,
@@ -181,47 +143,53 @@ def draw_colorings(
       full resolution; of more a contact sheet: a row for each photograph, it in gray, its
       colorings, and itself if it had color.
     - `.npz`: `rgb_0`, `rgb_1`, ..., the colorings of each photograph at full resolution, uint8
-      `[num_samples, H, W, 3]`, and `temperature` and `seed`.
+      `[num_samples, H, W, 3]`.
 
     Every coloring is written as soon as it is made; one at a time is in memory.
 
     Args:
-        paint: makes colorings `[H, W, 3]`, one after the other, of an image `[H, W, 3]`, all sRGB
-            in [0, 1].
+        sampler: answers the signature `colorize`.
         cond: the photographs: see `find_images`.
         num_samples: colorings of each.
-        temperature: factor on the latents, as `paint` uses it.
-        seed: of the colorings, as `paint` uses it.
+        temperature: factor on the latents.
+        seed: of the colorings.
         output: what to write.
 
     Raises:
-        UsageError: a file or an argument is wrong, or `paint` says so.
+        UsageError: a file or an argument is wrong.
     """
-    check_drawing(num_samples, temperature, seed)
     paths = find_images(cond)
     for path in paths:
         check_image(path)  # before hours of coloring others
+
+    def paint(gray):
+        for (pair,) in sample_seeds(seed, None, num_samples):
+            inputs = {
+                "gray": gray[np.newaxis],
+                "seed": pair[np.newaxis],
+                "temperature": np.full(1, temperature),
+            }
+            # One by one: eight of twelve megapixels don't fit in a message.
+            yield sampler.predict("colorize", inputs)["rgb"][0]
+
     suffix = output.suffix.lower()
+    if not output.parent.is_dir():
+        raise UsageError(f"{output}: expected a file or folder in a folder that exists")
     if output.is_dir() or not suffix:
-        if not output.parent.is_dir():
-            raise UsageError(f"{output}: expected a folder in one that exists")
         output.mkdir(exist_ok=True)
         _into_folder(paint, paths, num_samples, output)
     elif suffix == ".npz":
-        check_output(output.with_suffix(suffix), len(paths), num_samples)
-        _into_arrays(paint, paths, num_samples, output, temperature=temperature, seed=seed)
+        _into_arrays(paint, paths, num_samples, output)
     elif suffix not in _PICTURES:
         raise UsageError(
             f"{output}: expected a folder, or the name of a {', '.join(_PICTURES)} or .npz file"
         )
     elif len(paths) == num_samples == 1:
-        check_output(output.with_suffix(".png"), 1, 1)
         _color_one(paint, paths[0], lambda _, rgb: _save(rgb, output))
     else:
-        check_output(output.with_suffix(".png"), len(paths), num_samples + 2)
+        check_picture(output, len(paths), num_samples + 2)
         rows = [_color_one(paint, path, lambda *_: None) for path in paths]
         _draw_rows(rows, num_samples, output)
-    print(output)
 
 
 def reduced(images: np.ndarray) -> np.ndarray:
@@ -250,11 +218,11 @@ def _color_one(
     """Save the colorings of a photograph, uint8; return its row of a contact sheet."""
     rgb = read_image(path)
     original = reduced(rgb[np.newaxis])[0]
-    row = [gray_of(original)]
+    row = [np.repeat(gray_of(original), 3, axis=-1)]
+    gray = gray_of(rgb)
+    del rgb  # photographs are large
     try:
-        colorings = paint(rgb)
-        del rgb  # photographs are large
-        for number, colored in enumerate(colorings):
+        for number, colored in enumerate(paint(gray)):
             if not np.isfinite(colored).all():
                 raise UsageError("a coloring has NaN pixels; lower the temperature")
             levels = _levels(colored)
@@ -272,7 +240,7 @@ def _color_one(
 
 def _into_folder(paint, paths: Sequence[str], num_samples: int, folder: pathlib.Path) -> None:
     sheet = folder / "sheet.png"
-    check_output(sheet, len(paths), num_samples + 2)
+    check_picture(sheet, len(paths), num_samples + 2)
     rows, stems = [], collections.Counter()
     for path in map(pathlib.Path, paths):
         stems[path.stem] += 1
@@ -286,12 +254,9 @@ def _into_folder(paint, paths: Sequence[str], num_samples: int, folder: pathlib.
     _draw_rows(rows, num_samples, sheet)
 
 
-def _into_arrays(paint, paths: Sequence[str], num_samples: int, output: pathlib.Path, **facts):
+def _into_arrays(paint, paths: Sequence[str], num_samples: int, output: pathlib.Path):
     """Write the file that `np.savez` writes, a coloring at a time."""
     with writing(output) as scratch, zipfile.ZipFile(scratch, "w") as archive:
-        for name, value in facts.items():
-            with archive.open(f"{name}.npy", "w") as file:
-                np.lib.format.write_array(file, np.asarray(value))
         for row, path in enumerate(paths):
             with archive.open(f"rgb_{row}.npy", "w", force_zip64=True) as file:
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tfp_cinn import data
 from tfp_cinn.color import LAB_SCALES, split_lab, to_rgb
+from tfp_cinn.data.image_files import read_image
 from tfp_cinn.errors import UsageError
+from tfp_cinn.files import writing
+from tfp_cinn.metrics import Figure, bits_per_dim, feature_network, nats_per_dim
 from tfp_cinn.plots.pictures import draw_sheet
+from tfp_cinn.tasks.colorization.judge import judge_colorings
+from tfp_cinn.tasks.colorization.photographs import (
+    check_size,
+    color_photographs,
+    colorize,
+    find_images,
+)
+from tfp_cinn.tasks.explore.explorable import Examples
 from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["Colorization"]
@@ -52,22 +66,20 @@ class Colorization(Task):
         if not noise_std >= 0:
             raise UsageError(f"noise_std: expected 0 or more, got {noise_std}")
         self.photos = photos
-        self._name = name
-        self._ab_size = ab_size
+        self.event_shape = (ab_size, ab_size, 2)
+        self.cond_shape = (size, size, 1)
+        self._lightness: dict[str, tf.Tensor] = {}  # of photographs from files, in full
         self.noise = noise_std * np.array(LAB_SCALES[1:], np.float32)
+        self.description = {
+            "dataset": name,
+            "image_shape": list(self.event_shape),
+            "cond_shape": list(self.cond_shape),
+        }
 
     @classmethod
-    def load(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Colorization:
-        """Loads what the `data` section of a config names.
-
-        Args:
-            section: the config's `data`: `photos` from its `folder`, or a set that
-                tensorflow-datasets has prepared.
-            model: the config's `model`.
-
-        Raises:
-            UsageError: if the photographs can't be had.
-        """
+    def load(cls, config: Mapping[str, Any]) -> Colorization:
+        """See `Task.load`: `photos` from a `folder`, or a set that tensorflow-datasets has."""
+        section = config["data"]
         common = {"size": section["size"], "downscale": section["downscale"]}
         if section["name"] == "photos":
             if not section["folder"]:
@@ -89,29 +101,11 @@ class Colorization(Task):
         return cls(photos, section["ab_size"], section["noise_std"], _public(section["name"]))
 
     @classmethod
-    def without_data(cls, section: Mapping[str, Any], model: Mapping[str, Any]) -> Colorization:
+    def without_data(cls, config: Mapping[str, Any]) -> Colorization:
         """See `Task.without_data`."""
+        section = config["data"]
         photos = data.no_photos(section["folder"] or section["name"], section["size"])
         return cls(photos, section["ab_size"], section["noise_std"], _public(section["name"]))
-
-    @property
-    def event_shape(self):
-        """Shape of ab, `(h, w, 2)`."""
-        return (self._ab_size, self._ab_size, 2)
-
-    @property
-    def cond_shape(self):
-        """Shape of L, `(H, W, 1)`."""
-        return (self.photos.train.size, self.photos.train.size, 1)
-
-    @property
-    def facts(self):
-        """Name and shapes."""
-        return {
-            "name": self._name,
-            "image_shape": list(self.event_shape),
-            "cond_shape": list(self.cond_shape),
-        }
 
     def training_batches(self, batch_size, seed, epoch=None):
         """Noisy ab and L of random crops."""
@@ -175,7 +169,7 @@ class Colorization(Task):
         )
 
     def _example(self, rgb, key):
-        parts = split_lab(rgb, (self._ab_size, self._ab_size))
+        parts = split_lab(rgb, self.event_shape[:2])
         noise = tf.random.stateless_normal(tf.shape(parts.small_ab), key, alg="philox")
         return parts.small_ab + self.noise * noise, parts.L
 
@@ -184,33 +178,146 @@ class Colorization(Task):
         photos = self.photos
         split = photos.train if _is_empty(photos.validation) else photos.validation
         rgb = next(iter(data.evaluation_crops(split, _SHOWN, per_photo=1)))
-        lightness = split_lab(rgb, (self._ab_size, self._ab_size)).L
+        lightness = split_lab(rgb, self.event_shape[:2]).L
         ab = model.distribution.sample(lightness, sample_shape=6, seed=0)
         gray = to_rgb(lightness, tf.zeros_like(ab[0]))
         sheet = tf.stack([gray, *tf.unstack(to_rgb(lightness, ab)), rgb], axis=1)
         with workdir.writing("samples.png") as scratch:
             draw_sheet(sheet.numpy(), scratch, ["gray", *map(str, range(1, 7)), "original"])
 
-    @classmethod
-    def evaluate(cls, workdir, source=None, **options):
-        """See `evaluate_colorings`."""
-        from tfp_cinn.tasks.colorization.evaluate import evaluate_colorings
+    def measure(
+        self,
+        model,
+        batch_size=32,
+        num_samples=8,
+        temperature=1.0,
+        seed=0,
+        feature_weights=None,
+    ):
+        """Measure a model on crops of test photographs.
 
-        return evaluate_colorings(workdir, folder=source, **options)
+        Beside the model's colorings are judged those that need none: the gray image, the training
+        photographs' mean color, and the photograph itself, so that each figure is seen to behave.
+        Judged are crops (up to four a photograph, at the crops' resolution); errors are over
+        photographs, since crops of one resemble each other: a bootstrap's, and a jackknife's of the
+        Frechet distance. docs/evaluation.md says what each figure means and where it misleads.
 
-    @classmethod
-    def sample(cls, workdir, cond, num_samples, temperature, seed, output):
-        """See `sample_colorings`."""
-        from tfp_cinn.tasks.colorization.photographs import sample_colorings
+        Args:
+            model: the model.
+            batch_size: crops a batch.
+            num_samples: colorings of each crop, 2 or more.
+            temperature: factor on the latents.
+            seed: of the colorings and of the resampling.
+            feature_weights: weights of `keras.applications.InceptionV3`, with its classifier, to
+                take instead of EfficientNet-Lite0; if None and that isn't installed, what needs a
+                feature network is left out.
 
-        sample_colorings(workdir, cond, num_samples, temperature, seed, output)
+        Returns:
+            Likelihood of ab in Lab units with the noise of training; and figures of `model`,
+            `gray`, `mean_color` and `truth`.
 
-    @classmethod
-    def subject(cls):
-        """See `ExploredColorings`."""
-        from tfp_cinn.tasks.colorization.explore import ExploredColorings
+        Raises:
+            UsageError: if photographs, weights or an argument are wrong.
+        """
+        if num_samples < 2:
+            raise UsageError("num_samples: expected 2 or more, as variance is over them, got 1")
+        network = _feature_network(feature_weights)
+        mean = self.mean_color()
 
-        return ExploredColorings
+        def painted(lightness, number):
+            return model.distribution.sample(lightness, num_samples, [seed, number], temperature)
+
+        def plain(ab):
+            shape = self.event_shape
+            return lambda lightness, _: np.broadcast_to(np.float32(ab), (1, len(lightness), *shape))
+
+        painters = {"model": painted, "gray": plain(0), "mean_color": plain(mean)}
+        figures, photos, non_finite = judge_colorings(
+            self, painters, num_samples, network, batch_size, seed
+        )
+        nats = nats_per_dim(model, self.test_batches(batch_size), photos)
+        if not network:
+            install = feature_network.INSTALL
+            print(f"fid_lite0 and top5_agreement are left out: {install} adds them")
+        counts = {
+            "num_test": (len(photos), "crops", "judged"),
+            "num_photos": (len(np.unique(photos)), "photographs", "that they are of"),
+            "non_finite_samples": (non_finite, "colorings", "with NaN or infinite colors"),
+        }
+        return [
+            nats,
+            bits_per_dim(nats),
+            *(Figure(n).named(name, *words) for name, (n, *words) in counts.items()),
+            *figures,
+        ]
+
+    def colorize(self, model, gray, seed, temperature):
+        """Color gray photographs, as the export's signature of this name does."""
+        return colorize(model, gray, seed, temperature)
+
+    def sample(self, sampler, cond, num_samples, temperature, seed, output):
+        """Color photographs; see `color_photographs`."""
+        color_photographs(sampler, cond, num_samples, temperature, seed, output)
+
+    def held_out(self, count):
+        """Return the first crops of test photographs, with noise, called by their photograph."""
+        photos = np.concatenate([photo.numpy() for _, photo in self.test_crops(32)])
+        found = super().held_out(count)
+        return found._replace(names=[f"photo {number}" for number in photos[: len(found.x)]])
+
+    def cases(self, texts, dist):
+        """Return photographs from files, without noise; crops of held-out ones if None."""
+        if texts is None:
+            return super().cases(None, dist)
+        paths = find_images(texts)
+        names = [pathlib.Path(path).stem for path in paths]
+        if len(paths) > _SHOWN or len(set(names)) < len(names):
+            raise UsageError(f"cond: expected up to {_SHOWN} photographs of different names")
+        x, cond = [], []
+        for path, name in zip(paths, names, strict=True):
+            rgb = read_image(path)
+            check_size(self, rgb)
+            parts = split_lab(rgb, self.cond_shape[:2])
+            self._lightness[name] = parts.L
+            cond.append(parts.small_L)
+            x.append(split_lab(rgb, self.event_shape[:2]).small_ab)
+        return Examples(np.stack(x), np.stack(cond), names)
+
+    def show(self, x, examples):
+        """Show the photographs in these colors, at the size of the condition."""
+        return to_rgb(examples.cond, x).numpy()
+
+    def show_conditions(self, examples):
+        """Show the photographs in gray."""
+        return self.show(np.zeros_like(examples.x), examples)
+
+    def write_transfers(self, x, cases, folder):
+        """Write photographs from files in each other's colors, in full resolution."""
+        for source, target in itertools.permutations(range(len(cases.names)), 2):
+            lightness = self._lightness.get(cases.names[target])
+            if lightness is None:
+                return
+            path = folder / f"transfer_{cases.names[source]}_to_{cases.names[target]}.png"
+            rgb = to_rgb(lightness, x[target, source]).numpy()
+            with writing(path) as scratch:
+                Image.fromarray(np.round(255 * np.nan_to_num(rgb)).astype(np.uint8)).save(scratch)
+            print(path, flush=True)
+
+    def foreign(self, examples, seed):
+        """Return the same lightness in opposite hues and in no colors too."""
+        noise = self.noise * np.random.default_rng(seed).standard_normal(examples.x.shape)
+        return {
+            "opposite hues": examples._replace(x=-examples.x),
+            "no colors": examples._replace(x=np.float32(noise)),
+            **super().foreign(examples, seed),
+        }
+
+
+def _feature_network(weights):
+    if weights:
+        return feature_network.inception_v3(weights)
+    path = feature_network.find_efficientnet_lite0()
+    return path and feature_network.efficientnet_lite0(path)
 
 
 def _is_empty(split: data.PhotoSplit) -> bool:

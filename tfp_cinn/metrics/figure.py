@@ -1,24 +1,40 @@
-"""Estimates with standard errors."""
+"""Figures: numbers with their standard errors, names, units and meanings."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Estimate"]
+__all__ = ["Figure", "metric"]
 
 
-class Estimate(NamedTuple):
-    """A value and its standard error; NaN where there are too few examples."""
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A measured number; NaN where there are too few examples.
+
+    Attributes:
+        mean: the number.
+        standard_error: its standard error; 0 for a count.
+        name: what it is called in tables and JSON.
+        unit: its unit.
+        meaning: one line for people.
+        of: what it was measured on, if a table compares several: "samples", "real".
+    """
 
     mean: float
-    standard_error: float
+    standard_error: float = 0.0
+    name: str = ""
+    unit: str = "1"
+    meaning: str = ""
+    of: str = ""
 
     @classmethod
-    def of(cls, values: Any) -> Estimate:
+    def average(cls, values: Any) -> Figure:
         """Return the mean and standard error std / sqrt(N) of values `[N]`, one per example."""
         values = np.asarray(values, np.float64)
         if not len(values):
@@ -27,7 +43,7 @@ class Estimate(NamedTuple):
         return cls(float(values.mean()), float(error))
 
     @classmethod
-    def over_classes(cls, values: Any, labels: Any) -> Estimate:
+    def over_classes(cls, values: Any, labels: Any) -> Figure:
         """Return the mean over classes of the mean within each, so that classes count alike.
 
         With K classes, mean = sum_k mean_k / K and error = sqrt(sum_k error_k^2) / K.
@@ -37,11 +53,11 @@ class Estimate(NamedTuple):
             labels: `[N]`, the class of each.
         """
         values, labels = np.asarray(values, np.float64), np.asarray(labels)
-        parts = [cls.of(values[labels == label]) for label in np.unique(labels)]
+        parts = [cls.average(values[labels == label]) for label in np.unique(labels)]
         if not parts:
             return cls(math.nan, math.nan)
-        means, errors = zip(*parts, strict=True)
-        return cls(float(np.mean(means)), math.hypot(*errors) / len(parts))
+        errors = [part.standard_error for part in parts]
+        return cls(float(np.mean([part.mean for part in parts])), math.hypot(*errors) / len(parts))
 
     @classmethod
     def bootstrap(
@@ -51,7 +67,7 @@ class Estimate(NamedTuple):
         statistic: Callable[[np.ndarray], float] = np.mean,
         num_resamples: int = 256,
         seed: int = 0,
-    ) -> Estimate:
+    ) -> Figure:
         """Return a statistic and its bootstrap error over groups of dependent values.
 
         Draws whole groups with replacement; the error is the standard deviation of the statistic
@@ -84,7 +100,7 @@ class Estimate(NamedTuple):
         statistic: Callable[[np.ndarray], float] = np.mean,
         max_blocks: int = 32,
         seed: int = 0,
-    ) -> Estimate:
+    ) -> Figure:
         """Return a statistic and its jackknife error over groups of dependent values.
 
         The groups are dealt into B blocks; theta_b is the statistic without block b, and
@@ -110,29 +126,51 @@ class Estimate(NamedTuple):
         number = min(max_blocks, count)
         block = np.random.RandomState(seed).permutation(count)[groups] % number
         left = np.array([statistic(values[block != b]) for b in range(number)])
-        error = math.sqrt((number - 1) * left.var())
-        return cls(float(statistic(values)), error)
+        return cls(float(statistic(values)), math.sqrt((number - 1) * left.var()))
 
-    def scaled(self, factor: float) -> Estimate:
-        """Return the estimate in other units."""
-        return Estimate(self.mean * factor, self.standard_error * abs(factor))
+    def scaled(self, factor: float) -> Figure:
+        """Return the figure in other units."""
+        return self._with(self.mean * factor, self.standard_error * abs(factor))
 
-    def root(self) -> Estimate:
-        """Return the square root of a non-negative estimate, by the delta method."""
+    def root(self) -> Figure:
+        """Return the square root of a non-negative figure, by the delta method."""
         root = math.sqrt(self.mean)
-        return Estimate(root, self.standard_error / (2 * root) if root else self.standard_error)
+        return self._with(root, self.standard_error / (2 * root) if root else self.standard_error)
 
-    def over(self, other: Estimate) -> Estimate:
-        """Return the ratio to an independent estimate, by the delta method; NaN if that is 0."""
+    def over(self, other: Figure) -> Figure:
+        """Return the ratio to an independent figure, by the delta method; NaN if that is 0."""
         if not other.mean:
-            return Estimate(math.nan, math.nan)
+            return self._with(math.nan, math.nan)
         ratio = self.mean / other.mean
         error = math.hypot(self.standard_error, ratio * other.standard_error) / abs(other.mean)
-        return Estimate(ratio, error)
+        return self._with(ratio, error)
 
-    def as_json(self) -> dict[str, float | None]:
-        """Return both numbers by name; None for values that JSON can't hold."""
-        return {k: v if math.isfinite(v) else None for k, v in self._asdict().items()}
+    def named(self, name: str, unit: str, meaning: str, of: str = "") -> Figure:
+        """Return the figure with a name, a unit and a meaning."""
+        return dataclasses.replace(self, name=name, unit=unit, meaning=meaning, of=of)
+
+    def _with(self, mean: float, standard_error: float) -> Figure:
+        return dataclasses.replace(self, mean=mean, standard_error=standard_error)
+
+
+def metric(unit: str, meaning: str) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
+    """Return a decorator for a function that measures a figure, which is named after it.
+
+    The function takes one more keyword, `of`: what it was measured on.
+
+    Args:
+        unit: of the figure.
+        meaning: one line for people.
+    """
+
+    def declare(function: Callable[..., Figure]) -> Callable[..., Figure]:
+        @functools.wraps(function)
+        def measure(*args: Any, of: str = "", **kwargs: Any) -> Figure:
+            return function(*args, **kwargs).named(function.__name__, unit, meaning, of)
+
+        return measure
+
+    return declare
 
 
 def _grouped(values: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, int]:
