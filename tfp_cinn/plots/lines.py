@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 __all__ = ["line_images"]
 
 _HEIGHT, _WIDTH = 48, 64
+_BACKGROUND = 0.94
 
 
 def line_images(series: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -34,7 +35,7 @@ def line_images(series: np.ndarray, low: float, high: float) -> np.ndarray:
         np.expand_dims(edge, -3) for edge in (np.minimum(before, pixel), np.maximum(before, pixel))
     )
     drawn = (rows >= top - 0.5) & (rows <= bottom + 0.5)
-    images = np.ones((*drawn.shape[:-1], 3))
+    images = np.full((*drawn.shape[:-1], 3), _BACKGROUND)
     for channel in range(channels):
         images[drawn[..., channel]] = to_rgb(f"C{channel}")
     return images

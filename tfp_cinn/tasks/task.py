@@ -181,6 +181,7 @@ class Task(Explorable):
         temperature: float,
         seed: int,
         output: pathlib.Path,
+        **options: Any,
     ) -> None:
         """Draw samples into a file.
 
@@ -191,13 +192,14 @@ class Task(Explorable):
             temperature: factor on the latents.
             seed: with the condition and a sample's number, decides the sample.
             output: the file.
+            **options: of `check_output` and `write_samples`, where the task takes some.
 
         Raises:
             UsageError: if an argument is wrong, or a sample isn't finite.
         """
         cond = self.read_conditions(cond, sampler.cond_shape)
         shape = (num_samples, num_conditions(cond), *sampler.event_shape)
-        self.check_output(output, shape)
+        self.check_output(output, shape, **options)
         check_room("num_samples", shape)
         x, log_prob = sampler.sample(cond, num_samples, temperature, seed)
         bad = ~np.isfinite(x).all(axis=tuple(range(2, x.ndim)))
@@ -207,7 +209,7 @@ class Task(Explorable):
                 "temperature, look whether the condition is like those of training, or train "
                 "further"
             )
-        self.write_samples(output, x, log_prob, cond)
+        self.write_samples(output, x, log_prob, cond, **options)
 
     def check_output(self, output: pathlib.Path, shape: Shape) -> None:
         """Refuse a file that samples x of a shape can't be written to, before they are drawn."""

@@ -282,8 +282,8 @@ def _filled(images, title, names, nats) -> Panel:
     missing = -len(images) % columns
     images = np.concatenate([images, np.ones((missing, *images.shape[1:]))])
     captions = [f"{name}\n{value:.2f}" for name, value in zip(names, nats, strict=True)]
-    captions = np.reshape(captions + [""] * missing, (-1, columns))
-    return Panel(images.reshape(*captions.shape, *images.shape[1:]), title, captions=captions)
+    captions = np.reshape(captions + [""] * missing, (-1, columns)).tolist()
+    return Panel(images.reshape(-1, columns, *images.shape[1:]), title, captions=captions)
 
 
 TOOLS: dict[str, Tool] = {
