@@ -35,7 +35,7 @@ class Photographs(Task):
         figures, photos, non_finite = self._judged({"method": paint})
         true = [_coarse(x) for x, _ in self.likelihood_batches()]
         pair = np.concatenate(true), np.concatenate(first)
-        return {name: figure.mean for name, figure in figures["method"].items()} | {
+        return {each.name: each.mean for each in figures if each.of == "method"} | {
             "coverage": coverage(*pair).mean(),
             "recall": recall(*pair).mean(),
             "non_finite": float(non_finite),
@@ -49,11 +49,10 @@ class Photographs(Task):
         def plain(ab):
             return lambda lightness, _: np.broadcast_to(np.float32(ab), (1, len(lightness), *shape))
 
-        figures = self._judged({"gray": plain(0), "mean_color": plain(mean)}).figures
-        return {
-            row: {name: figure.mean for name, figure in each.items()}
-            for row, each in figures.items()
-        }
+        rows = {}
+        for each in self._judged({"gray": plain(0), "mean_color": plain(mean)}).figures:
+            rows.setdefault(each.of, {})[each.name] = each.mean
+        return rows
 
     def _judged(self, painters):
         path = find_efficientnet_lite0()

@@ -104,7 +104,7 @@ def test_weights_that_are_missing_are_answered_in_one_line(tmp_path, monkeypatch
         efficientnet_lite0()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_inception_v3_takes_weights_at_hand(tmp_path):
     original = keras.applications.InceptionV3(weights=None, classifier_activation=None)
     path = tmp_path / "inception.weights.h5"
@@ -120,7 +120,7 @@ def test_inception_v3_takes_weights_at_hand(tmp_path):
     assert np.ptp(logits) > 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_of_another_network_are_answered_in_one_line(tmp_path):
     path = tmp_path / "other.weights.h5"
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)

@@ -61,7 +61,7 @@ def perturbed(model):
     ],
 )
 def test_they_are_of_the_size_of_the_cinn(name, shapes, weights):
-    experiment = tasks.load_nothing(config_of(name, **shapes))
+    experiment = tasks.without_data(config_of(name, **shapes))
     for method in baselines.METHODS:
         if (name, method) != ("fashion_mnist", "regression"):
             model = baselines.build(method, experiment, 0)
@@ -151,8 +151,8 @@ def test_a_method_that_does_not_fit_is_refused(data):
     for method in ("regression", "flow"):
         with pytest.raises(UsageError):
             baselines.build(method, data["classes"], 0)
-    coarse = tasks.load_nothing(config_of("photos", size=32, ab_size=16))
-    odd = tasks.load_nothing(config_of("photos", size=36, ab_size=36))
+    coarse = tasks.without_data(config_of("photos", size=32, ab_size=16))
+    odd = tasks.without_data(config_of("photos", size=36, ab_size=36))
     for experiment in (coarse, odd):
         with pytest.raises(UsageError):
             baselines.build("vae", experiment, 0)

@@ -60,10 +60,10 @@ def evaluate(
         **as_json(figures),
     }
     line = json.dumps(result, allow_nan=False)
+    task.draw_measured(workdir)
     print(f"{workdir}: means with their standard errors", table(figures), line, sep="\n")
     with workdir.writing("evaluation.json") as scratch:
         scratch.write_text(line + "\n")
-    task.draw_measured(workdir)
     return result
 
 

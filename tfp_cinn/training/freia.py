@@ -44,8 +44,7 @@ def import_run_from_freia(
     if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
         raise UsageError(f"{workdir}: holds a run already; choose another workdir")
     tensors = read_checkpoint(weights)
-    task = tasks.find(config["data"]["task"], "config.data.task")
-    experiment = task.without_data(config)
+    experiment = tasks.without_data(config)
     model = architectures.build(data=experiment, **config["model"])
     try:
         import_freia(model, tensors)

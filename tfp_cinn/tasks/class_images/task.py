@@ -45,6 +45,7 @@ class ClassImages(Task):
     cond_shape = ()
     describes = ("dataset", "class_names", "levels")
     samples_file = "samples.png"
+    pictures = (".png",)
 
     def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
         self.images = images
@@ -195,10 +196,9 @@ class ClassImages(Task):
 
     def check_output(self, output, shape):
         """Refuse a file that samples can't be written to, before they are drawn."""
+        super().check_output(output, shape)
         if output.suffix == ".png":
             check_picture(output, *shape[1::-1])
-        else:
-            super().check_output(output, shape)
 
     def write_samples(self, output, x, log_prob, cond):
         """Write samples into a `.npz`, or a `.png`: a row a class, or a near-square grid of one."""
