@@ -52,10 +52,10 @@ class MLP(SubnetMaker):
         if not self.skip:
             return network
         linear = keras.layers.Dense(channels_out, use_bias=False, **last)
-        return _Sum(network, linear, dtype=self.dtype)
+        return SumOfLayers(network, linear, dtype=self.dtype)
 
 
-class _Sum(keras.layers.Layer):
+class SumOfLayers(keras.layers.Layer):
     """The sum of two layers of one input."""
 
     def __init__(self, one: keras.layers.Layer, other: keras.layers.Layer, dtype: str | None):
