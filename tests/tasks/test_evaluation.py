@@ -12,6 +12,8 @@ FIGURES = [
     Figure(math.nan, math.inf, "lost", "1", "not finite"),
     Figure(0.9, 0.01, "accuracy", "share", "recognized", "real"),
     Figure(0.8, 0.02, "accuracy", "share", "recognized", "samples"),
+    Figure(4.0, 0.5, "distance", "levels", "of two images", "real"),
+    Figure(3.0, 0.5, "distance", "levels", "of two images", "samples"),
     *(Figure(k / 10, 0.1, "hue", "degrees", "by class", f"class {k}") for k in range(5)),
 ]
 
@@ -38,9 +40,10 @@ def test_a_table_has_a_block_for_what_figures_are_of_and_a_line_for_each_meaning
     assert lines[3].split() == ["lost", "nan", "1"]
     assert lines[4].split() == ["real", "samples", "unit"]
     assert lines[5].split() == ["accuracy", "0.900", "+-", "0.010", "0.800", "+-", "0.020", "share"]
+    assert lines[6].split() == ["distance", "4.00", "+-", "0.50", "3.00", "+-", "0.50", "levels"]
     # More classes than names: they go down.
-    assert lines[6].split() == ["hue"]
-    assert lines[8].split() == ["class", "1", "0.10", "+-", "0.10"]
-    assert lines[12].split() == ["unit", "degrees"]
+    assert lines[7].split() == ["hue"]
+    assert lines[9].split() == ["class", "1", "0.10", "+-", "0.10"]
+    assert lines[13].split() == ["unit", "degrees"]
     assert lines[-1].split(maxsplit=1) == ["hue", "by class"]
-    assert len(lines) == 13 + 5
+    assert len(lines) == 14 + 6

@@ -115,6 +115,7 @@ def test_a_run_of_an_earlier_version_is_refused_in_one_line(tmp_path):
         ({"kind": "arrays", "facts": {"x": 1, "cond": 2, "columns": 3, "categories": 4,
                                       "missing": 5}}, "Arrays"),
         ({"kind": "colorization", "dataset": "photographs"}, "Colorization"),
+        ({"kind": "color_digits", "dataset": "mnist"}, "ColorDigits"),
         ({"kind": "somebody's"}, "Task"),
         ({}, "Task"),
     ],

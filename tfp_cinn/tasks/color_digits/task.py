@@ -40,7 +40,6 @@ class ColorDigits(Task):
         UsageError: if the noise is out of range.
     """
 
-    describes = ("class_names",)
     x_meaning = "sRGB, 0 to 1"
     cond_meaning = "gray levels, 0 to 1"
     samples_file = "samples.png"
@@ -201,7 +200,7 @@ class ColorDigits(Task):
         Raises:
             UsageError: if a file can't be read, or there is no such class.
         """
-        names = self.description["class_names"]
+        names = self.description.get("class_names", ())  # which the first exports lack
         texts = [str(each) for each in (names if texts is None else texts)]
         if not texts:
             raise UsageError("cond: expected classes or image files, got none")
