@@ -120,7 +120,7 @@ class Arrays(Task):
 
     @classmethod
     def load(cls, config: Mapping[str, Any]) -> Arrays:
-        """Reads what the `data` section of a config names.
+        """Read what the `data` section of a config names.
 
         Raises:
             UsageError: if a file can't be read or learned from.
@@ -147,16 +147,9 @@ class Arrays(Task):
         source = read(paths["train"])
         if paths["x"] is not None:
             source = arrays.read_npy(paths["x"], paths["cond"])
-        return cls(
-            source,
-            validation=read(paths["validation"]),
-            test=read(paths["test"]),
-            validation_fraction=data["validation_fraction"],
-            test_fraction=data["test_fraction"],
-            bounds=data["bounds"],
-            missing=data["missing"],
-            simulations=data["simulations"],
-        )
+        held_out = {name: read(paths[name]) for name in ("validation", "test")}
+        same = ("validation_fraction", "test_fraction", "bounds", "missing", "simulations")
+        return cls(source, **held_out, **{name: data[name] for name in same})
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -185,7 +178,7 @@ class Arrays(Task):
         return self.description["bounds"]
 
     def build(self, model: Mapping[str, Any] | None = None) -> CINN:
-        """Builds the flow that the `model` section of a config names, or the one for the shapes."""
+        """Build the flow that the `model` section of a config names, or the one for the shapes."""
         fields = {"architecture": "from_shapes"} | dict(model or {})
         return architectures.build(data=self, **fields)
 
@@ -251,7 +244,7 @@ def _pairs(source: Any, cond: Any) -> arrays.Pairs:
 
 
 def _split(pairs, held_out, fractions, missing):
-    """Rows to train on, and the held-out ones by name."""
+    """Return rows to train on, and the held-out ones by name."""
     numbers = np.arange(len(pairs))
     training, splits, low = np.ones(len(pairs), bool), {}, 0.0
     for name, own in held_out.items():
@@ -274,7 +267,7 @@ def _split(pairs, held_out, fractions, missing):
 
 
 def _low_and_high(bounds: Sequence[Any]) -> tuple[Any, Any]:
-    """Takes (low, high), or pairs of them by column, apart."""
+    """Return the low and the high side of (low, high), or of such pairs by column."""
     pairs = [bounds] if all(side is None or np.ndim(side) == 0 for side in bounds) else bounds
     if any(len(pair) != 2 for pair in pairs):
         raise UsageError(
