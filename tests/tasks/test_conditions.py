@@ -54,6 +54,7 @@ def test_classes_by_number_or_name():
     assert to_labels(None, NAMES).tolist() == list(range(10))
     assert to_labels("7", NAMES).tolist() == [7]
     assert read_conditions(["5", "0"], ()).tolist() == [5, 0]  # where nobody knows the names
+    assert read_conditions(3, (), NAMES).tolist() == read_conditions("a", (), NAMES).tolist() == [3]
 
 
 @pytest.mark.parametrize(

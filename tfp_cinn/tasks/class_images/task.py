@@ -119,7 +119,7 @@ class ClassImages(Task):
         """Draw a row for each class."""
         labels = np.arange(self.num_classes, dtype=np.int32)
         x, log_prob = ModelSampler(model).sample(labels, 10, 1.0, 0)
-        self.write_samples(workdir / "samples.png", np.nan_to_num(x), log_prob, labels)
+        self.write_samples(workdir / "samples.png", x, log_prob, labels)
 
     def measure(self, model, batch_size=250, num_samples=100, temperature=1.0, seed=0):
         """Measure a model, and its samples beside test images.
