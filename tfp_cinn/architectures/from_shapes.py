@@ -65,7 +65,7 @@ def from_shapes(
     dropout: float = 0.0,
     clamp: float = 2.0,
     features: int = 64,
-    weight_prior: float = 0.0,
+    weight_prior: float = 2e-4,
 ) -> CINN:
     """Builds a flow for the shapes of x and of the condition, standardized inside.
 
@@ -234,12 +234,12 @@ def _dense(shape, subnet, blocks, clamp):
 
 def _convolutional(shape, subnet, blocks, clamp):
     """One scale, and the next ones inside of it; dense at the end."""
-    height, width, channels = shape
-    if height % 2 or width % 2:
+    if len(shape) != 3 or shape[0] % 2 or shape[1] % 2:
         raise UsageError(
-            f"model.flow: convolutional flows need an even height and width, got {shape}; crop x, "
-            'or set model.flow="dense"'
+            "model.flow: convolutional flows need a map of even height and width, got x "
+            f'{tuple(shape)}; crop x, or set model.flow="dense"'
         )
+    height, width, channels = shape
     members: list[ConditionalBijector] = [HaarDownsampling()]
     for k in range(blocks or 4):
         members += [SoftPermutation(seed=k), GlowCoupling(subnet, clamp=clamp, event_ndims=3)]
