@@ -107,6 +107,8 @@ class Arrays(Task):
             "columns": {name: list(names) for name, names in pairs.columns.items()},
             "categories": {name: list(names) for name, names in pairs.categories.items()},
         }
+        if self.cond_shape == () and pairs.categories:
+            self.description["class_names"] = list(pairs.categories["cond"])
         for name, own in held_out.items():
             if own is not None:
                 rows = self._held_out[name]
