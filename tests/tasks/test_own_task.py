@@ -125,5 +125,5 @@ def test_cards_of_the_first_version_are_read(card, name):
 
 
 def test_a_card_that_lacks_something_is_refused():
-    with pytest.raises(UsageError, match="'classes' is described without dataset, levels; train"):
+    with pytest.raises(UsageError, match="'classes' is described without levels; train"):
         tasks.restore({"task": "classes", "class_names": ["a"]})

@@ -98,7 +98,7 @@ def test_figures_follow_temperature_and_seed_but_not_the_batch(workdir):
         ({"num_samples": 1}, "num_samples: expected 2 or more"),
         ({"temperature": float("nan")}, "temperature: expected"),
         ({"seed": -1}, "seed: expected"),
-        ({"feature_weights": "x"}, "feature_weights: not an option of the task 'classes'"),
+        ({"speed": 2}, "speed: not an option of the task 'classes'"),
     ],
 )
 def test_wrong_options_of_an_evaluation_are_refused(workdir, arguments, message):

@@ -150,7 +150,6 @@ def test_without_a_network_or_finite_colors_figures_are_left_out(workdir, monkey
     ("options", "message"),
     [
         ({"num_samples": 1}, "num_samples: expected 2 or more"),
-        ({"feature_weights": "/nowhere.h5"}, "/nowhere.h5: no such file; expected weights of"),
         ({"folder": "/nowhere"}, "/nowhere is not a folder"),
     ],
 )

@@ -43,7 +43,7 @@ class ClassImages(Task):
     """
 
     cond_shape = ()
-    describes = ("dataset", "class_names", "levels")
+    describes = ("class_names", "levels")
     samples_file = "samples.png"
     pictures = (".png",)
 
@@ -206,7 +206,7 @@ class ClassImages(Task):
             super().write_samples(output, x, log_prob, cond)
             return
         names = [self.description["class_names"][label] for label in cond]
-        levels, title = self.description["levels"], self.description["dataset"]
+        levels, title = self.description["levels"], self.description.get("dataset", "")
         x = x.swapaxes(0, 1)
         if len(x) == 1:
             columns = math.ceil(math.sqrt(x.shape[1]))
