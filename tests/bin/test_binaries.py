@@ -54,7 +54,7 @@ def test_sample_draws_the_same_for_the_same_seed(workdir, tmp_path):
 
 def test_explore_draws_pictures_and_prints_json_last(workdir, tmp_path):
     folder = tmp_path / "new" / "pictures"
-    arguments = ["--what=temperature", f"--output={folder}", "--cond=3,7", "--temperatures=0,1"]
+    arguments = ["--what=temperature", f"--output={folder}", "--cond=3,7"]
     done = call("explore", f"--workdir={workdir}", *arguments)
     assert done.returncode == 0, done.stderr
     path, last = done.stdout.splitlines()

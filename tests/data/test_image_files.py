@@ -14,7 +14,8 @@ from tfp_cinn import UsageError, data
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import Unusable, open_image, read_image, to_rgb
 from tfp_cinn.tasks.color_digits import task as color_digits
-from tfp_cinn.tasks.colorization import explore, photographs
+from tfp_cinn.tasks.colorization import photographs
+from tfp_cinn.tasks.colorization import task as colorization
 
 RGB = pixels(40, 48)
 GRAY = RGB[..., 0].copy()
@@ -139,7 +140,7 @@ def test_the_same_picture_gives_the_same_pixels_everywhere(tmp_path, mode):
 
 
 def test_whoever_colors_reads_by_it():
-    for module in (photographs, explore, color_digits):
+    for module in (photographs, colorization, color_digits):
         assert module.read_image is read_image
 
 

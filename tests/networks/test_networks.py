@@ -8,7 +8,13 @@ from tfp_cinn.networks import MLP, ConvNet, DenseConvNet, LabelEmbedding, OneHot
 
 
 @pytest.mark.parametrize(
-    "make", [MLP([7, 5]), ConvNet([7, 5], kernel_size=1), DenseConvNet([7, 5], kernel_size=3)]
+    "make",
+    [
+        MLP([7, 5]),
+        MLP([7], skip=True),
+        ConvNet([7, 5], kernel_size=1),
+        DenseConvNet([7, 5], kernel_size=3),
+    ],
 )
 def test_makers_give_new_networks_of_the_width_asked_for(make):
     a, b = make(6), make(6)

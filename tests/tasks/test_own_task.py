@@ -75,8 +75,7 @@ def test_a_task_of_one_class_goes_through_the_programs(line, tmp_path, capsys):
     with np.load(tasks.sample(run, cond=[str(cond)], num_samples=5)) as arrays:
         drawn = dict(arrays)
     assert drawn["x"].shape == (5, 4, 2) and drawn["log_prob"].shape == (5, 4)
-    with pytest.raises(UsageError, match="'line' has nothing to explore with"):
-        tasks.explore(run)
+    assert set(tasks.explore(run, ["transfer"], cond=[str(cond)])["pictures"]) == {"transfer"}
     page = (export_run(run, tmp_path / "models" / "line") / "MODEL_CARD.md").read_text()
     assert "mean distance of test data from the origin" in page and "where it is" in page
     # Whoever doesn't have the class draws all the same: a card makes nothing import code.

@@ -65,7 +65,7 @@ def from_shapes(
     dropout: float = 0.0,
     clamp: float = 2.0,
     features: int = 64,
-    weight_prior: float = 0.0,
+    weight_prior: float = 2e-4,
 ) -> CINN:
     """Builds a flow for the shapes of x and of the condition, standardized inside.
 
@@ -75,7 +75,7 @@ def from_shapes(
 
     * "elementwise", for a number: affine, then a spline, then affine, with parameters from c alone;
     * "dense", for up to 1024 entries, of a vector, series or map: `blocks` times (rotation, Glow
-      coupling of a small MLP);
+      coupling of a small MLP beside a linear map);
     * "convolutional", for maps `[H, W, C]`: on each scale a Haar downsampling and Glow couplings of
       small convolutions, half of the channels leaving after each.
 
@@ -110,11 +110,10 @@ def from_shapes(
     if hidden is None:
         width = 64 if size <= 16 else 128 if size <= 128 else 256
         hidden = (64,) if flow == "convolutional" else (width, width)
-    options = {"activation": activation}
     if flow == "convolutional":
-        subnet = ConvNet(hidden, **options)
+        subnet = ConvNet(hidden, activation)
     else:
-        subnet = MLP(hidden, dropout=dropout, **options)
+        subnet = MLP(hidden, activation, dropout=dropout, skip=True)
     members: list[ConditionalBijector] = []
     if data.bounds is not None:
         members.append(Bounded(*data.bounds))
@@ -235,12 +234,12 @@ def _dense(shape, subnet, blocks, clamp):
 
 def _convolutional(shape, subnet, blocks, clamp):
     """One scale, and the next ones inside of it; dense at the end."""
-    height, width, channels = shape
-    if height % 2 or width % 2:
+    if len(shape) != 3 or shape[0] % 2 or shape[1] % 2:
         raise UsageError(
-            f"model.flow: convolutional flows need an even height and width, got {shape}; crop x, "
-            'or set model.flow="dense"'
+            "model.flow: convolutional flows need a map of even height and width, got x "
+            f'{tuple(shape)}; crop x, or set model.flow="dense"'
         )
+    height, width, channels = shape
     members: list[ConditionalBijector] = [HaarDownsampling()]
     for k in range(blocks or 4):
         members += [SoftPermutation(seed=k), GlowCoupling(subnet, clamp=clamp, event_ndims=3)]
@@ -250,5 +249,5 @@ def _convolutional(shape, subnet, blocks, clamp):
     if math.prod(rest) > _DENSE_UP_TO and height % 2 == 0 and width % 2 == 0:
         inner = _convolutional(rest, subnet, blocks, clamp)
     else:
-        inner = _dense(rest, MLP((256, 256), subnet.activation), blocks, clamp)
+        inner = _dense(rest, MLP((256, 256), subnet.activation, skip=True), blocks, clamp)
     return [*members, FactorOut(kept, Chain(inner))]

@@ -15,20 +15,12 @@ FLAGS.list(
     "the run if not given.",
 )
 FLAGS.path("output", "Folder to write; WORKDIR/explore if not given.")
-FLAGS.list(
-    "cond", "Classes by number or name, all if not given; or photographs, held-out ones if not."
-)
+FLAGS.list("cond", "Classes, photographs, or a file of conditions; held-out ones if not given.")
 FLAGS.path("idx_dir", "Read the data here instead of where training did.")
 FLAGS.path("folder", "The same for photographs.")
-FLAGS.integer("seed", "The same seed draws the same pictures.")
-FLAGS.integer("steps", "Images of an interpolation or a walk (7).")
-FLAGS.list("temperatures", "Of temperature (0, 0.25, ... 1.5).")
-FLAGS.integer("num_samples", "Samples of each scale (4).")
-FLAGS.integer("num_components", "Axes to walk along (5).")
-FLAGS.integer(
-    "num_examples", "Held-out examples for walks, likelihood and foreign, at most (1000)."
-)
-FLAGS.integer("scale", "The scale to draw anew; each in turn if not given.")
+FLAGS.integer("seed", "The same seed draws the same pictures.", 0, lower_bound=0)
+FLAGS.integer("steps", "Images of an interpolation or a walk.", 7, lower_bound=2, upper_bound=50)
+FLAGS.integer("num_examples", "Held-out examples to judge, at most.", 1000, lower_bound=2)
 
 
 def main(workdir, **options):

@@ -15,6 +15,7 @@ FLAGS.integer("num_samples", "Samples of each condition.", 12, lower_bound=1)
 FLAGS.number("temperature", "Factor on the latents, 0 or more.", 1.0)
 FLAGS.integer("seed", "The same seed draws the same samples.", 0, lower_bound=0)
 FLAGS.path("output", ".npz, .png or what else the task can write; a file in WORKDIR if not given.")
+FLAGS.path("truth", "Of arrays: .npy or .npz of the true x, to be marked in pictures.")
 
 
 def main(workdir, **options):

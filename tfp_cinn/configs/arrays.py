@@ -44,7 +44,7 @@ def get_config():
             "dropout": 0.0,
             "clamp": 2.0,
             "features": 64,
-            "weight_prior": 0.0,
+            "weight_prior": 2e-4,
         }
     )
     config.train.epochs = 60

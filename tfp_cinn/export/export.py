@@ -18,28 +18,14 @@ from absl import logging
 
 from tfp_cinn import files, tasks
 from tfp_cinn.errors import UsageError
-<<<<<<< HEAD
-from tfp_cinn.export.arguments import (
-    BATCH_SIZES,
-    check_weights,
-    checked_batch_sizes,
-    num_classes_of,
-)
 from tfp_cinn.export.card import checked_facts, make_card, to_markdown
-=======
-from tfp_cinn.export.card import checked_facts, make_card, to_markdown
->>>>>>> serving
 from tfp_cinn.export.colorize import colorize
 from tfp_cinn.export.publish import choose_version, publishing, verify
 from tfp_cinn.export.signatures import Signature, card_signature, signatures
 from tfp_cinn.export.warm_up import write_warm_up
 from tfp_cinn.model import CINN
-<<<<<<< HEAD
-from tfp_cinn.tasks.evaluation import as_json, from_json
-=======
 from tfp_cinn.networks import LabelEmbedding, OneHot
 from tfp_cinn.tasks.evaluation import as_json, from_json
->>>>>>> serving
 from tfp_cinn.workdir import Workdir
 
 __all__ = ["BATCH_SIZES", "export_model", "export_run"]
@@ -72,27 +58,12 @@ def export_run(
 
 
 def _facts(workdir: Workdir) -> dict[str, Any]:
-<<<<<<< HEAD
     """Return what the run recorded about its task and quality."""
     facts = {**workdir.description(), "model_sha256": workdir.model_sha256()}
     evaluation = workdir.evaluation()
     # Ignore results of another model.
     if evaluation.get("model_sha256") == facts["model_sha256"]:
         facts["evaluation"] = as_json(from_json(evaluation))
-=======
-    """Return what the run recorded about its data and quality."""
-    facts = {
-        "dataset": field(workdir.dataset(), "name", str, workdir / "dataset.json"),
-        **tasks.card_facts(workdir),
-        "model_sha256": workdir.model_sha256(),
-    }
-    evaluation = workdir.evaluation()
-    # Ignore results of another model.
-    if evaluation.get("model_sha256") == facts["model_sha256"]:
-        facts["evaluation"] = {
-            key: value for key, value in evaluation.items() if is_estimate(value)
-        }
->>>>>>> serving
     return facts
 
 
@@ -152,16 +123,9 @@ def export_model(
         batch_sizes = (1,) if of_any_size else BATCH_SIZES
     batch_sizes = _checked_batch_sizes(batch_sizes)
     version = choose_version(models, version)
-<<<<<<< HEAD
-    check_weights(model)
-    num_classes = num_classes_of(model, facts.get("class_names"))
-    labels_below = num_classes or 1
-    served = [*signatures(model, task.x_meaning, task.cond_meaning), *more]
-=======
     _check_weights(model)
     num_classes = _num_classes(model, facts.get("class_names"))
     served = [*signatures(model, task.x_meaning, task.cond_meaning), *more]
->>>>>>> serving
     served = [dataclasses.replace(each, flags_bad_rows=bad_rows == "flag") for each in served]
     described = [*served, card_signature("")]
     card = make_card(model, models.name, version, described, batch_sizes, xla, facts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from tfp_cinn.errors import UsageError
-from tfp_cinn.latent.arguments import as_values
 
 __all__ = ["Typicality", "auroc"]
 
@@ -42,18 +42,19 @@ class Typicality(NamedTuple):
         """Make the test that calls a share `false_alarms` of held-out data foreign.
 
         Args:
-            nats_per_dim: -log p(x | c) / D of held-out examples, `[N]`, such as
-                `Ranking.nats_per_dim`. Those of training data are too low.
+            nats_per_dim: -log p(x | c) / D of held-out examples, `[N]`. Those of training data are
+                too low.
             false_alarms: that share, 1/N to 1/2.
 
         Raises:
             UsageError: if there are too few examples for that share, or some aren't finite.
         """
-        if not 0 < false_alarms <= 0.5:
+        values = np.asarray(nats_per_dim, np.float64)
+        if not 0 < false_alarms <= 0.5 or len(values) * false_alarms < 1 - 1e-9:
             raise UsageError(
-                f"false_alarms: expected a share above 0, 0.5 at most, got {false_alarms}"
+                f"false_alarms: expected 1/{len(values)}, as of {len(values)} held-out examples, "
+                f"to 1/2, got {false_alarms}"
             )
-        values = as_values("nats_per_dim", nats_per_dim, int(np.ceil(1 / false_alarms - 1e-9)))
         if not np.isfinite(values).all():
             raise UsageError("nats_per_dim: expected finite numbers of held-out examples")
         entropy = values.mean()
@@ -63,7 +64,7 @@ class Typicality(NamedTuple):
 
     def distance(self, nats_per_dim: Any) -> np.ndarray:
         """Return |nats_per_dim - entropy| of each example, `[N]`; infinity for NaN."""
-        distance = np.abs(as_values("nats_per_dim", nats_per_dim, 1) - self.entropy)
+        distance = np.abs(np.asarray(nats_per_dim, np.float64) - self.entropy)
         return np.where(np.isnan(distance), np.inf, distance)
 
     def is_foreign(self, nats_per_dim: Any) -> np.ndarray:
@@ -81,18 +82,10 @@ def auroc(foreign: Any, held_out: Any) -> float:
 
     Args:
         foreign: scores of foreign examples, `[N]`, higher being more foreign: nats/dim, or
-            `Typicality.distance`. Scores that aren't finite count as most foreign.
+            `Typicality.distance`. NaN counts as most foreign.
         held_out: scores of held-out examples, `[M]`.
-
-    Raises:
-        UsageError: if one of them is empty or isn't one number per example.
     """
-    # Imported here because the import takes a second.
-    from sklearn.metrics import roc_auc_score
-
-    foreign = as_values("foreign", foreign, 1)
-    held_out = as_values("held_out", held_out, 1)
+    n, m = len(foreign), len(held_out)
     scores = np.concatenate([foreign, held_out])
-    highest = np.nextafter(np.max(scores, initial=0.0, where=np.isfinite(scores)), np.inf)
-    scores = np.where(np.isfinite(scores), scores, highest)
-    return float(roc_auc_score(np.arange(len(scores)) < len(foreign), scores))
+    ranks = rankdata(np.where(np.isnan(scores), np.inf, scores))
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))

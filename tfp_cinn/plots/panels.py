@@ -15,10 +15,8 @@ __all__ = ["Panel", "ScoredSet", "draw_panels", "draw_scores"]
 _DPI = 150
 _GAP = 0.06  # between images, relative to their height
 _CAPTION = 0.32  # space for a caption below an image, likewise
-_BETWEEN = 0.3  # between panels, inches
 _LETTER = 0.06  # width of a letter in a label, inches
-_LONGEST = 30  # maximal number of letters in a label
-_ANGLE = 35  # slant of long column labels, degrees
+_LONGEST = 30  # letters in a label
 
 
 class Panel(NamedTuple):
@@ -73,40 +71,27 @@ def draw_panels(
     """
     height, width = panels[0].images.shape[2:4]
     cell = (0.9 if min(height, width) >= 48 else 0.52) / min(height, width)  # inches per pixel
-    sizes = [[cell * n for n in _joined(panel).shape[1::-1]] for panel in panels]
-    total = sum(across for across, _ in sizes) + _BETWEEN * (len(panels) - 1)
-    tall = max(down for _, down in sizes)
-    figure = Figure(figsize=(total, tall))
-    # Slant labels that are wider than an image.
-    longest = max(len(_short(label)) for panel in panels for label in (*panel.column_labels, ""))
-    aslant = longest * _LETTER > 1.05 * cell * width
-    left = 0.0
-    for number, (panel, (across, down)) in enumerate(zip(panels, sizes, strict=True)):
-        place = (left / total, 1 - down / tall, across / total, down / tall)
-        _draw_panel(figure.add_axes(place), panel, row_labels if number == 0 else (), aslant)
-        left += across + _BETWEEN
-    if title:
-        labels = longest * _LETTER * math.sin(math.radians(_ANGLE)) if aslant else 0.15
-        above = 0.1 + (labels if longest else 0.0) + 0.18 * any(p.title for p in panels)
-        figure.text(
-            0.5, 1 + above / tall, title, fontsize=9, ha="center", va="bottom", parse_math=False
-        )
+    joined = [_joined(panel) for panel in panels]
+    widths = [image.shape[1] for image in joined]
+    size = cell * sum(widths) + 0.5 * len(panels) + 0.5, cell * joined[0].shape[0] + 1.0
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
+    for axes, panel in zip(grid, panels, strict=True):
+        _draw_panel(axes, panel, row_labels if axes is grid[0] else (), cell * width)
+    figure.suptitle(title, fontsize=9, parse_math=False)
     figure.savefig(path, dpi=_DPI, bbox_inches="tight", pad_inches=0.06)
 
 
-def _draw_panel(axes, panel, row_labels, aslant=False):
+def _draw_panel(axes, panel, row_labels, inches):
     rows, columns, height, width = panel.images.shape[:4]
     gap, below = _gaps(panel)
     axes.imshow(_joined(panel), interpolation="nearest")
     across = (np.arange(columns) + 0.5) * (width + gap) - gap / 2 - 0.5
     down = np.arange(rows) * (height + below)
-    slant = {"rotation": _ANGLE, "ha": "left", "rotation_mode": "anchor"} if aslant else {}
-    axes.set_xticks(
-        across[: len(panel.column_labels)],
-        [_short(label) for label in panel.column_labels],
-        parse_math=False,
-        **slant,
-    )
+    labels = [_short(label) for label in panel.column_labels]
+    slant = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"}
+    is_wide = max(map(len, labels), default=0) * _LETTER > inches
+    axes.set_xticks(across[: len(labels)], labels, parse_math=False, **(slant if is_wide else {}))
     axes.set_yticks(
         (down + height / 2 - 0.5)[: len(row_labels)],
         [_short(label) for label in row_labels],
@@ -115,19 +100,11 @@ def _draw_panel(axes, panel, row_labels, aslant=False):
     axes.xaxis.tick_top()
     axes.tick_params(length=0, labelsize=7)
     axes.spines[:].set_visible(False)
-    if panel.title:
-        axes.set_title(panel.title, fontsize=8, parse_math=False)
-    for row, captions in enumerate(panel.captions):
-        for column, caption in enumerate(captions):
-            axes.text(
-                across[column],
-                down[row] + height + 0.2 * gap,
-                caption,
-                fontsize=5,
-                ha="center",
-                va="top",
-                parse_math=False,
-            )
+    axes.set_title(panel.title, fontsize=8, parse_math=False)
+    style = {"fontsize": 5, "ha": "center", "va": "top", "parse_math": False}
+    for y, captions in zip(down + height + 0.2 * gap, panel.captions, strict=False):
+        for x, caption in zip(across, captions, strict=True):
+            axes.text(x, y, caption, **style)
 
 
 def _short(label):
@@ -170,7 +147,7 @@ def draw_scores(
     edges = np.linspace(low, high, 91)
     for row, each in enumerate(sets):
         pictures, axes = grid[row]
-        _draw_panel(pictures, Panel(each.images[np.newaxis]), [each.name])
+        _draw_panel(pictures, Panel(each.images[np.newaxis]), [each.name], math.inf)
         for scores, style in (
             (each.held_out, {"color": "0.7", "histtype": "stepfilled", "label": "held out"}),
             (each.scores, {"color": "tab:red", "histtype": "step", "label": "this set"}),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pathlib
 from collections.abc import Sequence
 
 from tfp_cinn import files
+from tfp_cinn.errors import UsageError
 from tfp_cinn.tasks.sampler import ModelSampler
 from tfp_cinn.tasks.task import check_drawing, restore
 from tfp_cinn.workdir import Workdir
@@ -21,6 +23,7 @@ def sample(
     temperature: float = 1.0,
     seed: int = 0,
     output: str | os.PathLike | None = None,
+    truth: str | os.PathLike | None = None,
 ) -> pathlib.Path:
     """Draw samples of a training run's model into a file, and print its path.
 
@@ -37,6 +40,7 @@ def sample(
         output: the file to write; one in the workdir if None. A `.npz` holds `x`
             `[num_samples, conditions, ...]`, `log_prob` in nats and the conditions; what else can
             be written depends on the task.
+        truth: a file of the true x of each condition, for a task that marks it in pictures.
 
     Raises:
         UsageError: if an argument is wrong.
@@ -46,6 +50,9 @@ def sample(
     task = restore(workdir)
     output = files.user_path(output) if output else workdir / task.samples_file
     sampler = ModelSampler(workdir.load_model(), task)
-    task.sample(sampler, cond, num_samples, temperature, seed, output)
+    options = {} if truth is None else {"truth": str(files.user_path(truth))}
+    if options and "truth" not in inspect.signature(task.write_samples).parameters:
+        raise UsageError(f"truth: the task {task.name!r} marks none; leave --truth away")
+    task.sample(sampler, cond, num_samples, temperature, seed, output, **options)
     print(output)
     return output

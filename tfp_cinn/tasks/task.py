@@ -20,6 +20,7 @@ from tfp_cinn.metrics.latents import latent_moments
 from tfp_cinn.metrics.likelihood import bits_per_dim, nats_per_dim
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.conditions import num_conditions, read_conditions
+from tfp_cinn.tasks.explore.explorable import Explorable
 from tfp_cinn.tasks.sampler import Sampler
 from tfp_cinn.workdir import Workdir
 
@@ -29,7 +30,7 @@ _TASKS: dict[str, type[Task]] = {}
 _Class = TypeVar("_Class", bound="type[Task]")
 
 
-class Task:
+class Task(Explorable):
     """One problem: data as batches of (x, c), and what the programs ask of it.
 
     A task of your own names itself, tells two shapes and makes batches. The rest has defaults that
@@ -182,6 +183,7 @@ class Task:
         temperature: float,
         seed: int,
         output: pathlib.Path,
+        **options: Any,
     ) -> None:
         """Draw samples into a file.
 
@@ -192,13 +194,14 @@ class Task:
             temperature: factor on the latents.
             seed: with the condition and a sample's number, decides the sample.
             output: the file.
+            **options: of `check_output` and `write_samples`, where the task takes some.
 
         Raises:
             UsageError: if an argument is wrong, or a sample isn't finite.
         """
         cond = self.read_conditions(cond, sampler.cond_shape)
         shape = (num_samples, num_conditions(cond), *sampler.event_shape)
-        self.check_output(output, shape)
+        self.check_output(output, shape, **options)
         check_room("num_samples", shape)
         x, log_prob = sampler.sample(cond, num_samples, temperature, seed)
         bad = ~np.isfinite(x).all(axis=tuple(range(2, x.ndim)))
@@ -208,7 +211,7 @@ class Task:
                 "temperature, look whether the condition is like those of training, or train "
                 "further"
             )
-        self.write_samples(output, x, log_prob, cond)
+        self.write_samples(output, x, log_prob, cond, **options)
 
     def check_output(self, output: pathlib.Path, shape: Shape) -> None:
         """Refuse a file that samples x of a shape can't be written to, before they are drawn."""
@@ -236,10 +239,6 @@ class Task:
             arrays["cond"] = cond
         with writing(output) as scratch:
             np.savez(scratch, **arrays)
-
-    def subject(self, model: CINN) -> Any:
-        """Return what `explore` draws a run with, a `tfp_cinn.tasks.explore.subject.Subject`."""
-        raise UsageError(f"explore: the task {self.name!r} has nothing to explore with")
 
 
 def check_drawing(num_samples: int = 1, temperature: float = 1.0, seed: int = 0) -> None:

@@ -1,6 +1,10 @@
 """The task of anybody's arrays: from files to samples, for every shape of x and c."""
 
 import json
+import os
+import pathlib
+import signal
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -8,17 +12,22 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import tasks
+from tfp_cinn.cli import train as train_program
+from tfp_cinn.cli.flags import parse
 from tfp_cinn.client.ask import ask_for_samples
+from tfp_cinn.data.arrays import Pairs
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export import export_run
 from tfp_cinn.model import load_model
-from tfp_cinn.tasks.arrays import Arrays
+from tfp_cinn.tasks import Arrays
 from tfp_cinn.training import train
+from tfp_cinn.training.interruption import Interrupted
 from tfp_cinn.workdir import Workdir
 
 N = 80
 RNG = np.random.default_rng(0)
 SMALL = {"blocks": 1, "hidden": (8,), "features": 8}
+DATA = Arrays.default_config().data.to_dict() | {"test_fraction": 0.0, "simulations": 100}
 
 
 def normal(*shape):
@@ -52,7 +61,7 @@ PAIRS = [(x, "vector") for x in X] + [("vector", c) for c in COND] + [("number",
 
 
 @pytest.mark.parametrize(("x", "cond"), PAIRS)
-def test_every_shape_from_arrays_to_files(x, cond, tmp_path):
+def test_every_shape_is_learned_saved_and_written(x, cond, tmp_path):
     task = Arrays(X[x], COND[cond], missing=cond == "missing")
     model = task.build(SMALL)
     model.compile("adam", run_eagerly=True)  # sooner than to trace
@@ -61,28 +70,118 @@ def test_every_shape_from_arrays_to_files(x, cond, tmp_path):
     example = next(iter(batches))
     x_batch, cond_batch = example if isinstance(example, tuple) else (example, None)
     log_prob = model.distribution.log_prob(x_batch, cond_batch)
-    assert np.isfinite(log_prob).all()
     model.save(tmp_path / "m.keras")
     again = load_model(tmp_path / "m.keras").distribution.log_prob(x_batch, cond_batch)
     np.testing.assert_allclose(again, log_prob, rtol=1e-5)
     samples, log_prob = model.distribution.sample_and_log_prob(cond_batch, (120,), seed=1)
     assert abs(float(tf.reduce_mean(samples)) - 5) < 2  # in the units of x
-    restored = Arrays.restore(json.loads(json.dumps(task.facts)))
+    restored = Arrays.restore(json.loads(json.dumps(task.description)))
     assert restored.cond_shape == task.cond_shape == model.cond_shape
-    assert restored.build(SMALL).count_params() == model.count_params()
     first = None if cond_batch is None else tf.nest.map_structure(lambda c: c[:1], cond_batch)
-    if first is not None:
-        samples, log_prob = samples[:, :1], log_prob[:, :1]
-    arguments = samples.numpy(), log_prob.numpy(), first, restored.facts, x_batch[:1]
+    shape = (120, 1, *task.event_shape)
+    x = np.reshape(samples if first is None else samples[:, :1], shape)
+    log_prob = np.reshape(log_prob if first is None else log_prob[:, :1], shape[:2])
+    np.save(tmp_path / "truth.npy", x_batch[:1])
     for suffix in (".npz", ".png", *[".csv"] * (len(task.event_shape) == 1)):
-        Arrays.write_samples(tmp_path / f"s{suffix}", *arguments)
-        assert (tmp_path / f"s{suffix}").stat().st_size > 500
-    written = np.load(tmp_path / "s.npz")
-    assert written["x"].shape == (120, 1, *task.event_shape)
-    assert written["log_prob"].shape == (120, 1)
-    if cond_batch is not None:  # what was written can be read as conditions again
-        read = Arrays.read_conditions([str(tmp_path / "s.npz")], None, restored.facts)
+        output = tmp_path / f"s{suffix}"
+        truth = {"truth": str(tmp_path / "truth.npy")}
+        restored.check_output(output, shape, **truth)
+        restored.write_samples(output, x, log_prob, first, **truth)
+        assert output.stat().st_size > 500
+    with np.load(tmp_path / "s.npz") as written:
+        np.testing.assert_array_equal(written["x"], x)
+        np.testing.assert_array_equal(written["log_prob"], log_prob)
+    if first is not None:  # what was written can be read as conditions again
+        read = restored.read_conditions([str(tmp_path / "s.npz")], None)
         tf.nest.map_structure(np.testing.assert_allclose, read, first)
+
+
+def config_of(path, **fields):
+    config = Arrays.default_config()
+    config.data.train = str(path)
+    config.model.update(SMALL)
+    config.train.update({"epochs": 1, "batch_size": 16, **fields})
+    return config.to_dict()
+
+
+def saved_pairs(folder, x, cond):
+    parts = COND[cond] if isinstance(COND[cond], dict) else {"": COND[cond]}
+    arrays = {f"cond_{name}" if name else "cond": part for name, part in parts.items()}
+    np.savez(folder / "pairs.npz", x=X[x], **arrays)
+    np.savez(folder / "few.npz", x=X[x][:2], **{name: part[:2] for name, part in arrays.items()})
+    return folder / "pairs.npz"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("x", "cond"),
+    [("map", "label"), ("vector", "series"), ("vector", "map"), ("number", "several")],
+)
+def test_trained_sampled_exported_and_asked(x, cond, tmp_path):
+    run, few = tmp_path / "run", [str(tmp_path / "few.npz")]
+    train(config_of(saved_pairs(tmp_path, x, cond), steps_per_epoch=3), run)
+    assert (run / "samples.png").exists()
+    assert np.isfinite(tasks.evaluate(run)["nats_per_dim"]["mean"])
+    tasks.sample(run, few, 5, output=tmp_path / "drawn.npz", truth=few[0])
+    export_run(run, tmp_path / "models" / "mine", batch_sizes=[4])
+    asked = {"saved_model": tmp_path / "models" / "mine", "cond": few, "num_samples": 5}
+    ask_for_samples(**asked, output=tmp_path / "asked.npz")
+    with np.load(tmp_path / "drawn.npz") as drawn, np.load(tmp_path / "asked.npz") as answered:
+        assert drawn["x"].shape == (5, 2, *Workdir(run).load_model().event_shape)
+        for name in drawn:
+            np.testing.assert_allclose(drawn[name], answered[name], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stops", [(3, 9), (12, 25)])
+def test_a_stopped_run_ends_as_an_unbroken_one(stops, tmp_path, monkeypatch):
+    config = config_of(saved_pairs(tmp_path, "vector", "several"), epochs=6)
+    whole = train(config, tmp_path / "whole").get_weights()
+    take, count = Pairs.take, [0]
+
+    def stopping(self, *arguments):
+        count[0] += 1
+        if count[0] in stops:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return take(self, *arguments)
+
+    monkeypatch.setattr(Pairs, "take", stopping)
+    for _ in stops:
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "broken")
+    broken = train(config, tmp_path / "broken").get_weights()
+    for one, other in zip(whole, broken, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+SIMULATOR = """
+    import numpy as np
+    from tfp_cinn import tasks
+
+    @tasks.register("my_problem")
+    class MyProblem(tasks.Arrays):
+        @staticmethod
+        def simulate(num, seed):
+            rng = np.random.default_rng(seed)
+            x = rng.normal(size=num)
+            return x, x[:, np.newaxis] + rng.normal(size=(num, 2))
+"""
+
+
+def test_a_simulator_of_a_module_draws_new_pairs_in_every_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.task, "_TASKS", dict(tasks.task._TASKS))
+    (tmp_path / "my_problem.py").write_text(textwrap.dedent(SIMULATOR))
+    flags = ["--config=arrays", "--config.data.task=my_problem", "--config.data.simulations=40"]
+    flags += ["--config.train.batch_size=20", "--config.train.epochs=1", "--config.model.blocks=1"]
+    argv = ["train", f"--module={tmp_path / 'my_problem.py'}", f"--workdir={tmp_path / 'run'}"]
+    parse([*argv, *flags], train_program.FLAGS, None)
+    train_program.main(**train_program.FLAGS.values())
+    assert tasks.restore(Workdir(tmp_path / "run")).cond_shape == (2,)
+    task = tasks.find("my_problem", "test")()
+    seen = [x for epoch in (0, 1) for x, _ in task.training_batches(1000, 0, epoch)]
+    held_out = [x for x, _ in task.validation_batches(500)]
+    values = tf.concat([*seen, *held_out], axis=0).numpy().ravel()
+    assert len(seen) == 40 and len(np.unique(values)) > 0.99 * len(values)
 
 
 def test_a_table_with_categories(tmp_path):
@@ -95,53 +194,85 @@ def test_a_table_with_categories(tmp_path):
         "x_columns": ("height",),
         "cond_columns": ("age", "rain", "kind"),
     }
-    task = Arrays.load(data, {})
+    task = Arrays.load({"data": data})
     assert task.cond_shape == {"cond": (2,), "kind": ()}
     table[["age", "rain", "kind"]][:3].to_csv(tmp_path / "c.csv", index=False)
-    cond = Arrays.read_conditions([str(tmp_path / "c.csv")], None, task.facts)
+    cond = task.read_conditions([str(tmp_path / "c.csv")], None)
     assert cond["kind"].tolist() == [1, 0, 0]
-    Arrays.write_samples(tmp_path / "s.csv", np.ones((2, 3, 1)), np.zeros((2, 3)), None, task.facts)
+    task.write_samples(tmp_path / "s.csv", np.ones((2, 3, 1)), np.zeros((2, 3)), cond)
     written = pd.read_csv(tmp_path / "s.csv")
     assert list(written) == ["condition", "sample", "height", "log_prob"] and len(written) == 6
 
 
-DATA = Arrays.default_config().data.to_dict() | {"test_fraction": 0.0, "simulations": 100}
-
-
-def test_wrong_data(tmp_path):
-    np.savez(tmp_path / "a.npz", x=X["vector"], cond=np.arange(N) % 3)
-    np.savez(tmp_path / "b.npz", x=X["vector"], cond=np.arange(N) % 4)
-    np.savez(tmp_path / "c.npz", x=X["vector"], cond=COND["vector"])
-    np.savez(tmp_path / "d.npz", x=X["vector"][:3])
-    for changed, message in [
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
         ({}, "data: expected either data.train"),
-        ({"train": "d"}, "d.npz: 3 rows are too few for a validation split of 0.05"),
-        ({"train": "a", "test": "c"}, r"c.npz: cond has shape \(4,\) a row, expected \(\) as in"),
-        ({"train": "a", "test": "b"}, "b.npz: row 3, cond is 3, expected a class from 0 to 2"),
-        ({"train": "z"}, "z.npz: no such file"),
-    ]:
-        named = {key: str(tmp_path / f"{value}.npz") for key, value in changed.items()}
-        with pytest.raises(UsageError, match=message):
-            Arrays.load(DATA | named, {})
+        ({"train": "few"}, "few.npz: 3 rows are too few for a validation split of 0.05"),
+        (
+            {"train": "label", "test": "vector"},
+            r"vector.npz: cond has shape \(4,\) a row, expected",
+        ),
+        ({"train": "label", "test": "few"}, "few.npz: expected x, cond, got x"),
+        ({"train": "label", "test": "more"}, "more.npz: row 3, cond is 3, expected a class from 0"),
+        ({"train": "none"}, "none.npz: no such file"),
+    ],
+)
+def test_wrong_data(tmp_path, files, message):
+    np.savez(tmp_path / "label.npz", x=X["vector"], cond=np.arange(N) % 3)
+    np.savez(tmp_path / "more.npz", x=X["vector"], cond=np.arange(N) % 4)
+    np.savez(tmp_path / "vector.npz", x=X["vector"], cond=COND["vector"])
+    np.savez(tmp_path / "few.npz", x=X["vector"][:3])
+    named = {key: str(tmp_path / f"{value}.npz") for key, value in files.items()}
+    with pytest.raises(UsageError, match=message):
+        Arrays.load({"data": DATA | named})
 
 
-def test_wrong_conditions(tmp_path):
+def test_conditions_on_the_command_line():
     label, vector = (Arrays(X["vector"], COND[c]) for c in ("label", "vector"))
-    assert Arrays.read_conditions(None, (), label.facts).tolist() == [0, 1, 2]
-    numbers = ["1", "2", "3.5", "0"]
-    assert Arrays.read_conditions(numbers, (4,), vector.facts).shape == (1, 4)
-    np.save(tmp_path / "c.npy", np.ones((2, 5)))
-    np.save(tmp_path / "nan.npy", np.full((2, 4), np.nan))
-    for task, texts, message in [
-        (label, ["3"], "cond: row 0, cond is 3, expected a class from 0 to 2"),
-        (label, ["oak"], "cond: expected a file, or classes, got oak"),
-        (vector, None, r"cond: expected a file with cond \(4,\), got none"),
-        (vector, [str(tmp_path / "c.npy")], r"c.npy: cond has shape \(2, 5\), expected \(cond"),
-        (vector, [str(tmp_path / "nan.npy")], r"nan.npy: row 0, cond\[0\] is nan"),
-        (vector, ["1", "2"], r"cond: cond has shape \(2,\), expected \(conditions, 4\)"),
-    ]:
-        with pytest.raises(UsageError, match=message):
-            Arrays.read_conditions(texts, None, task.facts)
+    assert label.read_conditions(None, None).tolist() == [0, 1, 2]
+    assert label.read_conditions(["2", "0"], None).tolist() == [2, 0]
+    np.testing.assert_array_equal(
+        vector.read_conditions(["1", "2", "3.5", "0"], None), [[1, 2, 3.5, 0]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("cond", "texts", "message"),
+    [
+        ("label", ["3"], "cond: row 0, cond is 3, expected a class from 0 to 2"),
+        ("label", ["oak"], "cond: expected a file, or classes, got oak"),
+        ("vector", None, r"cond: expected a file with cond \(4,\), got none"),
+        ("vector", ["c.npy"], r"c.npy: cond has shape \(5,\) a row, expected \(4,\), as trained"),
+        ("vector", ["nan.npy"], r"nan.npy: row 0, cond\[0\] is nan"),
+        ("vector", ["1", "2"], r"cond: cond has shape \(2,\) a row, expected \(4,\)"),
+        ("several", ["c.npy"], "c.npy: expected image, kind, v, got cond"),
+        ("several", ["1"], "cond: expected a .npy, .npz or .csv file, got 1"),
+        ("none", ["1"], "cond: expected none, got 1"),
+    ],
+)
+def test_wrong_conditions(cond, texts, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("c.npy", np.ones((2, 5)))
+    np.save("nan.npy", np.full((2, 4), np.nan))
+    with pytest.raises(UsageError, match=message):
+        Arrays(X["vector"], COND[cond]).read_conditions(texts, None)
+
+
+@pytest.mark.parametrize(
+    ("output", "truth", "message"),
+    [
+        ("x.jpg", None, "x.jpg: expected a .npz, .csv or .png file in a folder that exists"),
+        ("none/x.npz", None, "in a folder that exists"),
+        ("x.csv", None, "x.csv: expected .npz or .png, since x isn't a vector"),
+        ("x.png", "t.npy", r"t.npy: the truth has shape \(3, 2\), expected \(1, 6, 2\)"),
+    ],
+)
+def test_wrong_output(output, truth, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("t.npy", np.ones((3, 2)))
+    with pytest.raises(UsageError, match=message):
+        Arrays(X["series"]).check_output(pathlib.Path(output), (5, 1, 6, 2), truth)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +285,7 @@ def test_wrong_conditions(tmp_path):
 def test_no_sample_is_out_of_bounds(bounds, low, high, tmp_path):
     x = RNG.beta(0.5, 0.5, (N, 3)) * 0.99 + 0.005
     task = Arrays(x, COND["vector"], bounds=bounds)
-    task = Arrays.restore(json.loads(json.dumps(task.facts)))
+    task = Arrays.restore(json.loads(json.dumps(task.description)))
     model = task.build(SMALL)
     cond = np.float32(COND["vector"])
     samples = model.distribution.sample(cond, 200, seed=0, temperature=20.0).numpy()
@@ -163,45 +294,3 @@ def test_no_sample_is_out_of_bounds(bounds, low, high, tmp_path):
     assert abs(np.mean(z)) < 0.2 and 0.8 < np.std(z) < 1.2  # standardized inside the bounds
     with pytest.raises(UsageError, match=r"row \d+, x\[\d\] is .* between the bounds"):
         Arrays(x - 0.2, bounds=(0, 1))
-
-
-def test_a_simulator_draws_new_pairs_in_every_step():
-    class Mine(Arrays):
-        @staticmethod
-        def simulate(num, seed):
-            rng = np.random.default_rng(seed)
-            x = rng.normal(size=num)
-            return x, x[:, np.newaxis] + rng.normal(size=(num, 2))
-
-    task = Mine.load(DATA, {})
-    seen = [x for epoch in (0, 1) for x, _ in task.training_batches(10, 0, epoch)]
-    held_out = [x for x, _ in task.validation_batches(5)]
-    values = tf.concat([*seen, *held_out], axis=0).numpy().ravel()
-    assert len(seen) == 20 and len(np.unique(values)) == len(values)
-
-
-def test_a_run_from_the_file_to_samples(tmp_path):
-    np.savez(tmp_path / "mine.npz", x=X["vector"], cond=COND["vector"])
-    np.save(tmp_path / "observed.npy", COND["vector"][:2])
-    config = Arrays.default_config()
-    config.data.train = str(tmp_path / "mine.npz")
-    config.model.update(SMALL)
-    config.train.update({"epochs": 1, "batch_size": 16, "milestones": ()})
-    run = tmp_path / "run"
-    train(config.to_dict(), run)
-    assert (run / "samples.png").exists()
-    figures = tasks.evaluate(run)
-    assert np.isfinite(figures["nats_per_dim"]["mean"])
-    observed = [str(tmp_path / "observed.npy")]
-    tasks.sample(run, observed, 5, output=tmp_path / "s.npz")
-    assert np.load(tmp_path / "s.npz")["x"].shape == (5, 2, 3)
-    export_run(run, tmp_path / "models" / "mine", batch_sizes=[4])
-    asked = {"saved_model": tmp_path / "models" / "mine", "cond": observed, "num_samples": 5}
-    ask_for_samples(**asked, output=tmp_path / "asked.csv")
-    table = pd.read_csv(tmp_path / "asked.csv")
-    assert list(table) == ["condition", "sample", "x0", "x1", "x2", "log_prob"]
-    cond = np.repeat(np.float32(COND["vector"][:2]), 5, axis=0)
-    table = table.sort_values(["condition", "sample"])
-    x = np.float32(table[["x0", "x1", "x2"]])
-    expected = Workdir(run).load_model().distribution.log_prob(x, cond)
-    np.testing.assert_allclose(table["log_prob"], expected, rtol=1e-4, atol=1e-4)  # float32

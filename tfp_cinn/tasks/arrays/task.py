@@ -15,13 +15,12 @@ from tfp_cinn.bijectors import Bounded
 from tfp_cinn.configs.arrays import get_config
 from tfp_cinn.data import arrays
 from tfp_cinn.data.arrays.batches import in_split
-from tfp_cinn.data.arrays.moments import check_values
-from tfp_cinn.data.arrays.pairs import MASK, as_parts
+from tfp_cinn.data.arrays.pairs import as_parts
 from tfp_cinn.data.batches import of_epoch
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
-from tfp_cinn.tasks.arrays.conditions import read_conditions
-from tfp_cinn.tasks.arrays.samples import check_output, write_samples
+from tfp_cinn.tasks.arrays.conditions import check_alike, read_conditions, shapes
+from tfp_cinn.tasks.arrays.samples import check_output, read_truth, write_samples
 from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["Arrays"]
@@ -86,24 +85,21 @@ class Arrays(Task):
         if isinstance(source, tf.data.Dataset):
             self._train = arrays.Stream(source, missing)
             self._held_out = {
-                name: None if each is None else arrays.Stream(each, missing)
-                for name, each in held_out.items()
+                name: None if own is None else arrays.Stream(own, missing)
+                for name, own in held_out.items()
             }
         elif callable(source):
             self._train = arrays.Simulation(source, simulations, missing)
-            count = max(1, simulations // 20)
-            self._held_out = {name: arrays.Simulation(source, count, missing) for name in held_out}
+            few = arrays.Simulation(source, max(1, simulations // 20), missing)
+            self._held_out = dict.fromkeys(held_out, few)
         else:
-            pairs = _pairs(source, cond)
             fractions = {"validation": validation_fraction, "test": test_fraction}
-            self._train, self._held_out = _split(pairs, held_out, fractions, missing)
+            self._train, self._held_out = _split(_pairs(source, cond), held_out, fractions, missing)
         pairs = self._train.pairs
-        if bounds is not None:
-            bounds = _low_and_high(bounds)
+        bounds = None if bounds is None else _low_and_high(bounds)
         unbounded = None if bounds is None else _unbounded(bounds)
         found = arrays.examine(self._train.chunks(), pairs, bounds, unbounded)
         self.description = {
-            "dataset": self.name,
             "x": found.pop("x"),
             "cond": found,
             "bounds": bounds,
@@ -111,9 +107,13 @@ class Arrays(Task):
             "columns": {name: list(names) for name, names in pairs.columns.items()},
             "categories": {name: list(names) for name, names in pairs.categories.items()},
         }
-        for rows in self._held_out.values():
-            if rows is not None and rows.pairs is not pairs and not callable(source):
-                self._check_alike(rows)
+        if self.cond_shape == () and pairs.categories:
+            self.description["class_names"] = list(pairs.categories["cond"])
+        for name, own in held_out.items():
+            if own is not None:
+                rows = self._held_out[name]
+                for start, values, _ in rows.chunks():
+                    check_alike(values, rows.pairs, self.description, start)
 
     @classmethod
     def default_config(cls) -> ml_collections.ConfigDict:
@@ -122,7 +122,7 @@ class Arrays(Task):
 
     @classmethod
     def load(cls, config: Mapping[str, Any]) -> Arrays:
-        """Reads what the `data` section of a config names.
+        """Read what the `data` section of a config names.
 
         Raises:
             UsageError: if a file can't be read or learned from.
@@ -149,31 +149,20 @@ class Arrays(Task):
         source = read(paths["train"])
         if paths["x"] is not None:
             source = arrays.read_npy(paths["x"], paths["cond"])
-        return cls(
-            source,
-            validation=read(paths["validation"]),
-            test=read(paths["test"]),
-            validation_fraction=data["validation_fraction"],
-            test_fraction=data["test_fraction"],
-            bounds=data["bounds"],
-            missing=data["missing"],
-            simulations=data["simulations"],
-        )
+        held_out = {name: read(paths[name]) for name in ("validation", "test")}
+        same = ("validation_fraction", "test_fraction", "bounds", "missing", "simulations")
+        return cls(source, **held_out, **{name: data[name] for name in same})
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one x."""
-        return tuple(self.description["x"]["shape"])
+        return shapes(self.description)["x"]
 
     @property
     def cond_shape(self) -> Any:
         """Shape of one condition: None, a tuple, or one by part and mask."""
-        shapes = {}
-        for name, part in self.description["cond"].items():
-            shapes[name] = tuple(part["shape"])
-            if "mask" in part:
-                shapes[name + MASK] = shapes[name][: -1 if part["mask"] == "set" else None]
-        return shapes["cond"] if list(shapes) == ["cond"] else shapes or None
+        parts = {name: shape for name, shape in shapes(self.description).items() if name != "x"}
+        return parts["cond"] if list(parts) == ["cond"] else parts or None
 
     @property
     def parts(self) -> Mapping[str, Any]:
@@ -191,7 +180,7 @@ class Arrays(Task):
         return self.description["bounds"]
 
     def build(self, model: Mapping[str, Any] | None = None) -> CINN:
-        """Builds the flow that the `model` section of a config names, or the one for the shapes."""
+        """Build the flow that the `model` section of a config names, or the one for the shapes."""
         fields = {"architecture": "from_shapes"} | dict(model or {})
         return architectures.build(data=self, **fields)
 
@@ -202,62 +191,50 @@ class Arrays(Task):
         return batches.apply(tf.data.experimental.assert_cardinality(length))
 
     def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
-        """Held-out batches, the same each time."""
-        return self._batches("validation", batch_size)
+        """Return held-out batches, the same each time."""
+        rows = self._held_out["validation"]
+        # Of a simulator, pairs that no epoch of training has.
+        return None if rows is None else rows.batches(batch_size, seed=-1)
 
     def test_batches(self, batch_size: int) -> tf.data.Dataset | None:
-        """Further held-out batches, the same each time."""
-        return self._batches("test", batch_size)
+        """Return further held-out batches, the same each time."""
+        rows = self._held_out["test"]
+        return None if rows is None else rows.batches(batch_size, seed=-2)
 
-    def read_conditions(self, texts: Any, shape: Any) -> Any:
+    def read_conditions(self, texts: Sequence[str] | None, shape: Any) -> Any:
         """Read conditions; see `tfp_cinn.tasks.arrays.conditions.read_conditions`."""
         return read_conditions(texts, self.description)
 
-    def check_output(self, output: pathlib.Path, shape: tuple[int, ...]) -> None:
-        """Refuse a file that samples can't be written to."""
+    def check_output(self, output, shape, truth: str | None = None) -> None:
+        """Refuse a file that samples can't be written to, or a truth of another shape."""
         check_output(output, shape[2:])
+        if truth is not None:
+            read_truth(truth, shape[1:])
 
-    def write_samples(self, output, x, log_prob, cond, truth=None) -> None:
-        """Write samples; see `tfp_cinn.tasks.arrays.samples.write_samples`."""
-        write_samples(pathlib.Path(output), x, log_prob, self.description, cond, truth)
+    def write_samples(self, output, x, log_prob, cond, truth: str | None = None) -> None:
+        """Write samples; see `tfp_cinn.tasks.arrays.samples.write_samples`.
+
+        Args:
+            output: the file.
+            x: the samples.
+            log_prob: their log-densities.
+            cond: the conditions.
+            truth: a file of the true x of each condition, to be marked in pictures.
+        """
+        if truth is not None:
+            truth = read_truth(truth, x.shape[1:])
+        write_samples(output, x, log_prob, cond, self.description, truth)
 
     def draw_samples(self, model: CINN, workdir: Any) -> None:
-        """Draws `samples.png`: for a held-out condition, with the truth marked."""
+        """Draw `samples.png`: for a held-out condition, with the truth marked."""
         batches = self.validation_batches(1) or self.training_batches(1, 0, 0)
         example = next(iter(batches))
         x, cond = example if isinstance(example, tuple) else (example, None)
-        samples = model.distribution.sample(cond, 1000, seed=0)
-        output = workdir / "samples.png"
-        self.write_samples(output, samples.numpy(), None, cond, truth=x)
-
-    def _batches(self, name, batch_size):
-        rows = self._held_out[name]
-        # Of a simulator, pairs that no epoch of training has.
-        seed = {"validation": -1, "test": -2}[name]
-        return None if rows is None else rows.batches(batch_size, seed)
-
-    def _check_alike(self, held_out) -> None:
-        pairs, mine = held_out.pairs, self._train.pairs
-        for name in {"x": 0, **pairs.cond, **mine.cond}:
-            shapes = [
-                None if values is None else values.shape[1:]
-                for values in ((p.x if name == "x" else p.cond.get(name)) for p in (pairs, mine))
-            ]
-            if shapes[0] != shapes[1]:
-                raise UsageError(
-                    f"{pairs.source}: {name} has shape {shapes[0]} a row, expected {shapes[1]} as "
-                    f"in {mine.source}"
-                )
-        for start, values, _ in held_out.chunks():
-            for name, value in values.items():
-                check_values(name, value, pairs, start, self.bounds if name == "x" else None)
-                classes = self.parts.get(name, {}).get("num_classes")
-                if classes and (value >= classes).any():
-                    row = start + int(np.argmax(value >= classes))
-                    raise UsageError(
-                        f"{pairs.source}: row {row}, {name} is {value.max()}, expected a class "
-                        f"from 0 to {classes - 1} as in {mine.source}"
-                    )
+        samples, log_prob = model.distribution.sample_and_log_prob(cond, (1000,), seed=0)
+        samples = np.reshape(samples, (1000, 1, *self.event_shape))
+        write_samples(
+            workdir / "samples.png", samples, log_prob, cond, self.description, truth=x.numpy()
+        )
 
 
 def _pairs(source: Any, cond: Any) -> arrays.Pairs:
@@ -269,7 +246,7 @@ def _pairs(source: Any, cond: Any) -> arrays.Pairs:
 
 
 def _split(pairs, held_out, fractions, missing):
-    """Rows to train on, and the held-out ones by name."""
+    """Return rows to train on, and the held-out ones by name."""
     numbers = np.arange(len(pairs))
     training, splits, low = np.ones(len(pairs), bool), {}, 0.0
     for name, own in held_out.items():
@@ -292,7 +269,7 @@ def _split(pairs, held_out, fractions, missing):
 
 
 def _low_and_high(bounds: Sequence[Any]) -> tuple[Any, Any]:
-    """Takes (low, high), or pairs of them by column, apart."""
+    """Return the low and the high side of (low, high), or of such pairs by column."""
     pairs = [bounds] if all(side is None or np.ndim(side) == 0 for side in bounds) else bounds
     if any(len(pair) != 2 for pair in pairs):
         raise UsageError(

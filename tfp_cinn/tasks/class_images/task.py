@@ -219,8 +219,7 @@ class ClassImages(Task):
         with writing(output) as scratch:
             draw_samples(x, levels, scratch, names, title)
 
-    def subject(self, model):
-        """See `Task.subject`."""
-        from tfp_cinn.tasks.class_images.explore import ExploredClasses
-
-        return ExploredClasses(model, self.images)
+    def show(self, x, examples):
+        """Show gray levels from black to white."""
+        top = self.description["levels"] - 1
+        return np.clip(np.floor(x), 0, top) / top

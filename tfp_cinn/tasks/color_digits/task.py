@@ -19,6 +19,7 @@ from tfp_cinn.metrics import Figure, bits_per_dim, nats_per_dim
 from tfp_cinn.metrics.hues import circular_distance, digit_hues, hue_distance
 from tfp_cinn.plots.pictures import check_picture, draw_hues, draw_sheet
 from tfp_cinn.tasks.conditions import first_of_classes, to_labels
+from tfp_cinn.tasks.explore.explorable import Examples
 from tfp_cinn.tasks.sampler import ModelSampler
 from tfp_cinn.tasks.task import Task, register
 
@@ -234,11 +235,37 @@ class ColorDigits(Task):
         with writing(output) as scratch:
             draw_sheet(np.concatenate([gray, x], axis=1), scratch, labels)
 
-    def subject(self, model):
-        """See `Task.subject`."""
-        from tfp_cinn.tasks.color_digits.explore import ExploredColorDigits
+    def held_out(self, count):
+        """Return the first test images in colors of their own, called by their class."""
+        return self._painted(data.Split(*(part[:count] for part in self.images.test)))
 
-        return ExploredColorDigits(model, self)
+    def _painted(self, split):
+        batches = self._held_out(split, 250)
+        x, gray = (np.concatenate(part) for part in zip(*batches, strict=True))
+        return Examples(x, gray, [self.images.class_names[label] for label in split.labels])
+
+    def show(self, x, examples):
+        """Show RGB as it is."""
+        return x
+
+    def show_conditions(self, examples):
+        """Show the gray images."""
+        return np.repeat(examples.cond, 3, axis=-1)
+
+    def foreign(self, examples, seed):
+        """Return the same digits in colors that aren't their class's too, and in none."""
+        count = self.images.num_classes
+        labels = to_labels(examples.names, self.images.class_names)
+        wrong = (labels + np.random.default_rng(seed).integers(1, count, len(labels))) % count
+        gray = np.round(examples.cond * (self.images.levels - 1)).astype(np.uint8)
+        x = np.clip(examples.x, 0, 1)
+        plain = np.broadcast_to(x.mean(axis=-1, keepdims=True), x.shape)
+        return {
+            "painted as another class": self._painted(data.Split(gray, wrong.astype(np.int32))),
+            "opposite hues": examples._replace(x=tf.image.adjust_hue(x, 0.5).numpy()),
+            "no colors": examples._replace(x=plain),
+            **super().foreign(examples, seed),
+        }
 
 
 def _model_hues(model, batches, num_samples, temperature, seed):

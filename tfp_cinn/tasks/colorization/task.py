@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tfp_cinn import data
 from tfp_cinn.color import LAB_SCALES, split_lab, to_rgb
+from tfp_cinn.data.image_files import read_image
 from tfp_cinn.errors import UsageError
+from tfp_cinn.files import writing
 from tfp_cinn.metrics import Figure, bits_per_dim, feature_network, nats_per_dim
 from tfp_cinn.plots.pictures import draw_sheet
 from tfp_cinn.tasks.colorization.judge import judge_colorings
-from tfp_cinn.tasks.colorization.photographs import color_photographs, colorize
+from tfp_cinn.tasks.colorization.photographs import (
+    check_size,
+    color_photographs,
+    colorize,
+    find_images,
+)
+from tfp_cinn.tasks.explore.explorable import Examples
 from tfp_cinn.tasks.task import Task, register
 
 __all__ = ["Colorization"]
@@ -57,6 +68,7 @@ class Colorization(Task):
         self.photos = photos
         self.event_shape = (ab_size, ab_size, 2)
         self.cond_shape = (size, size, 1)
+        self._lightness: dict[str, tf.Tensor] = {}  # of photographs from files, in full
         self.noise = noise_std * np.array(LAB_SCALES[1:], np.float32)
         self.description = {
             "dataset": name,
@@ -238,11 +250,58 @@ class Colorization(Task):
         """Color photographs; see `color_photographs`."""
         color_photographs(sampler, cond, num_samples, temperature, seed, output)
 
-    def subject(self, model):
-        """See `Task.subject`."""
-        from tfp_cinn.tasks.colorization.explore import ExploredColorings
+    def held_out(self, count):
+        """Return the first crops of test photographs, with noise, called by their photograph."""
+        photos = np.concatenate([photo.numpy() for _, photo in self.test_crops(32)])
+        found = super().held_out(count)
+        return found._replace(names=[f"photo {number}" for number in photos[: len(found.x)]])
 
-        return ExploredColorings(model, self)
+    def cases(self, texts, dist):
+        """Return photographs from files, without noise; crops of held-out ones if None."""
+        if texts is None:
+            return super().cases(None, dist)
+        paths = find_images(texts)
+        names = [pathlib.Path(path).stem for path in paths]
+        if len(paths) > _SHOWN or len(set(names)) < len(names):
+            raise UsageError(f"cond: expected up to {_SHOWN} photographs of different names")
+        x, cond = [], []
+        for path, name in zip(paths, names, strict=True):
+            rgb = read_image(path)
+            check_size(self, rgb)
+            parts = split_lab(rgb, self.cond_shape[:2])
+            self._lightness[name] = parts.L
+            cond.append(parts.small_L)
+            x.append(split_lab(rgb, self.event_shape[:2]).small_ab)
+        return Examples(np.stack(x), np.stack(cond), names)
+
+    def show(self, x, examples):
+        """Show the photographs in these colors, at the size of the condition."""
+        return to_rgb(examples.cond, x).numpy()
+
+    def show_conditions(self, examples):
+        """Show the photographs in gray."""
+        return self.show(np.zeros_like(examples.x), examples)
+
+    def write_transfers(self, x, cases, folder):
+        """Write photographs from files in each other's colors, in full resolution."""
+        for source, target in itertools.permutations(range(len(cases.names)), 2):
+            lightness = self._lightness.get(cases.names[target])
+            if lightness is None:
+                return
+            path = folder / f"transfer_{cases.names[source]}_to_{cases.names[target]}.png"
+            rgb = to_rgb(lightness, x[target, source]).numpy()
+            with writing(path) as scratch:
+                Image.fromarray(np.round(255 * np.nan_to_num(rgb)).astype(np.uint8)).save(scratch)
+            print(path, flush=True)
+
+    def foreign(self, examples, seed):
+        """Return the same lightness in opposite hues and in no colors too."""
+        noise = self.noise * np.random.default_rng(seed).standard_normal(examples.x.shape)
+        return {
+            "opposite hues": examples._replace(x=-examples.x),
+            "no colors": examples._replace(x=np.float32(noise)),
+            **super().foreign(examples, seed),
+        }
 
 
 def _is_empty(split: data.PhotoSplit) -> bool:

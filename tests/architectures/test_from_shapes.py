@@ -1,0 +1,46 @@
+"""Which flow is chosen for which shapes, and what is said of it."""
+
+import numpy as np
+import pytest
+
+from tfp_cinn import UsageError
+from tfp_cinn.tasks import Arrays
+
+RNG = np.random.default_rng(0)
+
+
+def task(*shape):
+    return Arrays(RNG.normal(size=(40, *shape)), np.arange(40) % 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields", "line"),
+    [
+        ((), {}, "x (1,) given (): elementwise flow, 3 blocks of 64x64, "),
+        ((3,), {"blocks": 1}, "x (3,) given (): dense flow, 1 blocks of 64x64, "),
+        ((8, 4), {"blocks": 1}, "x (8, 4) given (): dense flow, 1 blocks of 128x128, "),
+        ((24, 24, 2), {"blocks": 1}, "x (24, 24, 2) given (): convolutional flow, "),
+        ((5, 5, 1), {"blocks": 1, "hidden": (9,)}, "dense flow, 1 blocks of 9, "),
+    ],
+)
+def test_one_line_says_what_was_chosen(shape, fields, line, capsys):
+    data = task(*shape)
+    capsys.readouterr()
+    weights = data.build(fields).count_params()
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1 and line in printed[0] and f"{weights:,} weights" in printed[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields", "message"),
+    [
+        ((3,), {"flow": "magic"}, "model.flow: expected one of elementwise, dense, convolutional"),
+        ((), {"flow": "dense"}, '"elementwise" for a number x, got .dense'),
+        ((5, 5, 1), {"flow": "convolutional"}, "need a map of even height and width"),
+        ((3,), {"flow": "convolutional"}, "need a map of even height"),
+        ((3,), {"blocks": 0}, "model.blocks: expected at least 1, got 0"),
+    ],
+)
+def test_a_flow_that_does_not_fit_is_refused(shape, fields, message):
+    with pytest.raises(UsageError, match=message):
+        task(*shape).build(fields)
