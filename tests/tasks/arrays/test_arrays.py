@@ -21,7 +21,7 @@ from tfp_cinn.export import export_run
 from tfp_cinn.model import load_model
 from tfp_cinn.tasks import Arrays
 from tfp_cinn.training import train
-from tfp_cinn.training.interruption import Interrupted
+from tfp_cinn.training.resumable import Interrupted
 from tfp_cinn.workdir import Workdir
 
 N = 80
