@@ -1,6 +1,5 @@
 """A run's files of strangers: they work, or they are refused in one line."""
 
-import io
 import struct
 import tracemalloc
 import zipfile
@@ -11,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from tests.helpers.hostile import JSON, archive_of, mutated, parts, works_or_is_refused
 from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling
+from tfp_cinn.configs import TrainConfig, default_config
 from tfp_cinn.networks import MLP
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.checkpoints import Moment
@@ -26,32 +27,6 @@ def model():
     model.compile(keras.optimizers.Adam(1e-3))
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def parts(archive):
-    with zipfile.ZipFile(io.BytesIO(archive)) as z:
-        return {info.filename: z.read(info) for info in z.infolist()}
-
-
-def archive_of(members, compression=zipfile.ZIP_STORED):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as z:
-        for name, content in members.items():
-            z.writestr(name, content)
-    return stream.getvalue()
-
-
-def mutated(content, draw):
-    content = bytearray(content)
-    for at in draw(st.lists(st.integers(0, max(0, len(content) - 1)), min_size=1, max_size=3)):
-        how = draw(st.sampled_from(["flip", "cut", "insert"]))
-        if how == "flip" and at < len(content):
-            content[at] ^= 1 << draw(st.integers(0, 7))
-        elif how == "cut":
-            del content[at:]
-        elif how == "insert":
-            content[at:at] = draw(st.binary(min_size=1, max_size=8))
-    return bytes(content)
 
 
 @hypothesis.settings(max_examples=40)
@@ -100,3 +75,25 @@ def test_a_workdir_whose_config_is_no_config_is_refused(tmp_path, content):
     with pytest.raises(UsageError, match="config.json") as caught:
         Workdir(tmp_path).config()
     assert "\n" not in str(caught.value)
+
+
+TRAIN = default_config().train.to_dict()
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(
+    st.dictionaries(
+        st.sampled_from(sorted(TRAIN)),
+        JSON | st.integers(-2, 100) | st.floats(0, 1) | st.lists(st.integers(0, 9), max_size=3),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_the_fields_of_training_are_right_or_refused(changes):
+    def rates():
+        config = TrainConfig.of(TRAIN | changes)
+        rates = [config.rate(epoch) for epoch in (0, 1, config.epochs)]
+        assert all(0 <= rate < np.inf for rate in rates)
+        return rates
+
+    works_or_is_refused(rates, list)

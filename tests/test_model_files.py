@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.test_hostile_input import JSON, archive_of, mutated, parts, works_or_is_refused
+from tests.helpers.hostile import JSON, archive_of, mutated, parts, works_or_is_refused
 from tfp_cinn import CINN, UsageError, load_model
 from tfp_cinn.bijectors import AdditiveCoupling, Chain, Embed, GlowCoupling, RandomPermutation
 from tfp_cinn.networks import MLP
