@@ -84,7 +84,7 @@ def test_a_worker_that_never_comes_is_waited_for_in_bounded_time(tmp_path, index
         env={**os.environ, "TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
     )
     assert "waiting for 2 workers, at most 5 s" in done.stdout
     # TensorFlow's own first worker waits without a limit; its end is abrupt.

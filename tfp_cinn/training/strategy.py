@@ -279,7 +279,7 @@ def _multi_worker(jobs: dict[str, int], wait: float) -> tf.distribute.Strategy:
 
 def _lost(error: tf.errors.OpError) -> WorkerLostError:
     reason = str(error).partition("aborted by: ")[2] or str(error)
-    reason = " ".join(reason.split())[:200]
+    reason = " ".join(reason.split()).partition(" Additional GRPC")[0][:200]
     return WorkerLostError(f"another worker ended or can't be reached ({reason})")
 
 
