@@ -223,16 +223,16 @@ def spoil(outputs: Any, inputs: Sequence[tf.Tensor]) -> Any:
 
     def add(t):
         rows = tf.cast(bad, t.dtype)
-        return t + (
-            rows if t.shape.rank == 1 else tf.reshape(rows, [-1] + [1] * (t.shape.rank - 1))
-        )
+        if t.shape.rank > 1:
+            rows = tf.reshape(rows, [-1] + [1] * (t.shape.rank - 1))
+        return t + rows
 
     return tf.nest.map_structure(add, outputs)
 
 
 def sum_event(t: tf.Tensor) -> tf.Tensor:
     """Sum over all dimensions but the first."""
-    return tf.reduce_sum(t, axis=range(1, t.shape.rank))
+    return tf.reduce_sum(t, axis=list(range(1, t.shape.rank)))
 
 
 def in_shards(
