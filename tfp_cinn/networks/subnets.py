@@ -99,9 +99,6 @@ class MLP(SubnetMaker):
     Args:
         hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
         dropout: dropout rate after each hidden activation, in training only.
-
-    Raises:
-        UsageError: if an argument is out of range, or the policy computes in float16.
     """
 
     hidden: Sequence[int] = (512,)
@@ -134,9 +131,6 @@ class ConvNet(SubnetMaker):
     Args:
         hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
         kernel_size: kernel size of all layers.
-
-    Raises:
-        UsageError: if an argument is out of range, or the policy computes in float16.
     """
 
     hidden: Sequence[int] = (64,)
