@@ -160,6 +160,16 @@ CLASSES = list({case.split("-")[0]: case for case in reversed(CASES)}.values())
 IN_FILES = [*CLASSES, "GlowCoupling-densely-connected", "FactorOut-nested"]
 # A fault of the past lost weights of these.
 WITH_WEIGHTS = ["ActNorm", "SoftPermutation", "Chain", *IN_FILES[-2:]]
+# Those with a backward pass of their own, and one that decodes.
+REBUILT = [
+    "ActNorm",
+    "GlowCoupling-vector-on-map",
+    "AdditiveCoupling",
+    "Embed-dict",
+    "FactorOut-nested",
+    "Chain",
+    "Chain-of-chains",
+]
 
 
 def _draw(shape, rng):
@@ -312,7 +322,7 @@ def test_whole_models_are_copied_and_saved(case, perturb, tmp_path):
         assert_independent(way(), model, lambda m: m.distribution.log_prob(x, cond))
 
 
-@pytest.mark.parametrize("case", IN_FILES)
+@pytest.mark.parametrize("case", REBUILT)
 def test_gradients_are_the_same_when_activations_are_rebuilt(case, perturb):
     bijector, x, cond = _made(case, perturb)
     rng = np.random.RandomState(6)

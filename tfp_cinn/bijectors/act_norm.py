@@ -37,9 +37,6 @@ class ActNorm(ConditionalBijector):
     vector, is centered and left unscaled.
 
     Source: Kingma and Dhariwal, "Glow", arXiv 1807.03039, sec. 3.1.
-
-    Args:
-        name: name of the bijector.
     """
 
     conditional = False

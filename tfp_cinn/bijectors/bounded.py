@@ -40,7 +40,6 @@ class Bounded(ConditionalBijector):
     Args:
         low: lower bound, a number or one for each entry of the last axis; None or -inf for none.
         high: upper bound, likewise; None or inf for none.
-        name: name of the bijector.
 
     Raises:
         UsageError: if low isn't below high; when it is built, if their number doesn't fit; in eager
@@ -103,9 +102,6 @@ class Softplus(Bounded):
 
     z is log x next to zero and x far away from it. It is `Bounded(low=0)`.
 
-    Args:
-        name: name of the bijector.
-
     Raises:
         UsageError: in eager mode, if a value isn't positive; in a graph its row is NaN.
     """
@@ -121,9 +117,6 @@ class Exp(ConditionalBijector):
         encoding: z = log x,    log|det dz/dx| = -sum log x
 
     In float32 samples overflow at z > 88; `Softplus` grows linearly.
-
-    Args:
-        name: name of the bijector.
 
     Raises:
         UsageError: in eager mode, if a value isn't positive; in a graph its row is NaN.

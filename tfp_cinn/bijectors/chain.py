@@ -33,7 +33,6 @@ class Chain(ConditionalBijector):
 
     Args:
         bijectors: the members, data side first; at least one.
-        name: name of the bijector.
 
     Raises:
         UsageError: if a member isn't a bijector, is one of TFP's that has variables, or the event

@@ -24,7 +24,6 @@ class ConditionAdapter(ConditionalBijector):
 
     Args:
         bijector: f, the bijector that is given g(c).
-        name: name of the bijector.
     """
 
     def __init__(self, bijector: ConditionalBijector, name: str | None = None):
@@ -86,7 +85,6 @@ class Select(ConditionAdapter):
     Args:
         key: which entry of the condition, or None for none.
         bijector: the bijector that is conditioned on that entry.
-        name: name of the bijector.
     """
 
     def __init__(self, key: str | None, bijector: ConditionalBijector, name: str | None = None):
@@ -138,7 +136,6 @@ class Embed(ConditionAdapter):
     Args:
         network: a Keras layer or model of one batch dimension.
         bijector: f, the bijector that is given the network's output.
-        name: name of the bijector.
 
     Raises:
         UsageError: if the network isn't a Keras layer; when it is built, if there is no condition

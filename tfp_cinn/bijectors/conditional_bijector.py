@@ -72,7 +72,6 @@ class ConditionalBijector(tfp.bijectors.Bijector):
     Args:
         event_ndims: rank of the smallest event on the data side, `inverse_min_event_ndims`.
         latent_event_ndims: the same on the latent side; `event_ndims` if not given.
-        name: name of the bijector.
     """
 
     _cache = NoCache()

@@ -78,7 +78,6 @@ class Coupling(ConditionalBijector):
         elementwise: what is done to the active part.
         order: the active parts in the order in which data are encoded: (0, 1), (1,), ...
         event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
-        name: name of the bijector.
     """
 
     def __init__(
@@ -209,7 +208,6 @@ class AffineCoupling(Coupling):
         clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
             "sigmoid".
         event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
-        name: name of the bijector.
     """
 
     _ORDER = (1,)
@@ -252,13 +250,7 @@ class GlowCoupling(AffineCoupling):
 
     Source: arXiv 1907.02392, eqs. 1 to 4 and fig. 2; Kingma and Dhariwal, "Glow", arXiv 1807.03039.
 
-    Args:
-        subnet: makes a subnet from its number of output channels; called once for each half.
-        clamp: bound of the log-scale, nats.
-        clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
-            "sigmoid".
-        event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
-        name: name of the bijector.
+    Args: those of `AffineCoupling`.
     """
 
     _ORDER = (0, 1)
@@ -278,7 +270,6 @@ class AdditiveCoupling(Coupling):
     Args:
         subnet: makes a subnet from its number of output channels.
         event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
-        name: name of the bijector.
     """
 
     def __init__(self, subnet: Subnet, event_ndims: int = 1, name: str | None = None):

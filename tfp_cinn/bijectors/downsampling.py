@@ -21,7 +21,6 @@ class Downsampling(ConditionalBijector):
 
     Args:
         factor: f, an integer of 2 or more.
-        name: name of the bijector.
 
     Raises:
         UsageError: if the factor is something else; when it is built, if H or W isn't divisible by
@@ -88,7 +87,6 @@ class Squeeze(Downsampling):
 
     Args:
         factor: f, an integer of 2 or more.
-        name: name of the bijector.
 
     Raises:
         UsageError: if the factor is something else; when it is built, if H or W isn't divisible by
@@ -131,7 +129,6 @@ class HaarDownsampling(Downsampling):
     Args:
         rebalance: k, positive and finite.
         order_by_wavelet: whether the channels of z are grouped by wavelet.
-        name: name of the bijector.
 
     Raises:
         UsageError: if rebalance is out of range; when it is built, if H or W is odd.

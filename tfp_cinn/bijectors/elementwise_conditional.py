@@ -29,7 +29,6 @@ class ElementwiseConditional(ConditionalBijector):
     Args:
         subnet: makes the subnet from its number of outputs.
         transform: "affine" or "spline".
-        name: name of the bijector.
 
     Raises:
         UsageError: if the transform is unknown; when built, if the condition isn't a vector.

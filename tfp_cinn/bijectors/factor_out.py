@@ -40,7 +40,6 @@ class FactorOut(ConditionalBijector):
         rest: g, built here; it is given the condition as it is.
         event_ndims: rank of x without batch dimensions, 1 for vectors `[C]`, 3 for feature maps
             `[H, W, C]`; that of the events of `rest` if not given.
-        name: name of the bijector.
 
     Raises:
         UsageError: if `rest` isn't a bijector of this package; when it is built, if `keep` or the

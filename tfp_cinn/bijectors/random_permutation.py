@@ -21,7 +21,6 @@ class RandomPermutation(ConditionalBijector):
 
     Args:
         seed: seed of the permutation.
-        name: name of the bijector.
     """
 
     conditional = False

@@ -22,7 +22,6 @@ class Reshape(ConditionalBijector):
     Args:
         event_shape: event shape on the data side.
         latent_shape: event shape on the latent side, of as many elements.
-        name: name of the bijector.
 
     Raises:
         UsageError: if the two shapes differ in their number of elements.
@@ -76,7 +75,6 @@ class Flatten(ConditionalBijector):
         event_ndims: rank of the event on the data side.
         channels_first: whether z holds one channel after the other, as in PyTorch: the halves and
             permutations after it are then those of a network published for that.
-        name: name of the bijector.
     """
 
     conditional = False

@@ -182,8 +182,8 @@ def fold(owner: str, parts: Parts) -> tuple[list[tf.Tensor], Batch]:
     equal = static.rank == 1 and all(s.as_list() == static.as_list() for s in shapes.values())
     value = static
     if not static.is_fully_defined():
-        dynamic = [tf.shape(t)[:ndims] for t, ndims in parts.values()]
-        value = dynamic[0] if equal else functools.reduce(tf.broadcast_dynamic_shape, dynamic)
+        dynamic = (tf.shape(t)[:ndims] for t, ndims in parts.values())
+        value = next(dynamic) if equal else functools.reduce(tf.broadcast_dynamic_shape, dynamic)
     batch = Batch(static, value)
     if equal:
         return [t for t, _ in parts.values()], batch
@@ -219,15 +219,20 @@ def spoil(outputs: Any, inputs: Sequence[tf.Tensor]) -> Any:
     if not bad:
         return outputs
 
+    bad = functools.reduce(tf.add, bad)
+
     def add(t):
-        return t + tf.reshape(tf.cast(sum(bad), t.dtype), [-1] + [1] * (t.shape.rank - 1))
+        rows = tf.cast(bad, t.dtype)
+        if t.shape.rank > 1:
+            rows = tf.reshape(rows, [-1] + [1] * (t.shape.rank - 1))
+        return t + rows
 
     return tf.nest.map_structure(add, outputs)
 
 
 def sum_event(t: tf.Tensor) -> tf.Tensor:
     """Sum over all dimensions but the first."""
-    return tf.reduce_sum(t, axis=range(1, t.shape.rank))
+    return tf.reduce_sum(t, axis=list(range(1, t.shape.rank)))
 
 
 def in_shards(

@@ -47,7 +47,6 @@ class SoftPermutation(ConditionalBijector):
 
     Args:
         seed: seed of the rotation; no global generator is touched.
-        name: name of the bijector.
     """
 
     conditional = False

@@ -27,7 +27,6 @@ class Standardize(ConditionalBijector):
     Args:
         mean: mean of the data, a number or one for each channel.
         std: standard deviation of the data, likewise; positive.
-        name: name of the bijector.
 
     Raises:
         UsageError: if a standard deviation isn't positive.

@@ -32,9 +32,6 @@ class DenseConvNet(SubnetMaker):
     Args:
         hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
         kernel_size: kernel size of the hidden layers.
-
-    Raises:
-        UsageError: if an argument is out of range, or the policy computes in float16.
     """
 
     hidden: Sequence[int] = (64, 64)

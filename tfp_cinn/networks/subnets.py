@@ -101,9 +101,6 @@ class MLP(SubnetMaker):
         dropout: dropout rate after each hidden activation, in training only.
         skip: whether to add a linear map of the input, so that what is linear needn't be made of
             activations: it is learned from fewer data.
-
-    Raises:
-        UsageError: if an argument is out of range, or the policy computes in float16.
     """
 
     hidden: Sequence[int] = (512,)
@@ -156,9 +153,6 @@ class ConvNet(SubnetMaker):
     Args:
         hidden, activation, init_std, zero_last, negative_slope, dtype: see `SubnetMaker`.
         kernel_size: kernel size of all layers.
-
-    Raises:
-        UsageError: if an argument is out of range, or the policy computes in float16.
     """
 
     hidden: Sequence[int] = (64,)
