@@ -36,7 +36,7 @@ def load(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_has_the_fields_of_its_kind_and_of_its_architecture(path):
     config = load(path)
-    whole = WHOLE.get(path.stem, WHOLE[config.data.kind])()
+    whole = WHOLE.get(path.stem, WHOLE[config.data.task])()
     for section in ("data", "train"):
         assert set(config[section]) == set(whole[section])
     architecture = config.model.architecture

@@ -38,7 +38,19 @@ class Painter(Client):
                     "outputs": {"rgb": ROW | {"shape": [None, None, None, 3]}},
                 }
             }
-            card = json.dumps({"version": 1, "batch_sizes": [1, 4], "signatures": signatures})
+            signatures["sample"] = {
+                "inputs": {
+                    "cond": ROW | {"shape": [None, 8, 8, 1]},
+                    **{
+                        key: signatures["colorize"]["inputs"][key]
+                        for key in ("seed", "temperature")
+                    },
+                },
+                "outputs": {"x": ROW | {"shape": [None, 8, 8, 2]}},
+            }
+            signatures["log_prob"] = signatures["sample"]
+            card = {"kind": "colorization", "dataset": "photographs", "version": 1}
+            card = json.dumps(card | {"batch_sizes": [1, 4], "signatures": signatures})
             return {"card": np.array([card.encode()], object)}
         self.asked.append(inputs)
         hue = np.random.RandomState(abs(int(inputs["seed"][0, 0]))).rand(3).astype("float32")
@@ -64,7 +76,7 @@ def test_photographs_of_any_size_are_colored_and_only_lightness_goes_out(painter
     with np.load(tmp_path / "x.npz") as arrays:
         assert arrays["rgb_0"].shape == (3, 20, 30, 3) and arrays["rgb_1"].shape == (3, 41, 17, 3)
         assert len(np.unique(arrays["rgb_0"].reshape(3, -1), axis=0)) == 3
-    assert capsys.readouterr().out.count("3 requests, 3 rows") == 2
+    assert "6 requests, 6 rows" in capsys.readouterr().out
     sheet = run.ask_for_samples(
         saved_model="m", cond=cond, num_samples=2, output=tmp_path / "x.png"
     )

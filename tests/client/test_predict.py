@@ -88,12 +88,6 @@ def test_lists_and_wider_numbers_will_do(ask):
     np.testing.assert_array_equal(got["z"], expected["z"])
 
 
-def test_a_version_is_asked_for(ask):
-    values = {"z": np.zeros((1, 64)), "cond": [0]}
-    expected = ask().predict("decode", values)["x"]
-    np.testing.assert_array_equal(ask(version=1).predict("decode", values)["x"], expected)
-
-
 def test_infinities_pass_in_both_directions(server, ask):
     values = inputs(3)
     values["x"][1, 2, 3] = np.inf

@@ -31,7 +31,7 @@ def session(model, tmp_path_factory):
         model,
         tmp_path_factory.mktemp("models") / "c",
         batch_sizes=(1, 3),
-        facts={"kind": "colorization"},
+        facts={"task": "colorization", "dataset": "photographs"},
     )
     with SavedModelSession(path) as session:
         yield session

@@ -27,8 +27,8 @@ def workdir(model, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    facts = {"name": "digits", "num_classes": 10, "levels": 17, "class_names": FACTS["class_names"]}
-    (folder / "dataset.json").write_text(json.dumps(facts))
+    facts = FACTS | {"task": "classes"}
+    (folder / "task.json").write_text(json.dumps(facts))
     model.save(folder / "model.keras")
     return folder
 
@@ -45,7 +45,7 @@ def evaluation(sha256):
         "infinite": {"mean": math.inf, "standard_error": 1.0},
         "cnn_accuracy_samples_by_class": {"0": 1.0, "1": 0.98},
         "of_text": {"mean": "2.6", "standard_error": "0.05"},
-        "with_more": figure | {"count": 3},
+        "with_more": {"count": 3},
         "a_list": [2.6, 0.05],
     }
 
@@ -60,9 +60,10 @@ def test_the_card_says_what_the_run_knows(workdir, tmp_path, capsys):
     assert card["name"] == "digits" and card["version"] == 5
     assert card["class_names"] == FACTS["class_names"] and card["levels"] == 17
     assert card["model_sha256"] == sha256
-    assert card["evaluation"] == {"bits_per_dim": {"mean": 2.637, "standard_error": 0.05}}
+    figure = {"mean": 2.637, "standard_error": 0.05, "unit": "", "meaning": ""}
+    assert card["evaluation"] == {"bits_per_dim": figure}
     page = (path / "MODEL_CARD.md").read_text()
-    assert "| bits_per_dim | 2.637 | 0.05 |" in page
+    assert "| bits_per_dim | 2.637 | 0.05 |  |  |" in page
     for text in ("class, 0 to 9", "v from 0 to 16", "nats", "[N, 8, 8, 1]", "[N, 2]"):
         assert text in page
 

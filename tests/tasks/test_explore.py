@@ -31,7 +31,7 @@ def flow(mean, std):
 def written(folder, section, experiment, model):
     workdir = Workdir(folder / experiment.name)
     workdir.prepare({"data": section, "model": {"std": None}})
-    workdir.describe(experiment.name, experiment.facts)
+    workdir.describe(experiment.name, experiment.description)
     model.save(workdir.model_path)
     return workdir
 
@@ -49,7 +49,7 @@ def classes(tmp_path_factory, digits):
     model = CINN(flow(digits.mean, digits.std), (8, 8, 1), OneHot(10), cond_shape=())
     model.compile(keras.optimizers.Adam(3e-3))
     model.fit(experiment.training_batches(64, 0), epochs=5, verbose=0)
-    section = CONFIG | {"kind": "classes", "noise_std": 0.0}
+    section = CONFIG | {"task": "classes", "noise_std": 0.0}
     return written(tmp_path_factory.mktemp("runs"), section, experiment, model)
 
 
@@ -63,7 +63,7 @@ def colors(tmp_path_factory, digits):
     model = CINN(flow(0.5, 0.3), (8, 8, 3), features, (8, 8, 1))
     model.compile(keras.optimizers.Adam(3e-3))
     model.fit(experiment.training_batches(64, 0), epochs=3, verbose=0)
-    section = CONFIG | {"kind": "color_digits", "noise_std": 0.05}
+    section = CONFIG | {"task": "color_digits", "noise_std": 0.05}
     return written(tmp_path_factory.mktemp("runs"), section, experiment, model)
 
 

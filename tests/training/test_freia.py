@@ -52,7 +52,7 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
     run = tmp_path / "runs" / "imported"
     model = import_run_from_freia(config, weights, run)
     assert str(run / "model.keras") in capsys.readouterr().out
-    assert json.loads((run / "dataset.json").read_text())["class_names"][3] == "3"
+    assert json.loads((run / "task.json").read_text())["class_names"][3] == "3"
     saved = tfp_cinn.load_model(run / "model.keras")
     for a, b in zip(model.get_weights(), saved.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -142,17 +142,17 @@ def test_gray_levels_that_only_the_data_know_have_to_be_given(config, weights, t
 
 
 @pytest.mark.parametrize(
-    ("config", "facts"),
+    ("config", "description"),
     [
-        (default_config, {"name": "mnist", "num_classes": 10, "levels": 256,
+        (default_config, {"dataset": "mnist", "levels": 256,
                           "image_shape": [28, 28, 1], "class_names": list("0123456789")}),
-        (color_digits_config, {"name": "mnist", "num_classes": 10, "image_shape": [28, 28, 3],
+        (color_digits_config, {"dataset": "mnist", "image_shape": [28, 28, 3],
                                "cond_shape": [28, 28, 1], "class_names": list("0123456789")}),
-        (colorization_config, {"name": "photographs", "image_shape": [64, 64, 2],
+        (colorization_config, {"dataset": "photographs", "image_shape": [64, 64, 2],
                                "cond_shape": [64, 64, 1]}),
     ],
     ids=["classes", "color_digits", "colorization"],
 )  # fmt: skip
-def test_shapes_and_classes_are_known_without_data(config, facts):
-    experiment = tasks.load_nothing(config().to_dict(preserve_field_references=False))
-    assert experiment.facts == facts
+def test_shapes_and_classes_are_known_without_data(config, description):
+    experiment = tasks.without_data(config().to_dict(preserve_field_references=False))
+    assert experiment.description == description

@@ -13,10 +13,6 @@ FLAGS.path("folder", "The same for photographs, or a folder a class.")
 FLAGS.integer("num_samples", "Samples of each class (100), or colorings of each image (8).")
 FLAGS.number("temperature", "Factor on the latents of the samples, 0 or more (1).")
 FLAGS.integer("seed", "Of the samples and of the classifier that judges them (0).", lower_bound=0)
-FLAGS.path(
-    "feature_weights",
-    "Of keras.applications.InceptionV3, to judge colorings with instead of EfficientNet-Lite0.",
-)
 
 
 def main(workdir, **options):

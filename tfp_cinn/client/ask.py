@@ -112,14 +112,16 @@ class _ClientSampler(Sampler):
         else:
             cond = {} if cond is None else {"cond": np.asarray(cond)}
         x = np.empty((count * num_samples, *self.event_shape), self._dtype)
-        log_prob = np.empty(len(x), self._dtype)
+        log_prob = np.full(len(x), np.nan, self._dtype)
         size = self._client.batch_size
         for start in tqdm.trange(0, len(x), size, desc="ask", leave=False, disable=None):
             rows = np.arange(start, min(start + size, len(x)))
             parts = {key: part[rows // num_samples] for key, part in cond.items()}
             drawing = {"seed": seeds[rows], "temperature": np.full(len(rows), temperature)}
             x[rows] = self.predict("sample", parts | drawing)["x"]
-            log_prob[rows] = self._client.predict("log_prob", parts | {"x": x[rows]})["log_prob"]
+            if np.isfinite(x[rows]).all():
+                answer = self._client.predict("log_prob", parts | {"x": x[rows]})
+                log_prob[rows] = answer["log_prob"]
         x, log_prob = (each.reshape(count, num_samples, *each.shape[1:]) for each in (x, log_prob))
         return x.swapaxes(0, 1), log_prob.T
 

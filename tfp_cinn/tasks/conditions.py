@@ -24,6 +24,7 @@ def read_conditions(
     texts: Sequence[str] | None, shape: Any, class_names: Sequence[str] | None = None
 ) -> Any:
     """Read conditions of any task; see `tfp_cinn.tasks.Task.read_conditions`."""
+    texts = [texts] if isinstance(texts, str | int) else texts
     if shape is None:
         if texts is not None:
             raise UsageError("cond: the model takes no condition; leave --cond away")

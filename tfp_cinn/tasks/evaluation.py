@@ -48,22 +48,26 @@ def evaluate(
     given = ("num_samples", "temperature", "seed")
     check_drawing(**{key: options[key] for key in given if key in options})
     task, model = load_run(workdir, idx_dir=idx_dir, folder=folder)
-    taken = inspect.signature(task.measure).parameters
-    if unknown := [key for key in options if key not in taken]:
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(task.measure).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    if unknown := [key for key in options if key not in defaults]:
         raise UsageError(f"{', '.join(unknown)}: not an option of the task {task.name!r}")
     figures = task.measure(model, **options)
     result = {
         "task": task.name,
         "dataset": task.description.get("dataset"),
         "model_sha256": workdir.model_sha256(),
-        "options": {key: str(value) for key, value in options.items()},
+        "options": defaults | options,
         **as_json(figures),
     }
-    line = json.dumps(result, allow_nan=False)
+    line = json.dumps(result, allow_nan=False, default=os.fspath)
+    task.draw_measured(workdir)
     print(f"{workdir}: means with their standard errors", table(figures), line, sep="\n")
     with workdir.writing("evaluation.json") as scratch:
         scratch.write_text(line + "\n")
-    task.draw_measured(workdir)
     return result
 
 

@@ -82,9 +82,9 @@ class ModelSampler(Sampler):
             for left in range(0, count, wide):
                 place = slice(top, top + tall), slice(left, left + wide)
                 pairs = seeds[place]
-                z = noise(pairs.reshape(-1, 2), latent_shape, dtype.name)
+                z = _noise(pairs.reshape(-1, 2), latent_shape, dtype.name)
                 z = temperature * tf.reshape(z, [*pairs.shape[:2], *latent_shape])
-                given = tf.nest.map_structure(lambda part, rows=place[1]: part[rows], cond)
+                given = _rows(cond, place[1])
                 x[place] = dist.decode(z, given)
                 log_prob[place] = dist.log_prob(x[place], given)
                 bar.update(pairs.shape[0] * pairs.shape[1])
@@ -94,6 +94,15 @@ class ModelSampler(Sampler):
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `Sampler.predict`."""
         return getattr(self._task, signature)(self._model, **inputs)
+
+
+_noise = tf.function(noise, reduce_retracing=True)
+
+
+def _rows(cond: Any, rows: slice) -> Any:
+    if isinstance(cond, Mapping):
+        return {key: part[rows] for key, part in cond.items()}
+    return None if cond is None else cond[rows]
 
 
 def sample_seeds(seed: int, cond: Any, num_samples: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from tfp_cinn.tasks.conditions import num_conditions, read_conditions
 from tfp_cinn.tasks.sampler import Sampler
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["Task", "find", "load", "names", "register", "restore"]
+__all__ = ["Task", "find", "load", "names", "register", "restore", "without_data"]
 
 _TASKS: dict[str, type[Task]] = {}
 _Class = TypeVar("_Class", bound="type[Task]")
@@ -53,6 +53,7 @@ class Task:
         signatures: what an export answers beside the flow, by the names that `tfp_cinn.export`
             knows; the task's methods of these names do the same with a run's model.
         samples_file: where `sample` writes by default, in the workdir.
+        pictures: suffixes of files that `write_samples` can write beside `.npz`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Task:
     cond_meaning: str = "the condition"
     signatures: Sequence[str] = ()
     samples_file = "samples.npz"
+    pictures: Sequence[str] = ()
 
     @classmethod
     def load(cls, config: Mapping[str, Any]) -> Task:
@@ -210,8 +212,11 @@ class Task:
 
     def check_output(self, output: pathlib.Path, shape: Shape) -> None:
         """Refuse a file that samples x of a shape can't be written to, before they are drawn."""
-        if output.suffix != ".npz" or not output.parent.is_dir():
-            raise UsageError(f"{output}: expected a .npz file in a folder that exists")
+        suffixes = (".npz", *self.pictures)
+        if output.suffix not in suffixes or not output.parent.is_dir():
+            raise UsageError(
+                f"{output}: expected a {' or '.join(suffixes)} file in a folder that exists"
+            )
 
     def write_samples(
         self, output: pathlib.Path, x: np.ndarray, log_prob: np.ndarray, cond: Any
@@ -299,7 +304,20 @@ def load(config: Mapping[str, Any]) -> Task:
     Raises:
         UsageError: if there is no such task, or the data can't be had.
     """
-    return find(config["data"].get("task"), "config.data.task").load(config)
+    return _asked(config).load(config)
+
+
+def without_data(config: Mapping[str, Any]) -> Task:
+    """Return what is known of the task of a config without its data.
+
+    Raises:
+        UsageError: if there is no such task, or nothing is known.
+    """
+    return _asked(config).without_data(config)
+
+
+def _asked(config: Mapping[str, Any]) -> type[Task]:
+    return find(config["data"].get("task"), "config.data.task")
 
 
 def restore(place: Workdir | Mapping[str, Any]) -> Task:

@@ -44,7 +44,7 @@ def import_run_from_freia(
     if os.path.lexists(workdir / "config.json") or os.path.lexists(workdir.model_path):
         raise UsageError(f"{workdir}: holds a run already; choose another workdir")
     tensors = read_checkpoint(weights)
-    task = tasks.find(config["data"]["task"], "config.data.task").without_data(config)
+    task = tasks.without_data(config)
     model = task.build(config["model"])
     try:
         import_freia(model, tensors)

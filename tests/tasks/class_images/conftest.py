@@ -1,5 +1,3 @@
-import json
-
 import keras
 import pytest
 
@@ -10,26 +8,17 @@ from tfp_cinn.tasks import ClassImages
 from tfp_cinn.workdir import Workdir
 
 
-@pytest.fixture
-def workdir(tmp_path, digits):
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory, digits):
     """A run whose model is Gaussian noise around the mean of digits, whatever the class."""
-    section = {"name": "digits", "idx_dir": None, "data_dir": None, "num_validation": None}
-    workdir = Workdir(tmp_path / "run")
-    workdir.prepare({"data": section})
-    workdir.describe("classes", ClassImages(digits).facts)
+    section = {
+        "task": "classes", "name": "digits", "idx_dir": None, "data_dir": None,
+        "num_validation": None, "noise_std": 0.0,
+    }  # fmt: skip
+    workdir = Workdir(tmp_path_factory.mktemp("runs") / "run")
+    workdir.prepare({"data": section, "model": {"std": None}})
+    workdir.describe("classes", ClassImages(digits).description)
     keras.utils.set_random_seed(0)
     flow = Chain([Standardize(digits.mean, digits.std)])
     CINN(flow, digits.image_shape, OneHot(10), cond_shape=()).save(workdir.model_path)
     return workdir
-
-
-@pytest.fixture
-def edit(workdir):
-    """Changes fields of a JSON file of the run; None removes one."""
-
-    def edit(file, **fields):
-        content = json.loads((workdir / file).read_text()) | fields
-        content = {key: value for key, value in content.items() if value is not None}
-        (workdir / file).write_text(json.dumps(content))
-
-    return edit

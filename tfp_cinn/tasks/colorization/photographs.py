@@ -222,12 +222,12 @@ def _color_one(
     gray = gray_of(rgb)
     del rgb  # photographs are large
     try:
-        for number, colored in enumerate(paint(gray)):
+        for colored in paint(gray):  # not enumerate, which would keep the one before
             if not np.isfinite(colored).all():
                 raise UsageError("a coloring has NaN pixels; lower the temperature")
             levels = _levels(colored)
             del colored
-            save(number, levels)
+            save(len(row) - 1, levels)
             row.append(reduced(levels[np.newaxis])[0] / 255)
     except WriteError:
         raise

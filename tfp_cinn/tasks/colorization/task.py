@@ -173,22 +173,15 @@ class Colorization(Task):
         with workdir.writing("samples.png") as scratch:
             draw_sheet(sheet.numpy(), scratch, ["gray", *map(str, range(1, 7)), "original"])
 
-    def measure(
-        self,
-        model,
-        batch_size=32,
-        num_samples=8,
-        temperature=1.0,
-        seed=0,
-        feature_weights=None,
-    ):
+    def measure(self, model, batch_size=32, num_samples=8, temperature=1.0, seed=0):
         """Measure a model on crops of test photographs.
 
         Beside the model's colorings are judged those that need none: the gray image, the training
         photographs' mean color, and the photograph itself, so that each figure is seen to behave.
         Judged are crops (up to four a photograph, at the crops' resolution); errors are over
         photographs, since crops of one resemble each other: a bootstrap's, and a jackknife's of the
-        Frechet distance. docs/evaluation.md says what each figure means and where it misleads.
+        Frechet distance. docs/evaluation.md says what each figure means and where it misleads; what
+        needs a feature network is left out if EfficientNet-Lite0 isn't installed.
 
         Args:
             model: the model.
@@ -196,20 +189,18 @@ class Colorization(Task):
             num_samples: colorings of each crop, 2 or more.
             temperature: factor on the latents.
             seed: of the colorings and of the resampling.
-            feature_weights: weights of `keras.applications.InceptionV3`, with its classifier, to
-                take instead of EfficientNet-Lite0; if None and that isn't installed, what needs a
-                feature network is left out.
 
         Returns:
             Likelihood of ab in Lab units with the noise of training; and figures of `model`,
             `gray`, `mean_color` and `truth`.
 
         Raises:
-            UsageError: if photographs, weights or an argument are wrong.
+            UsageError: if photographs or an argument are wrong.
         """
         if num_samples < 2:
             raise UsageError("num_samples: expected 2 or more, as variance is over them, got 1")
-        network = _feature_network(feature_weights)
+        weights = feature_network.find_efficientnet_lite0()
+        network = weights and feature_network.efficientnet_lite0(weights)
         mean = self.mean_color()
 
         def painted(lightness, number):
@@ -252,13 +243,6 @@ class Colorization(Task):
         from tfp_cinn.tasks.colorization.explore import ExploredColorings
 
         return ExploredColorings(model, self)
-
-
-def _feature_network(weights):
-    if weights:
-        return feature_network.inception_v3(weights)
-    path = feature_network.find_efficientnet_lite0()
-    return path and feature_network.efficientnet_lite0(path)
 
 
 def _is_empty(split: data.PhotoSplit) -> bool:
