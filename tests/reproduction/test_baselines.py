@@ -15,8 +15,7 @@ RUNS = [("classes", "gan"), ("color_digits", "vae"), ("color_digits", "regressio
 
 
 def task_of(name, **fields):
-    config = config_of(name, **fields)
-    return tasks.find(config["data"]["task"], "task").without_data(config)
+    return tasks.without_data(config_of(name, **fields))
 
 
 @pytest.fixture(scope="module")
