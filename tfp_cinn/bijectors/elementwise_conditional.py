@@ -115,10 +115,12 @@ class ElementwiseConditional(ConditionalBijector):
         return tf.cast(self._subnet(cond), x.dtype)
 
     def _inverse_and_log_det(self, x, cond):
-        return self._transform.inverse(x, self._params(x, cond))
+        z, log_det = self._transform.inverse(x, self._params(x, cond))
+        return tf.ensure_shape(z, x.shape), log_det
 
     def _forward_and_log_det(self, z, cond):
-        return self._transform.forward(z, self._params(z, cond))
+        x, log_det = self._transform.forward(z, self._params(z, cond))
+        return tf.ensure_shape(x, z.shape), log_det  # which splines lose in a graph
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments.
