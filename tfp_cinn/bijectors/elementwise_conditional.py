@@ -64,7 +64,9 @@ class ElementwiseConditional(ConditionalBijector):
         return tf.cast(self._layer(cond), x.dtype)
 
     def _inverse_and_log_det(self, x, cond):
-        return self._elementwise.inverse(x, self._params(x, cond))
+        z, log_det = self._elementwise.inverse(x, self._params(x, cond))
+        return tf.ensure_shape(z, x.shape), log_det  # which splines lose in a graph
 
     def _forward_and_log_det(self, z, cond):
-        return self._elementwise.forward(z, self._params(z, cond))
+        x, log_det = self._elementwise.forward(z, self._params(z, cond))
+        return tf.ensure_shape(x, z.shape), log_det
