@@ -14,7 +14,7 @@ import tensorflow as tf
 
 equal_learning.make_devices(4)
 
-from tfp_cinn import CINN, NonFiniteError, load_model  # noqa: E402
+from tfp_cinn import CINN, NonFiniteError, UsageError, load_model  # noqa: E402
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation  # noqa: E402
 from tfp_cinn.networks import MLP, OneHot  # noqa: E402
 from tfp_cinn.training.strategy import Replicas  # noqa: E402
@@ -68,6 +68,15 @@ def options_apart(alone, four):
     return apart
 
 
+def accumulated(replicas):
+    """What is said of an optimizer that accumulates gradients."""
+    try:
+        make_model(replicas, optimizer=lambda: clipped_sgd(gradient_accumulation_steps=2))
+        return ""
+    except UsageError as error:
+        return str(error)
+
+
 def noise_of_replicas(replicas):
     """Losses of equal parts of a batch, which nothing but dropout can make differ."""
     model = make_model(replicas, dropout=0.5)
@@ -110,6 +119,7 @@ def main(folder):
             "four": step(four, model, x, label).tolist(),
         },
         "options": options_apart(alone, four),
+        "accumulated": accumulated(four),
         "noise": noise_of_replicas(four),
         "bad_row": bad_row(four),
         "uneven": {"alone": uneven(alone), "four": uneven(four)},

@@ -69,7 +69,6 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
     assert "cinn.module_list.1.perm" in newer
 
 
-@pytest.mark.slow
 def test_an_imported_run_is_evaluated_and_exported(config, weights, tmp_path):
     run = tmp_path / "imported"
     import_run_from_freia(config, weights, run)

@@ -61,6 +61,11 @@ def test_a_step_with_weights_or_a_scaled_loss_is_that_of_one_device(found, optio
 
 
 @pytest.mark.long
+def test_accumulating_gradients_is_refused(found):
+    assert "gradient_accumulation_steps: expected none on 4 replicas" in found["accumulated"]
+
+
+@pytest.mark.long
 def test_replicas_have_dropout_of_their_own(found):
     assert len(set(found["noise"])) == 4
 
