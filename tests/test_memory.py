@@ -180,7 +180,7 @@ def test_a_global_mixed_policy_leaves_the_flow_its_own_weights(perturb):
     np.testing.assert_array_equal(model((X, COND)), model.distribution.log_prob(X, COND))
 
 
-def test_shards_rebuild_each_part_of_a_batch(perturb, shards=20):  # some are empty
+def test_shards_rebuild_each_part_of_a_batch(perturb, shards=5):
     def train(**options):
         keras.utils.set_random_seed(0)
         chain = [GlowCoupling(MLP([8])), SoftPermutation(0), GlowCoupling(MLP([8]))]

@@ -33,6 +33,11 @@ SMALL = {
     ),
 }  # fmt: skip
 CONDITIONERS = architectures.conditioning.CONDITIONERS
+# The deepest by far; make test has the other two.
+MADE = [
+    pytest.param(name, marks=pytest.mark.long) if name == "colorization_imagenet" else name
+    for name in SMALL
+]
 
 
 def made(name, pairs, conditioner="joint", **fields):
@@ -54,7 +59,7 @@ def trained(model, x, cond, steps=3):
 
 
 @pytest.mark.parametrize("conditioner", CONDITIONERS)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", MADE)
 def test_it_learns_with_the_weights_that_are_to_be_trained(name, conditioner, pairs):
     model, data = made(name, pairs, conditioner)
     x, cond = data.batch(12)
@@ -89,7 +94,7 @@ def take_averages(model, x, cond):
 
 
 @pytest.mark.parametrize("conditioner", ["joint", "none"])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", MADE)
 def test_round_trip_and_condition(name, conditioner, pairs, perturb):
     model, data = made(name, pairs, conditioner)
     perturb([model], std=0.1)
@@ -135,7 +140,7 @@ def test_latent_scales_cover_z(name, pairs):
     assert scales == expected[name]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", MADE)
 def test_a_loaded_model_is_the_same(name, pairs, perturb, tmp_path):
     model, data = made(name, pairs, "frozen")
     perturb([model], std=0.1)

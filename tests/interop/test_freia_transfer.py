@@ -55,7 +55,14 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+# The deepest takes as long as the others together.
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.long) if name == "imagenet" else name
+        for name in NETWORKS
+    ],
+)
 def network(request):
     """A published network's name and it itself."""
     return request.param, NETWORKS[request.param]()

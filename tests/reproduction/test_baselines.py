@@ -76,6 +76,7 @@ def test_training_lowers_the_loss_and_samples_have_the_units_of_x(data, kind, me
         assert np.mean((again - x) ** 2) < 0.9 * np.mean((samples[0] - x) ** 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "method"), RUNS)
 def test_seeds_decide_and_steps_change_every_weight(data, kind, method):
     x, cond = batch_of(data[kind], 3)

@@ -69,6 +69,7 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
     assert "cinn.module_list.1.perm" in newer
 
 
+@pytest.mark.long
 def test_an_imported_run_is_evaluated_and_exported(config, weights, tmp_path):
     run = tmp_path / "imported"
     import_run_from_freia(config, weights, run)
@@ -106,7 +107,10 @@ def with_code(weights):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (damaged, "theirs.pt: expected weights that torch.save wrote, but the file is damaged"),
+        (
+            damaged,
+            "theirs.pt: expected weights that torch.save or safetensors wrote, but the file is damaged",
+        ),
         (
             of_another_network,
             r"theirs.pt: expected the 16 .* 15: missing 1 \(cinn.module_list.3.s1",
