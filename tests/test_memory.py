@@ -180,14 +180,18 @@ def test_a_global_mixed_policy_leaves_the_flow_its_own_weights(perturb):
     np.testing.assert_array_equal(model((X, COND)), model.distribution.log_prob(X, COND))
 
 
-def test_shards_rebuild_each_part_of_a_batch(perturb, shards=5):
+def test_shards_rebuild_each_part_of_a_batch(perturb, shards=5):  # of a batch of 4: one is empty
     def train(**options):
         keras.utils.set_random_seed(0)
         chain = [GlowCoupling(MLP([8])), SoftPermutation(0), GlowCoupling(MLP([8]))]
         model = CINN(Chain(chain), (6,), cond_shape=(4,))
         perturb([model], std=0.1)
         model.compile(keras.optimizers.SGD(0.1), **options)
-        return model.get_weights(), model.fit(batches(), verbose=0), model.get_weights()
+        return (
+            model.get_weights(),
+            model.fit(batches(size=4), verbose=0),
+            model.get_weights(),
+        )
 
     start, _, expected = train()
     _, history, got = train(shards=shards, memory="recompute")
