@@ -55,10 +55,31 @@ CASES = {
     ),
     "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
     "AdditiveCoupling": (lambda: b.AdditiveCoupling(MLP_SUBNET), (5,), (3,)),
-    "ElementwiseConditional": (lambda: b.ElementwiseConditional(MLP_SUBNET), (3,), (2,)),
+    "Coupling": (
+        lambda: b.Coupling(MLP_SUBNET, b.RationalQuadraticSpline(bins=4)),
+        (5,),
+        (3,),
+    ),
+    "Coupling-checkerboard": (
+        lambda: b.Coupling(CONV_SUBNET, b.Affine(), b.Checkerboard(), event_ndims=3),
+        (4, 2, 2),
+        (4, 2, 3),
+    ),
+    "Coupling-checkerboard-one-sided": (
+        lambda: b.Coupling(
+            CONV_SUBNET, b.RationalQuadraticSpline(4, 2.0), b.Checkerboard(), (0,), event_ndims=3
+        ),
+        (2, 4, 1),
+        (3,),
+    ),
+    "ElementwiseConditional": (
+        lambda: b.ElementwiseConditional(MLP_SUBNET, b.Affine(5.0)),
+        (3,),
+        (2,),
+    ),
     "ElementwiseConditional-spline": (
-        lambda: b.ElementwiseConditional(MLP_SUBNET, "spline"),
-        (1,),
+        lambda: b.ElementwiseConditional(MLP_SUBNET, b.RationalQuadraticSpline()),
+        (3,),
         (2,),
     ),
     "RandomPermutation": (lambda: b.RandomPermutation(seed=3), (5,), None),
@@ -157,7 +178,12 @@ CASES = {
 
 CLASSES = list({case.split("-")[0]: case for case in reversed(CASES)}.values())
 # Those whose weights lie deeper as well: layers within a layer, bijectors within members.
-IN_FILES = [*CLASSES, "GlowCoupling-densely-connected", "FactorOut-nested"]
+IN_FILES = [
+    *CLASSES,
+    "Coupling-checkerboard",
+    "GlowCoupling-densely-connected",
+    "FactorOut-nested",
+]
 # A fault of the past lost weights of these.
 WITH_WEIGHTS = ["ActNorm", "SoftPermutation", "Chain", *IN_FILES[-2:]]
 # Those with a backward pass of their own, and one that decodes.
@@ -165,6 +191,8 @@ REBUILT = [
     "ActNorm",
     "GlowCoupling-vector-on-map",
     "AdditiveCoupling",
+    "Coupling",
+    "Coupling-checkerboard",
     "Embed-dict",
     "FactorOut-nested",
     "Chain",
