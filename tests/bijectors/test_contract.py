@@ -21,6 +21,7 @@ from tfp_cinn.bijectors import (
     Flatten,
     GlowCoupling,
     HaarDownsampling,
+    Linear,
     RandomPermutation,
     RationalQuadraticSpline,
     Reshape,
@@ -232,6 +233,14 @@ def test_soft_permutation_is_an_orthogonal_1x1_convolution(shape):
     # The rounding of Q to float32 leaves some 1e-7 a channel and position: as good as exact.
     positions = shape[0] * shape[1]
     np.testing.assert_allclose(positions * np.linalg.slogdet(q.astype("float64"))[1], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (1,)])
+def test_a_linear_map_starts_as_the_soft_permutation_of_its_seed(shape):
+    x = tf.random.normal([6, *shape])
+    z, log_det = Linear(seed=4).inverse_and_log_det(x)
+    np.testing.assert_allclose(z, SoftPermutation(seed=4).inverse(x), atol=1e-5)
+    np.testing.assert_allclose(log_det, 0.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("clamp", CLAMPS.values(), ids=CLAMPS)

@@ -86,6 +86,8 @@ CASES = {
     "SoftPermutation": (lambda: b.SoftPermutation(seed=3), (5,), None),
     "SoftPermutation-map": (lambda: b.SoftPermutation(seed=3), (2, 3, 4), None),
     "SoftPermutation-one-channel": (lambda: b.SoftPermutation(seed=3), (1,), None),
+    "Linear": (lambda: b.Linear(seed=3), (5,), None),
+    "Linear-map": (lambda: b.Linear(seed=3), (2, 3, 4), None),
     "ActNorm": (b.ActNorm, (5,), None),
     "ActNorm-map": (b.ActNorm, (2, 3, 4), None),
     "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),
@@ -185,7 +187,7 @@ IN_FILES = [
     "FactorOut-nested",
 ]
 # A fault of the past lost weights of these.
-WITH_WEIGHTS = ["ActNorm", "SoftPermutation", "Chain", *IN_FILES[-2:]]
+WITH_WEIGHTS = ["ActNorm", "Linear", "SoftPermutation", "Chain", *IN_FILES[-2:]]
 # Those with a backward pass of their own, and one that decodes.
 REBUILT = [
     "ActNorm",

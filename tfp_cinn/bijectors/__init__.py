@@ -17,6 +17,7 @@ from tfp_cinn.bijectors.downsampling import HaarDownsampling, Squeeze
 from tfp_cinn.bijectors.elementwise_conditional import ElementwiseConditional
 from tfp_cinn.bijectors.factor_out import FactorOut
 from tfp_cinn.bijectors.latent_scale import LatentScale
+from tfp_cinn.bijectors.linear import Linear
 from tfp_cinn.bijectors.random_permutation import RandomPermutation
 from tfp_cinn.bijectors.reshape import Flatten, Reshape
 from tfp_cinn.bijectors.soft_permutation import SoftPermutation
@@ -49,6 +50,7 @@ __all__ = [
     "Halves",
     "HaarDownsampling",
     "LatentScale",
+    "Linear",
     "RandomPermutation",
     "RationalQuadraticSpline",
     "Reshape",
