@@ -9,17 +9,21 @@ import tensorflow_probability as tfp
 from tfp_cinn import UsageError
 from tfp_cinn.bijectors import (
     ActNorm,
-    AffineCoupling,
+    Affine,
     Bounded,
     Chain,
+    Checkerboard,
     ConditionalBijector,
+    Coupling,
     ElementwiseConditional,
     Embed,
     FactorOut,
     Flatten,
     GlowCoupling,
     HaarDownsampling,
+    Linear,
     RandomPermutation,
+    RationalQuadraticSpline,
     Reshape,
     Select,
     SoftPermutation,
@@ -231,12 +235,12 @@ def test_soft_permutation_is_an_orthogonal_1x1_convolution(shape):
     np.testing.assert_allclose(positions * np.linalg.slogdet(q.astype("float64"))[1], 0, atol=1e-5)
 
 
-def test_a_new_coupling_is_the_identity():
-    bijector = AffineCoupling(MLP([8]))
-    x = tf.random.normal([3, 5])
-    z, log_det = bijector.inverse_and_log_det(x, tf.ones([3, 2]))
-    np.testing.assert_array_equal(z, x)
-    np.testing.assert_array_equal(log_det, 0.0)
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (1,)])
+def test_a_linear_map_starts_as_the_soft_permutation_of_its_seed(shape):
+    x = tf.random.normal([6, *shape])
+    z, log_det = Linear(seed=4).inverse_and_log_det(x)
+    np.testing.assert_allclose(z, SoftPermutation(seed=4).inverse(x), atol=1e-5)
+    np.testing.assert_allclose(log_det, 0.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("clamp", CLAMPS.values(), ids=CLAMPS)
@@ -285,8 +289,14 @@ class Unregistered(keras.layers.Layer):
         (lambda: GlowCoupling(ConvNet([4]), event_ndims=3).build((4, 4, 2), (2, 2, 3)),
          r"expected a condition of shape \(K,\) or \(4, 4\).*; resize it, or pick another entry"),
         (lambda: GlowCoupling(MLP([8])).build((2, 3, 4)), "set event_ndims=3"),
-        (lambda: ElementwiseConditional(MLP([8]), "cubic"), "expected one of affine, spline"),
-        (lambda: ElementwiseConditional(MLP([8])).build((2,), (2, 2)), "to be vectors"),
+        (lambda: ElementwiseConditional(MLP([8]), "cubic"), "expected a Transform, .* got 'cubic'"),
+        (lambda: ElementwiseConditional(MLP([8]), Affine()).build((2,), (2, 2)), "to be vectors"),
+        (lambda: Coupling(MLP([8]), Affine), "expected a Transform"),
+        (lambda: Coupling(MLP([8]), Affine(), "halves"), "expected a Split, such as Halves"),
+        (lambda: Coupling(MLP([8]), Affine(), order=(0, 2)), r"order: expected \(0, 1\)"),
+        (lambda: Coupling(MLP([8]), Affine(), Checkerboard()).build((4,)), "even height and width"),
+        (lambda: RationalQuadraticSpline(1), "bins: expected a whole number from 2"),
+        (lambda: RationalQuadraticSpline(4, 0), "bound: expected a positive number, got 0"),
         (lambda: Chain([]), "at least one"),
         (lambda: Chain([Flatten(), GlowCoupling(ConvNet([4]), event_ndims=3)]), "put a Reshape"),
         (lambda: Chain([tfb.Shift(tf.Variable(0.0))]), "would be neither saved nor trained"),

@@ -55,16 +55,39 @@ CASES = {
     ),
     "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
     "AdditiveCoupling": (lambda: b.AdditiveCoupling(MLP_SUBNET), (5,), (3,)),
-    "ElementwiseConditional": (lambda: b.ElementwiseConditional(MLP_SUBNET), (3,), (2,)),
+    "Coupling": (
+        lambda: b.Coupling(MLP_SUBNET, b.RationalQuadraticSpline(bins=4)),
+        (5,),
+        (3,),
+    ),
+    "Coupling-checkerboard": (
+        lambda: b.Coupling(CONV_SUBNET, b.Affine(), b.Checkerboard(), event_ndims=3),
+        (4, 2, 2),
+        (4, 2, 3),
+    ),
+    "Coupling-checkerboard-one-sided": (
+        lambda: b.Coupling(
+            CONV_SUBNET, b.RationalQuadraticSpline(4, 2.0), b.Checkerboard(), (0,), event_ndims=3
+        ),
+        (2, 4, 1),
+        (3,),
+    ),
+    "ElementwiseConditional": (
+        lambda: b.ElementwiseConditional(MLP_SUBNET, b.Affine(5.0)),
+        (3,),
+        (2,),
+    ),
     "ElementwiseConditional-spline": (
-        lambda: b.ElementwiseConditional(MLP_SUBNET, "spline"),
-        (1,),
+        lambda: b.ElementwiseConditional(MLP_SUBNET, b.RationalQuadraticSpline()),
+        (3,),
         (2,),
     ),
     "RandomPermutation": (lambda: b.RandomPermutation(seed=3), (5,), None),
     "SoftPermutation": (lambda: b.SoftPermutation(seed=3), (5,), None),
     "SoftPermutation-map": (lambda: b.SoftPermutation(seed=3), (2, 3, 4), None),
     "SoftPermutation-one-channel": (lambda: b.SoftPermutation(seed=3), (1,), None),
+    "Linear": (lambda: b.Linear(seed=3), (5,), None),
+    "Linear-map": (lambda: b.Linear(seed=3), (2, 3, 4), None),
     "ActNorm": (b.ActNorm, (5,), None),
     "ActNorm-map": (b.ActNorm, (2, 3, 4), None),
     "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),
@@ -157,14 +180,21 @@ CASES = {
 
 CLASSES = list({case.split("-")[0]: case for case in reversed(CASES)}.values())
 # Those whose weights lie deeper as well: layers within a layer, bijectors within members.
-IN_FILES = [*CLASSES, "GlowCoupling-densely-connected", "FactorOut-nested"]
+IN_FILES = [
+    *CLASSES,
+    "Coupling-checkerboard",
+    "GlowCoupling-densely-connected",
+    "FactorOut-nested",
+]
 # A fault of the past lost weights of these.
-WITH_WEIGHTS = ["ActNorm", "SoftPermutation", "Chain", *IN_FILES[-2:]]
+WITH_WEIGHTS = ["ActNorm", "Linear", "SoftPermutation", "Chain", *IN_FILES[-2:]]
 # Those with a backward pass of their own, and one that decodes.
 REBUILT = [
     "ActNorm",
     "GlowCoupling-vector-on-map",
     "AdditiveCoupling",
+    "Coupling",
+    "Coupling-checkerboard",
     "Embed-dict",
     "FactorOut-nested",
     "Chain",

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfp_cinn.bijectors import (
+    Affine,
     Bounded,
     Chain,
     ConditionalBijector,
@@ -18,6 +19,7 @@ from tfp_cinn.bijectors import (
     Flatten,
     GlowCoupling,
     HaarDownsampling,
+    RationalQuadraticSpline,
     Reshape,
     SoftPermutation,
     Standardize,
@@ -221,8 +223,8 @@ def _flat(shape: Shape) -> list[ConditionalBijector]:
 
 
 def _elementwise(shape, subnet, blocks, clamp):
-    kinds = ("affine", "spline", "affine")
-    return _flat(shape) + [ElementwiseConditional(subnet, kind) for kind in kinds]
+    transforms = Affine(5.0), RationalQuadraticSpline(), Affine(5.0)
+    return _flat(shape) + [ElementwiseConditional(subnet, t) for t in transforms]
 
 
 def _dense(shape, subnet, blocks, clamp):

@@ -12,38 +12,55 @@ from tfp_cinn.bijectors.clamps import (
 from tfp_cinn.bijectors.computing import computing
 from tfp_cinn.bijectors.condition_adapters import Embed, Select
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
-from tfp_cinn.bijectors.coupling import AdditiveCoupling, AffineCoupling, GlowCoupling
+from tfp_cinn.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling, GlowCoupling
 from tfp_cinn.bijectors.downsampling import HaarDownsampling, Squeeze
 from tfp_cinn.bijectors.elementwise_conditional import ElementwiseConditional
 from tfp_cinn.bijectors.factor_out import FactorOut
 from tfp_cinn.bijectors.latent_scale import LatentScale
+from tfp_cinn.bijectors.linear import Linear
 from tfp_cinn.bijectors.random_permutation import RandomPermutation
 from tfp_cinn.bijectors.reshape import Flatten, Reshape
 from tfp_cinn.bijectors.soft_permutation import SoftPermutation
+from tfp_cinn.bijectors.splits import Checkerboard, Halves, Split
 from tfp_cinn.bijectors.standardize import Standardize
+from tfp_cinn.bijectors.transforms import (
+    Additive,
+    Affine,
+    RationalQuadraticSpline,
+    Transform,
+)
 
 __all__ = [
     "ActNorm",
+    "Additive",
     "AdditiveCoupling",
+    "Affine",
     "AffineCoupling",
     "Bounded",
     "Chain",
+    "Checkerboard",
     "ConditionalBijector",
+    "Coupling",
     "ElementwiseConditional",
     "Embed",
     "Exp",
     "FactorOut",
     "Flatten",
     "GlowCoupling",
+    "Halves",
     "HaarDownsampling",
     "LatentScale",
+    "Linear",
     "RandomPermutation",
+    "RationalQuadraticSpline",
     "Reshape",
     "Select",
     "SoftPermutation",
     "Softplus",
+    "Split",
     "Squeeze",
     "Standardize",
+    "Transform",
     "arctan_clamp",
     "arctan_unscaled_clamp",
     "computing",

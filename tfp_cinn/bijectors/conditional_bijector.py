@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from tfp_cinn.bijectors.computing import current
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.no_cache import NoCache
 from tfp_cinn.bijectors.recompute import WeightGradients, recomputing, vjp_by_decoding
-from tfp_cinn.bijectors.serialization import restore, serialize
+from tfp_cinn.bijectors.serialization import constructor_arguments, restore
 from tfp_cinn.bijectors.shapes import (
     Shape,
     condition_parts,
@@ -303,11 +302,7 @@ class ConditionalBijector(tfp.bijectors.Bijector):
         Raises:
             UsageError: if `keras.saving.load_model` couldn't rebuild an argument.
         """
-        config = {}
-        for argument in inspect.signature(type(self).__init__).parameters:
-            attribute = next((a for a in (f"_{argument}", argument) if hasattr(self, a)), None)
-            if attribute is not None:
-                config[argument] = serialize(self.name, argument, getattr(self, attribute))
+        config = constructor_arguments(self.name, self)
         frozen = self._frozen or weights.frozen_layers(self._own_layers())
         return config | {"name": self.name} | ({"frozen": list(frozen)} if frozen else {})
 

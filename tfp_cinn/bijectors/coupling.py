@@ -1,17 +1,18 @@
-"""Couplings."""
+"""Couplings: some entries change, given the others and the condition."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
-from tfp_cinn.bijectors.elementwise import Affine, Elementwise, Translation
 from tfp_cinn.bijectors.recompute import add_up, after
-from tfp_cinn.bijectors.shapes import Shape, leaves
+from tfp_cinn.bijectors.shapes import Shape, leaves, sum_event
+from tfp_cinn.bijectors.splits import Halves, Split
+from tfp_cinn.bijectors.transforms import Additive, Affine, Transform, check_transform
 from tfp_cinn.errors import UsageError
 
 __all__ = ["AdditiveCoupling", "AffineCoupling", "Coupling", "GlowCoupling", "Subnet"]
@@ -57,42 +58,56 @@ def make_subnet(owner: str, maker: Subnet, input_shape: Shape, channels_out: int
     return subnet
 
 
+@keras.saving.register_keras_serializable("tfp_cinn")
 class Coupling(ConditionalBijector):
-    r"""Splits the channels into two parts; each in turn is changed, given the other one and c.
+    r"""Splits x into two parts; each in turn is transformed, given the other one and c.
 
-    With x = [x_1 | x_2], x_1 of floor(C/2) channels, and for each active part i in `order`:
+    Encoding, for each active part x_i in `order`:
 
-        v_i = elementwise(x_i; subnet_i([x_j, c]))
+        z_i = transform(x_i; subnet_i([x_j, c]))
 
     where x_j, j != i, is the other part as it is by then. The Jacobian is a product of triangular
-    ones, so that its log-determinant is the sum of the elementwise ones.
+    ones, so that its log-determinant is the sum of the transform's log-slopes. Decoding is the
+    exact inverse, last part first.
 
     A vector condition meeting feature maps is broadcast over space; a feature map has to have the
     resolution of x. Both are concatenated to the passive part along the channels.
 
-    Subclasses choose the elementwise part and the order; use them instead of this class.
-
     Args:
         subnet: makes a subnet from its number of output channels. To be saved it has to be
             registered with Keras, as those of `tfp_cinn.networks` are.
-        elementwise: what is done to the active part.
-        order: the active parts in the order in which data are encoded: (0, 1), (1,), ...
+        transform: what is done to the active part: `Affine`, `Additive`, `RationalQuadraticSpline`
+            or a `Transform` of your own.
+        split: how x is parted: `Halves()` of the channels, which is the default, `Checkerboard()`
+            or a `Split` of your own.
+        order: the active parts in the order in which data are encoded: (0, 1) for both, (1,) for
+            the second one alone.
         event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
+
+    Raises:
+        UsageError: if an argument is of the wrong kind; when built, if x can't be split, or the
+            condition or the subnet doesn't suit it.
     """
 
     def __init__(
         self,
         subnet: Subnet,
-        elementwise: Elementwise,
-        order: tuple[int, ...],
+        transform: Transform,
+        split: Split | None = None,
+        order: Sequence[int] = (0, 1),
         event_ndims: int = 1,
         name: str | None = None,
     ):
         check_maker(subnet)
+        check_transform(transform)
+        split = Halves() if split is None else split
+        if not isinstance(split, Split):
+            raise UsageError(f"split: expected a Split, such as Halves(), got {split!r}")
+        if tuple(order) not in ((0,), (1,), (0, 1), (1, 0)):
+            raise UsageError(f"order: expected (0, 1), (1, 0), (0,) or (1,), got {order!r}")
         super().__init__(event_ndims, name=name)
-        self._subnet = subnet
-        self._elementwise = elementwise
-        self._order = self._no_dependency(order)
+        self._subnet, self._transform, self._split = subnet, transform, split
+        self._order = self._no_dependency(tuple(order))
         self._subnets: dict[str, keras.layers.Layer] = {}
 
     @property
@@ -101,18 +116,18 @@ class Coupling(ConditionalBijector):
         return [self._subnets[str(i)] for i in self._order] if self._subnets else []
 
     def _build(self, event_shape, cond_shape):
-        channels, spatial = event_shape[-1], event_shape[:-1]
         self._check_rank(event_shape)
-        if channels < 2:
-            raise UsageError(f"{self.name}: expected at least 2 channels to split, got {channels}")
-        sizes = (channels // 2, channels - channels // 2)
+        try:
+            shapes = self._split.shapes(event_shape)
+        except UsageError as error:
+            raise UsageError(f"{self.name}: {error}") from None
         cond_channels = self._cond_channels(event_shape, cond_shape)
         subnets = {}
         for active in self._order:
-            inputs = (*spatial, sizes[1 - active] + cond_channels)
-            outputs = self._elementwise.params_per_channel * sizes[active]
+            *space, channels = shapes[1 - active]
+            inputs = (*space, channels + cond_channels)
+            outputs = self._transform.params_per_channel * shapes[active][-1]
             subnets[str(active)] = make_subnet(self.name, self._subnet, inputs, outputs)
-        self._sizes = self._no_dependency(sizes)
         self._subnets = subnets
 
     def _cond_channels(self, event_shape, cond_shape) -> int:
@@ -134,39 +149,42 @@ class Coupling(ConditionalBijector):
             raise UsageError(
                 f"{self.name}: expected a condition of at least one dimension, got a scalar"
             )
-        return cond_shape[-1]
+        if len(cond_shape) == 1:
+            return cond_shape[-1]
+        return self._split.align(tf.zeros((1, *cond_shape))).shape[-1]
 
-    def _params(self, active: int, passive: tf.Tensor, cond: tf.Tensor | None) -> tf.Tensor:
+    def _params(self, active, passive, cond):
+        inputs = passive
         if cond is not None:
-            passive = tf.concat([passive, cond], axis=-1)
-        return tf.cast(self._subnets[str(active)](passive), passive.dtype)
+            inputs = tf.concat([passive, self._beside(cond, passive)], axis=-1)
+        return tf.cast(self._subnets[str(active)](inputs), passive.dtype)
 
-    def _over_space(self, cond, x):
-        if cond is None or cond.shape.rank == x.shape.rank:
-            return cond
-        space = tf.concat([tf.shape(x)[:-1], tf.shape(cond)[-1:]], axis=0)
-        ones = [1] * (x.shape.rank - 2)
+    def _beside(self, cond, passive):
+        """The condition at every place of the passive part."""
+        if cond.shape.rank == passive.shape.rank:
+            return self._split.align(cond)
+        space = tf.concat([tf.shape(passive)[:-1], tf.shape(cond)[-1:]], axis=0)
+        ones = [1] * (passive.shape.rank - 2)
         return tf.broadcast_to(tf.reshape(cond, [-1, *ones, cond.shape[-1]]), space)
 
-    def _transform(self, x, cond, order, elementwise):
-        cond = self._over_space(cond, x)
-        parts = tf.split(x, self._sizes, axis=-1)
+    def _run(self, x, cond, order, transform):
+        parts = self._split.split(x)
         total = 0.0
         for active in order:
             params = self._params(active, parts[1 - active], cond)
-            parts[active], log_det = elementwise(parts[active], params)
-            total += log_det
-        return tf.concat(parts, axis=-1), total
+            parts[active], log_slope = transform(parts[active], params)
+            total += sum_event(log_slope)
+        return self._split.join(parts), total
 
     def _inverse_and_log_det(self, x, cond):
-        return self._transform(x, cond, self._order, self._elementwise.inverse)
+        return self._run(x, cond, self._order, self._transform.inverse)
 
     def _forward_and_log_det(self, z, cond):
-        return self._transform(z, cond, self._order[::-1], self._elementwise.forward)
+        return self._run(z, cond, self._order[::-1], self._transform.forward)
 
     def _inverse_vjp(self, z, cond, z_gradient, log_det_gradient, weights):
-        parts = tf.split(z, self._sizes, axis=-1)
-        gradients = tf.split(z_gradient, self._sizes, axis=-1)
+        parts = self._split.split(z)
+        gradients = self._split.split(z_gradient)
         cond_gradients = [None] * len(leaves(cond))
         for active in self._order[::-1]:
             passive = after(parts[1 - active], [gradients[active]])
@@ -174,11 +192,12 @@ class Coupling(ConditionalBijector):
             with tf.GradientTape() as tape:
                 tape.watch(sources)
                 # One evaluation of the subnet for both: the active part, and the gradient.
-                params = self._params(active, passive, self._over_space(cond, passive))
+                params = self._params(active, passive, cond)
                 with tape.stop_recording():
-                    u, _ = self._elementwise.forward(parts[active], params)
+                    u, _ = self._transform.forward(parts[active], params)
                 tape.watch(u)
-                outputs = self._elementwise.inverse(u, params)
+                v, log_slope = self._transform.inverse(u, params)
+                outputs = v, sum_event(log_slope)
             parts[active] = u
             gradients[active], through_subnet, *more = weights.pull_back(
                 tape, outputs, (gradients[active], log_det_gradient), [u, *sources]
@@ -186,7 +205,7 @@ class Coupling(ConditionalBijector):
             gradients[1 - active], *cond_gradients = add_up(
                 [gradients[1 - active], *cond_gradients], [through_subnet, *more]
             )
-        return tf.concat(parts, axis=-1), tf.concat(gradients, axis=-1), cond_gradients
+        return self._split.join(parts), self._split.join(gradients), cond_gradients
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -205,8 +224,7 @@ class AffineCoupling(Coupling):
     Args:
         subnet: makes a subnet from its number of output channels.
         clamp: bound of the log-scale, nats.
-        clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
-            "sigmoid".
+        clamp_type: which soft clamp; see `Affine`.
         event_ndims: 1 for vectors `[C]`, 3 for feature maps `[H, W, C]`.
     """
 
@@ -220,18 +238,18 @@ class AffineCoupling(Coupling):
         event_ndims: int = 1,
         name: str | None = None,
     ):
-        super().__init__(subnet, Affine(clamp, clamp_type), self._ORDER, event_ndims, name)
-        self._clamp, self._clamp_type = float(clamp), clamp_type
+        transform = Affine(clamp, clamp_type)
+        super().__init__(subnet, transform, None, self._ORDER, event_ndims, name)
 
     @property
     def clamp(self) -> float:
         """Bound of the log-scale, nats."""
-        return self._clamp
+        return self._transform.clamp
 
     @property
     def clamp_type(self) -> str:
         """Name of the soft clamp."""
-        return self._clamp_type
+        return self._transform.clamp_type
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -273,4 +291,4 @@ class AdditiveCoupling(Coupling):
     """
 
     def __init__(self, subnet: Subnet, event_ndims: int = 1, name: str | None = None):
-        super().__init__(subnet, Translation(), (1,), event_ndims, name)
+        super().__init__(subnet, Additive(), None, (1,), event_ndims, name)

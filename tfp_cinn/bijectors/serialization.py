@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["restore", "serialize"]
+__all__ = ["Saved", "constructor_arguments", "restore", "serialize"]
 
 
 def serialize(owner: str, argument: str, value: Any) -> Any:
@@ -21,7 +21,7 @@ def serialize(owner: str, argument: str, value: Any) -> Any:
     Args:
         owner: name of the bijector, for the error message.
         argument: name of the argument.
-        value: a number, string, array (None for infinity), bijector, layer, maker, or a list.
+        value: a number, string, array (None for infinity), a registered object or maker, or a list.
 
     Raises:
         UsageError: if a process that has only imported the same packages couldn't rebuild it.
@@ -30,7 +30,7 @@ def serialize(owner: str, argument: str, value: Any) -> Any:
         return np.where(np.isfinite(value), value.astype(object), None).tolist()
     if isinstance(value, (list, tuple)):
         return [serialize(owner, argument, v) for v in value]
-    if not callable(value):
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if not _is_registered(value):
         is_bijector = isinstance(value, tfp.bijectors.Bijector)
@@ -57,3 +57,26 @@ def restore(value: Any) -> Any:
     if isinstance(value, list):
         return [restore(v) for v in value]
     return value
+
+
+def constructor_arguments(owner: str, item: Any) -> dict[str, Any]:
+    """Return an item's constructor's arguments, serialized: `a` is its attribute `_a` or `a`."""
+    config = {}
+    for argument in inspect.signature(type(item).__init__).parameters:
+        attribute = next((a for a in (f"_{argument}", argument) if hasattr(item, a)), None)
+        if attribute is not None:
+            config[argument] = serialize(owner, argument, getattr(item, attribute))
+    return config
+
+
+class Saved:
+    """What Keras saves as its constructor's arguments."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments: `a` is the attribute `_a` or `a`."""
+        return constructor_arguments(type(self).__name__, self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Saved:
+        """Rebuild the object whose `get_config` this is."""
+        return cls(**{key: restore(value) for key, value in config.items()})

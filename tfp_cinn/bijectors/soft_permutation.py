@@ -11,7 +11,15 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 
-__all__ = ["SoftPermutation"]
+__all__ = ["SoftPermutation", "random_rotation"]
+
+
+def random_rotation(channels: int, seed: int) -> np.ndarray:
+    """Draw a matrix of SO(channels) from the Haar measure."""
+    if channels == 1:
+        return np.ones((1, 1))  # SciPy's generator starts at 2
+    rng = np.random.RandomState(seed)
+    return scipy.stats.special_ortho_group.rvs(channels, random_state=rng)
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -24,11 +32,7 @@ class Rotation(keras.layers.Layer):
 
     def build(self, input_shape):
         """Draw Q."""
-        rng = np.random.RandomState(self.seed)
-        channels = input_shape[-1]
-        q = np.ones((1, 1))  # SO(1); SciPy's generator starts at 2
-        if channels > 1:
-            q = scipy.stats.special_ortho_group.rvs(channels, random_state=rng)
+        q = random_rotation(input_shape[-1], self.seed)
         self.q = self.add_weight(
             shape=q.shape,
             initializer=lambda shape, dtype: tf.cast(q, dtype),

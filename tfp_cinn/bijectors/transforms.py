@@ -1,0 +1,193 @@
+"""Transforms: what a coupling does to the active entries, given their parameters."""
+
+from __future__ import annotations
+
+import abc
+import math
+
+import keras
+import tensorflow as tf
+
+from tfp_cinn.bijectors.clamps import CLAMPS
+from tfp_cinn.bijectors.serialization import Saved
+from tfp_cinn.errors import UsageError
+
+__all__ = ["Additive", "Affine", "RationalQuadraticSpline", "Transform", "check_transform"]
+
+
+class Transform(Saved, abc.ABC):
+    """An invertible map of x, entry by entry, with parameters from a subnet.
+
+    Both methods take a tensor `[N, ..., C]` and its parameters, `[N, ..., params_per_channel * C]`,
+    and return the mapped tensor and the log of its slope at each entry, of the same shape, nats.
+    Zero parameters should give the identity: new subnets return zeros.
+
+    To be saved, a subclass is registered with `keras.saving.register_keras_serializable` and keeps
+    its constructor's argument `a` as the attribute `_a` or `a`.
+
+    Attributes:
+        params_per_channel: number of parameters for each channel.
+    """
+
+    params_per_channel: int
+
+    @abc.abstractmethod
+    def inverse(self, x: tf.Tensor, params: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map data to latents: return z and log|dz/dx|."""
+
+    @abc.abstractmethod
+    def forward(self, z: tf.Tensor, params: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map latents to data: return x and log|dx/dz|."""
+
+
+def check_transform(transform: Transform) -> None:
+    """Raise a UsageError unless it is a `Transform`."""
+    if not isinstance(transform, Transform):
+        raise UsageError(
+            "transform: expected a Transform, such as tfp_cinn.bijectors.RationalQuadraticSpline(),"
+            f" got {transform!r}"
+        )
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class Affine(Transform):
+    """z = x * exp(a(s)) + t with parameters [s | t] and a soft clamp a to (-clamp, clamp).
+
+    Args:
+        clamp: bound of the log-scale, nats.
+        clamp_type: "arctan" (the paper's), "arctan_unscaled" (that of FrEIA since then), "tanh" or
+            "sigmoid".
+    """
+
+    params_per_channel = 2
+
+    def __init__(self, clamp: float = 2.0, clamp_type: str = "arctan"):
+        if clamp_type not in CLAMPS:
+            raise UsageError(f"clamp_type: expected one of {', '.join(CLAMPS)}, got {clamp_type!r}")
+        if not clamp > 0:
+            raise UsageError(f"clamp: expected a positive bound of the log-scale, got {clamp}")
+        self.clamp, self.clamp_type = float(clamp), clamp_type
+
+    def inverse(self, x, params):
+        """Return z = x * exp(a(s)) + t and a(s)."""
+        log_scale, t = self._split(params)
+        return x * tf.exp(log_scale) + t, log_scale
+
+    def forward(self, z, params):
+        """Return x = (z - t) * exp(-a(s)) and -a(s)."""
+        log_scale, t = self._split(params)
+        return (z - t) * tf.exp(-log_scale), -log_scale
+
+    def _split(self, params):
+        s, t = tf.split(params, 2, axis=-1)
+        return CLAMPS[self.clamp_type](s, self.clamp), t
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class Additive(Transform):
+    """z = x + t with parameters t; volume preserving."""
+
+    params_per_channel = 1
+
+    def inverse(self, x, params):
+        """Return z = x + t and 0."""
+        return x + params, tf.zeros_like(x)
+
+    def forward(self, z, params):
+        """Return x = z - t and 0."""
+        return z - params, tf.zeros_like(z)
+
+
+@keras.saving.register_keras_serializable("tfp_cinn")
+class RationalQuadraticSpline(Transform):
+    r"""Monotone rational quadratic spline on [-bound, bound], the identity outside.
+
+    Between the knots (x_k, y_k) and (x_k+1, y_k+1), with slopes d_k and d_k+1 there, w and h the
+    width and height of the piece, s = h / w and xi = (x - x_k) / w:
+
+        z = y_k + h * xi * (s * xi + d_k * (1 - xi)) / q
+        dz/dx = s^2 * (d_k+1 * xi^2 + 2 * s * xi * (1 - xi) + d_k * (1 - xi)^2) / q^2
+        q = s * (xi^2 + (1 - xi)^2) + (d_k + d_k+1) * xi * (1 - xi)
+
+    The slope is 1 at both bounds. No piece is narrower or lower than a thousandth of the range, and
+    no knot less steep than 0.001. Zero parameters give the identity.
+
+    Source: Durkan, Bekasov, Murray and Papamakarios, "Neural Spline Flows", arXiv 1906.04032,
+    sec. 3.1, rearranged into sums of positive terms.
+
+    Args:
+        bins: number of pieces, 2 to 500.
+        bound: where the identity begins.
+    """
+
+    def __init__(self, bins: int = 16, bound: float = 5.0):
+        if not (isinstance(bins, int) and 2 <= bins <= 500):
+            raise UsageError(f"bins: expected a whole number from 2 to 500, got {bins!r}")
+        if not 0 < bound < math.inf:
+            raise UsageError(f"bound: expected a positive number, got {bound!r}")
+        self.bins, self.bound = bins, float(bound)
+        self.params_per_channel = 3 * bins - 1
+
+    def inverse(self, x, params):
+        """Map data to latents: return z and log dz/dx."""
+        inside = tf.clip_by_value(x, -self.bound, self.bound)
+        (left, right), (low, high), slopes = self._piece(inside, params, by_height=False)
+        width = right - left
+        xi, rest = (inside - left) / width, (right - inside) / width
+        s = (high - low) / width
+        z = low + (high - low) * xi * (s * xi + slopes[0] * rest) / _q(xi, rest, s, slopes)
+        return self._or_identity(x, z, _log_slope(xi, rest, s, slopes))
+
+    def forward(self, z, params):
+        """Map latents to data: return x and log dx/dz."""
+        inside = tf.clip_by_value(z, -self.bound, self.bound)
+        (left, right), (low, high), slopes = self._piece(inside, params, by_height=True)
+        height = high - low
+        eta, rest = (inside - low) / height, (high - inside) / height
+        s = height / (right - left)
+        # The discriminant is a sum of squares, so that rounding can't make it negative; xi and
+        # 1 - xi are fractions of positive terms, so that nothing cancels.
+        e = slopes[0] * rest - slopes[1] * eta
+        p = tf.abs(e) + tf.sqrt(e**2 + 4 * s**2 * eta * rest)
+        near = 2 * s * tf.where(e < 0, rest, eta)
+        small, large = near / (p + near), p / (p + near)
+        xi, rest = tf.where(e < 0, large, small), tf.where(e < 0, small, large)
+        x = left + (right - left) * xi
+        return self._or_identity(z, x, -_log_slope(xi, rest, s, slopes))
+
+    def _piece(self, u, params, by_height):
+        """The knots to both sides of each entry, in x and in y, and the slopes there."""
+        params = tf.reshape(params, [-1, *u.shape[1:], self.params_per_channel])
+        widths, heights, slopes = tf.split(params, [self.bins, self.bins, self.bins - 1], axis=-1)
+        least = 1e-3
+        end = tf.ones_like(slopes[..., :1])
+
+        def knots(logits):
+            lengths = least + (1 - least * self.bins) * tf.nn.softmax(logits)
+            inner = 2 * tf.cumsum(lengths, axis=-1)[..., :-1] - 1
+            return self.bound * tf.concat([-end, inner, end], axis=-1)
+
+        slopes = least + tf.nn.softplus(slopes + math.log(math.expm1(1 - least)))
+        x, y, slopes = knots(widths), knots(heights), tf.concat([end, slopes, end], axis=-1)
+        passed = u[..., tf.newaxis] >= (y if by_height else x)[..., 1:-1]
+        index = tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1)
+        piece = tf.one_hot(index, self.bins, dtype=u.dtype)
+
+        def ends(values):
+            both = values[..., :-1], values[..., 1:]
+            return tuple(tf.reduce_sum(v * piece, axis=-1) for v in both)
+
+        return ends(x), ends(y), ends(slopes)
+
+    def _or_identity(self, u, value, log_slope):
+        inside = tf.abs(u) < self.bound
+        return tf.where(inside, value, u), tf.where(inside, log_slope, tf.zeros_like(u))
+
+
+def _q(xi, rest, s, slopes):
+    return s * (xi**2 + rest**2) + (slopes[0] + slopes[1]) * xi * rest
+
+
+def _log_slope(xi, rest, s, slopes):
+    numerator = slopes[1] * xi**2 + 2 * s * xi * rest + slopes[0] * rest**2
+    return 2 * tf.math.log(s / _q(xi, rest, s, slopes)) + tf.math.log(numerator)
