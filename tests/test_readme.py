@@ -132,5 +132,5 @@ def test_the_commands_for_serving_fit_each_other(run):
             line = line.replace("localhost:8500", server.addresses["grpc"])
             run(line.replace("localhost:8501", server.addresses["rest"]))
             pictures.append(pathlib.Path("sevens.png").read_bytes())
-        assert server.asked == ["card", "sample"] * 2
+        assert server.asked == ["card", "sample", "log_prob"] * 2
     assert pictures[1:] == pictures[:1] * 2

@@ -102,7 +102,9 @@ def publishing(models: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
         text = str(error).replace(str(scratch), str(target))
         raise UsageError(f"{text}; nothing was published") from None
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
+        # TensorFlow names its operation and the file before the reason.
+        said = " ".join(str(error).split()).rpartition("; ")[2][:300]
+        reason = getattr(error, "strerror", None) or said
         if target.exists():
             reason = "this version exists by now"
         raise UsageError(f"{target}: can't be written ({reason}); nothing was published") from None
