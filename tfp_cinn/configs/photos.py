@@ -7,7 +7,7 @@ from tfp_cinn.configs import colorization_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     config = colorization_config()
     config.data.folder = "photos"
     # Crops of 64 pixels shall show things, not textures.
