@@ -108,8 +108,8 @@ def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Wo
     if moment is None:
         if workdir.model_path.exists():
             raise UsageError(
-                f"{workdir.model_path}: holds weights that weren't trained here, such as "
-                "imported ones, and training would replace them; choose another workdir or remove it"
+                f"{workdir.model_path}: holds weights that weren't trained here (imported "
+                "ones, say), which training would replace; choose another workdir or remove it"
             )
         x, cond = next(iter(task.training_batches(config.batch_size, config.seed, 0)))
         model.bijector.calibrate(x, model.distribution.features(cond))

@@ -154,7 +154,7 @@ class Stream:
             start += len(pairs)
 
     def batches(self, batch_size: int, seed: int = 0, epoch: Any = None) -> tf.data.Dataset:
-        """Return the batches (x, cond) of an epoch, shuffled within the buffer; in order if None."""
+        """Return an epoch's batches (x, cond), shuffled within the buffer; in order if None."""
         dataset = self._dataset
         if epoch is not None:
             key = tf.stack([tf.constant(seed % (1 << 63), tf.int64), tf.cast(epoch, tf.int64)])
