@@ -19,7 +19,7 @@ _EPOCHS = flags.DEFINE_integer("epochs", 3, "Epochs.", lower_bound=1)
 
 
 def make_devices(count):
-    """Divides the CPU into virtual devices; before anything else is done with TensorFlow."""
+    """Divide the CPU into virtual devices; before anything else is done with TensorFlow."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
     tf.config.set_logical_device_configuration(cpu, parts)
@@ -38,7 +38,7 @@ def small_config(epochs=3):
 
 
 def train_on(replicas, config, workdir):
-    """Trains on the first so many devices; returns the model and the figures of every epoch."""
+    """Train on the first so many devices; return the model and the figures of every epoch."""
     from tfp_cinn.training import strategy, train
 
     devices = [f"CPU:{k}" for k in range(replicas)]

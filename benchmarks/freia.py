@@ -65,7 +65,7 @@ def _make(side):
 
 
 def _check_same_function(ours, theirs):
-    """Gives both the same weights, and compares them."""
+    """Give both the same weights, and compare them."""
     ours.perturb()
     theirs.load(ours.weights(theirs.names()))
     z = theirs.encode()

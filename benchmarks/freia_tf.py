@@ -67,7 +67,7 @@ class Side:
         }
 
     def give(self, x, cond):
-        """Gives it another batch of the same size."""
+        """Give it another batch of the same size."""
         self._x.assign(np.float32(self._mean + self._std * x))
         if not self._dense:
             cond = np.float32(LAB_OFFSETS[0] + LAB_SCALES[0] * cond)
@@ -81,7 +81,7 @@ class Side:
         return {"train step": step, "log_prob": one_pass, "sample": one_pass}
 
     def perturb(self):
-        """Takes the network far from the identity and from its symmetric start."""
+        """Take the network far from the identity and from its symmetric start."""
         rng = np.random.RandomState(0)
         for weight in self._model.trainable_weights:
             weight.assign_add(0.01 * rng.randn(*weight.shape))

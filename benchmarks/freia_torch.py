@@ -39,7 +39,7 @@ class Side:
             self._optimizer = torch.optim.Adam(self._weights, lr=1e-3)
 
     def give(self, x, cond):
-        """Gives it another batch."""
+        """Give it another batch."""
         # Channels first; labels stay as they are.
         self._x, self._cond = (
             torch.tensor(t.transpose(0, 3, 1, 2) if t.ndim == 4 else t).contiguous()
@@ -51,7 +51,7 @@ class Side:
         return list(self._network.state_dict())
 
     def load(self, weights):
-        """Takes the weights of the same network in Keras, by name."""
+        """Take the weights of the same network in Keras, by name."""
         self._network.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
 
     def step(self):

@@ -87,7 +87,7 @@ def _sent_on_loopback():
 
 
 def _measure(cores, strategy, batch_size):
-    """Prints what one process measures, or each worker of several."""
+    """Print what one process measures, or each worker of several."""
     index = json.loads(os.environ["TF_CONFIG"])["task"]["index"] if "TF_CONFIG" in os.environ else 0
     # TensorFlow makes as many threads as it sees cores.
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[index : index + cores]))

@@ -14,7 +14,7 @@ _PHOTOS, _DRAWS = 4, 3  # of the picture of one scale drawn anew
 
 
 def latent(job, folder, fast):
-    """Explores the latent space of a flow that another job trained."""
+    """Explore the latent space of a flow that another job trained."""
     workdir = Workdir(pathlib.Path(folder, "workdirs", job.needs[-1]))
     output = pathlib.Path(folder, "pictures", "latent", f"{job.task}-{job.seed}")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ _HISTORY = 6  # entries of a run's history that go into the summary
 
 
 def write(jobs, folder, path):
-    """Writes the report, its pictures in `images/` beside it, and the numbers as JSON.
+    """Write the report, its pictures in `images/` beside it, and the numbers as JSON.
 
     Pictures that show photographs go into the folder's `pictures` alone.
 

@@ -24,7 +24,7 @@ _VAE_IMAGES = 2000  # for the bound of the likelihood, which takes many passes
 
 
 def judge(job, folder, fast):
-    """Trains what judges the samples of a task."""
+    """Train what judges the samples of a task."""
     task = TASKS[job.task](folder, fast, **job.fields)
     task.train_judge()
     return {}
@@ -41,7 +41,7 @@ def reference(job, folder, fast):
 
 
 def features(job, folder, fast):
-    """Trains a conditioner by itself, for the runs that leave it as it is."""
+    """Train a conditioner by itself, for the runs that leave it as it is."""
     task = TASKS[job.task](folder, fast)
     start = time.process_time()
     pretrain(task.config, pathlib.Path(folder, f"{job.name}.weights.h5"), job.fields["epochs"])
@@ -49,7 +49,7 @@ def features(job, folder, fast):
 
 
 def flow(job, folder, fast):
-    """Trains a cINN."""
+    """Train a cINN."""
     fields = {"train__seed": job.seed} | job.fields
     if job.variant == "frozen":
         weights = pathlib.Path(folder, f"{job.task}-conditioner.weights.h5")
@@ -82,7 +82,7 @@ def flow(job, folder, fast):
 
 
 def baseline(job, folder, fast):
-    """Trains a baseline for as long as the cINN of the same seed was."""
+    """Train a baseline for as long as the cINN of the same seed was."""
     task = TASKS[job.task](folder, fast, **job.fields)
     seed = job.seed
     flow = json.loads(pool.result_path(folder, job.needs[-1]).read_text())

@@ -56,7 +56,7 @@ def writing(target: pathlib.Path) -> Iterator[pathlib.Path]:
         write_through(target.parent)
     except OSError as error:
         raise WriteError(
-            f"{target}: can't be written ({error.strerror or error}); what was there is kept"
+            f"{target}: can't be written ({error.strerror or error}); the old file is kept"
         ) from None
     finally:
         with contextlib.suppress(OSError):

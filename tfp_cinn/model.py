@@ -304,7 +304,7 @@ class CINN(keras.Model):
         return self._report(totals, self._reconstruction_metric)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Return the figures of one batch, of which replicas may have parts of any size."""
+        """Return the figures of one batch; the replicas' parts of it may have any size."""
         return self._report(over_replicas(*self._batch_losses(data, training=False)))
 
     def _batch_losses(self, data, training):

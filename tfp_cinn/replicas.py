@@ -24,7 +24,7 @@ class Ballot:
 
 
 class Totals(NamedTuple):
-    """Figures of a whole batch, of which each replica had a part.
+    """Figures of a whole batch, each replica's part included.
 
     Attributes:
         loss: mean over its examples.

@@ -131,7 +131,7 @@ class Workdir:
         self._check_is_run()
         if not (self.path / "task.json").exists():
             raise UsageError(
-                f"{self.path}: a run of an earlier version, without task.json; train anew"
+                f"{self.path}: a run of an earlier version, without task.json; train again"
             )
         return self._read("task.json")
 

@@ -24,7 +24,7 @@ METHODS = tuple(_MODELS)
 
 
 def build(method: str, task: Task, seed: int) -> keras.Model:
-    """Returns an untrained model, of about as many weights as the cINN of that task.
+    """Return an untrained model, of about as many weights as the cINN of that task.
 
     It needs no data. It has `sample`, `nats_per_dim` and `generator_weights`; see `Baseline`.
 

@@ -72,7 +72,7 @@ class Baseline(keras.Model):
     def sample(
         self, cond: np.ndarray, num_samples: int, seed: int, noisy: bool = False
     ) -> np.ndarray:
-        """Draws images, in the units of x.
+        """Draw images, in the units of x.
 
         Args:
             cond: conditions, `[N, ...]`.

@@ -19,7 +19,7 @@ def train(
     seed: int,
     progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Trains until this process has used so many CPU seconds, data without end.
+    """Train until this process has used so many CPU seconds, data without end.
 
     They begin with the call: graphs are made and data read in them. The learning rate rises over
     the first hundred steps and falls as half a cosine over the share of the seconds.

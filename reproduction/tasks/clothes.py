@@ -41,7 +41,7 @@ class Clothes(Task):
         return data.evaluation_batches(data.Split(images[:limit], labels[:limit]), 250)
 
     def data_sampler(self):
-        """Draws training images of a class."""
+        """Draw training images of a class."""
         images, labels = self._images.train
         groups = [np.flatnonzero(labels == label) for label in range(10)]
 

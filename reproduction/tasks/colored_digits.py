@@ -24,7 +24,7 @@ class ColoredDigits(Task):
         return self.problem.test_batches(297)
 
     def train_judge(self):
-        """Trains a classifier of colors: it sees other digits than the class whose colors it is.
+        """Train a classifier of colors: it sees other digits than the class whose colors it is.
 
         Shown digits in their own colors it would tell the class by the digit.
         """
@@ -59,7 +59,7 @@ class ColoredDigits(Task):
         judge.save(self.judge_path())
 
     def data_sampler(self):
-        """Paints test digits again, as the data were."""
+        """Paint test digits again, as the data were."""
         images, (grays, labels) = self._images, self._images.test
         known = {gray.tobytes(): row for row, gray in enumerate(np.float32(grays) / 16)}
 

@@ -183,7 +183,7 @@ def test_an_answer_of_another_name_or_type_is_said(server):
 )
 def test_a_card_that_is_none_is_said(server, ask, text):
     server.change = lambda outputs: {"card": np.array([text.encode()], object)}
-    with pytest.raises(UsageError, match="what the model calls its card isn't one.*bin/") as caught:
+    with pytest.raises(UsageError, match="the model's card can't be read.*bin/") as caught:
         ask().card()
     assert len(str(caught.value)) < 600
 

@@ -19,7 +19,7 @@ def test_facts_that_the_card_says_itself_are_refused(model):
     own = card_of(model, FACTS).keys() - FACTS.keys()
     assert own >= {"name", "version", "signatures", "batch_sizes", "made_with"}
     for key in own:
-        with pytest.raises(UsageError, match=f"facts: {key} stand in the card anyway"):
+        with pytest.raises(UsageError, match=f"facts: {key} are the card's own names"):
             checked_facts(FACTS | {key: "mine"})
     assert checked_facts(FACTS | {"license": ("MIT", {"name": 3})}) == FACTS | {
         "license": ["MIT", {"name": 3}]

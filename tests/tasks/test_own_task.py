@@ -103,7 +103,7 @@ def test_a_name_is_taken_once():
 def test_a_run_of_an_earlier_version_is_refused_in_one_line(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "dataset.json").write_text("{}")
-    with pytest.raises(UsageError, match="of an earlier version, without task.json; train anew"):
+    with pytest.raises(UsageError, match="of an earlier version, without task.json; train again"):
         tasks.sample(tmp_path)
 
 

@@ -133,7 +133,7 @@ def test_a_run_that_is_there_is_kept(config, weights, tmp_path):
     with pytest.raises(UsageError, match="holds a run already; choose another workdir"):
         import_run_from_freia(config, weights, tmp_path / "run")
     before = (tmp_path / "run/model.keras").read_bytes()
-    with pytest.raises(UsageError, match="model.keras: of weights that weren't trained here"):
+    with pytest.raises(UsageError, match="model.keras: holds weights that weren't trained here"):
         train(config, tmp_path / "run")
     assert (tmp_path / "run/model.keras").read_bytes() == before
 

@@ -40,8 +40,8 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     train(config, broken)
     output = capsys.readouterr().out
-    assert "going on after epoch 0, batch 2 of the next\n" in output
-    assert "going on after epoch 1\n" in output
+    assert "resuming after epoch 0, batch 2 of the next\n" in output
+    assert "resuming after epoch 1\n" in output
     assert_same_run(finished, broken)
 
 
@@ -101,7 +101,7 @@ def test_a_run_goes_on_with_another_use_of_memory(config, tmp_path, stop_after, 
         train(config, tmp_path)
     config.train.memory = "recompute"
     model = train(config, tmp_path)
-    assert "going on after epoch 0, batch 1 of the next\n" in capsys.readouterr().out
+    assert "resuming after epoch 0, batch 1 of the next\n" in capsys.readouterr().out
     assert pd.read_csv(tmp_path / "metrics.csv")["reconstruction_error"][0] > 0
     subnets = [layer for layer in model.flow_layers if hasattr(layer, "layers")]
     assert [subnet.layers[0].compute_dtype for subnet in subnets] == ["bfloat16"] * 4
@@ -152,7 +152,7 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(
         if had_model:
             broken.load_model()
     status, output = finish(config, broken)
-    assert status == 0 and "going on after epoch" in output
+    assert status == 0 and "resuming after epoch" in output
     assert not list(broken.path.rglob(".*"))  # what the kills left half written
     assert_same_run(finished, broken)
 
@@ -181,7 +181,7 @@ def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
             config, broken, FillDiskAtStep(5, disk / "filler"), tmp_path / "log"
         )
         assert status == 2, output
-        assert "what was there is kept; training goes on" in output
+        assert "the old file is kept; training continues" in output
         last = output.splitlines()[-1]
         assert "training stopped; last good checkpoint: " in last and "step-000000004.npz" in last
         assert "epoch 2/2" in output and "Traceback" not in output
@@ -189,7 +189,7 @@ def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
         broken.load_model()
         (disk / "filler").unlink()
         status, output = finish(config, broken, log=tmp_path / "log")
-        assert status == 0 and "going on after epoch 1, batch 1 of the next" in output
+        assert status == 0 and "resuming after epoch 1, batch 1 of the next" in output
         assert_same_run(finished, broken)
 
 

@@ -42,7 +42,7 @@ def test_a_run_goes_on_to_more_epochs_and_ends_when_it_gets_no_better(config, wo
     config.train.update({"epochs": 10, "learning_rate": 1.0, "patience": 1})
     train(config, workdir)
     out = capsys.readouterr().out
-    assert "going on after epoch 2" in out and "epoch  3/10  train" in out and "bits/dim" in out
+    assert "resuming after epoch 2" in out and "epoch  3/10  train" in out and "bits/dim" in out
     rows = metrics(workdir)
     assert list(rows["epoch"]) == [1, 2, 3]  # the third is worse
     assert rows["val_nats_per_dim"][2] > rows["val_nats_per_dim"][1]
@@ -110,7 +110,7 @@ def test_a_workdir_that_cannot_go_on_is_refused_and_left_alone(config, workdir, 
     elif fault == "imported":
         for path in folder.iterdir():
             path.unlink()
-        message = "model.keras: of weights that weren't trained here"
+        message = "model.keras: holds weights that weren't trained here"
     elif fault == "junk":
         for path in folder.iterdir():
             path.write_bytes(b"junk")
@@ -207,6 +207,6 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(config, workdir, mon
     monkeypatch.setattr(files, "write_through", full)
     train(config, workdir)
     errors = capsys.readouterr().err
-    assert errors.count("No space left on device); what was there is kept; training goes on") == 1
+    assert errors.count("No space left on device); the old file is kept; training continues") == 1
     assert checkpoints.newest(workdir).name == "step-000000009.npz"
     assert not list(workdir.path.rglob(".*"))

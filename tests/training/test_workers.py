@@ -49,7 +49,7 @@ def test_a_run_survives_the_end_of_a_worker_and_loses_nothing(tmp_path, number):
     os.kill(second_worker(launcher), number)
     _, errors = launcher.communicate(timeout=180)
     (line,) = [line for line in errors.splitlines() if "last good" in line or "; saved " in line]
-    assert str(checkpoints.newest(run)) in line and "the same command goes on from there" in line
+    assert str(checkpoints.newest(run)) in line and "the same command resumes from there" in line
     assert "Traceback" not in errors
     if number == signal.SIGTERM:  # after the same step
         assert "stopped by SIGTERM, which another worker received; saved " in line
@@ -61,7 +61,7 @@ def test_a_run_survives_the_end_of_a_worker_and_loses_nothing(tmp_path, number):
     epochs = len(pd.read_csv(run / "metrics.csv")) + 1
     done = call(*TWO_WORKERS, f"--config.train.epochs={epochs}", f"--workdir={run}")
     assert done.returncode == 0, done.stderr  # the workers have compared their weights
-    assert "going on after epoch" in done.stdout
+    assert "resuming after epoch" in done.stdout
 
     # A run on one device that nothing happened to learned the same.
     config = configs.load("digits", [*SMALL.items(), ("train.epochs", str(epochs))])

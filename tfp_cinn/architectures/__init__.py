@@ -54,7 +54,7 @@ ARCHITECTURES = {
 
 
 def build(architecture: str, data: LabeledImages | ImagePairs | ShapedPairs, **fields: Any) -> CINN:
-    """Builds the named architecture for a data set.
+    """Build the named architecture for a data set.
 
     Args:
         architecture: one of `ARCHITECTURES`.

@@ -69,7 +69,7 @@ def from_shapes(
     features: int = 64,
     weight_prior: float = 2e-4,
 ) -> CINN:
-    """Builds a flow for the shapes of x and of the condition, standardized inside.
+    """Build a flow for the shapes of x and of the condition, standardized inside.
 
         x -> (Bounded) -> Standardize -> flow -> z,    c -> `condition_network` -> a vector
 
@@ -141,7 +141,7 @@ def from_shapes(
 def condition_network(
     cond_shape: Any, parts: Mapping[str, Mapping[str, Any]], features: int = 64
 ) -> keras.Model | None:
-    """Makes one vector of all parts of a condition, each standardized.
+    """Make one vector of all parts of a condition, each standardized.
 
     A label becomes one-hot, or an embedding from 64 classes on; a vector stays as it is up to
     64 entries; series and maps go through convolutions, sets through a DeepSet (Zaheer et al. 2017,

@@ -77,7 +77,7 @@ class Bounded(ConditionalBijector):
         return self._by_kind(z, _DECODE)
 
     def _by_kind(self, t, maps):
-        """Maps each entry as its bounds ask for; returns that and the sum of the log-slopes."""
+        """Map each entry as its bounds ask for; return that and the sum of the log-slopes."""
         low, high = np.broadcast_arrays(self._low, self._high)
         kinds = np.isfinite(low) + 2 * np.isfinite(high)
         found = [(kind, np.flatnonzero(kinds == kind)) for kind in np.unique(kinds)]

@@ -48,7 +48,7 @@ class Spec(tf.TypeSpec):
     """Tells a walk over a `tf.Module` which variables an object has, at the time of the walk.
 
     Keras 3 layers aren't modules, so that the walk wouldn't find their weights. What it does look
-    into are composite tensors, and the list of their components is made anew each time.
+    into are composite tensors, and a new list of their components is made each time.
 
     Args:
         owner: the object, a composite tensor.
@@ -109,7 +109,7 @@ def _frozen(variable):
 
 
 class Listed(tf.__internal__.CompositeTensor):
-    """Attribute of a bijector by which a walk over a `tf.Module` finds its weights.
+    """Attribute of a bijector that shows its weights to a walk over a `tf.Module`.
 
     Args:
         bijector: the bijector; the walk finds its members by itself.

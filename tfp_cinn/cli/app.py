@@ -1,4 +1,4 @@
-"""How the programs start, how they read their flags, and how they fail."""
+"""Start a program: read its flags, run it, and turn errors into one line."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def run(
 ) -> None:
     """Parse a program's flags and run its `main`.
 
-    What the user can put right is answered by one line on standard error and exit status 2, not by
-    a traceback. SIGINT and SIGTERM unwind alike, during imports too, so that scratch files are
-    removed, and end in one line and exit status 128 plus the signal's number.
+    A `UsageError` ends in one line on standard error and exit status 2, not in a traceback. SIGINT
+    and SIGTERM unwind alike, during imports too, so that scratch files are removed, and end in one
+    line and exit status 128 plus the signal's number.
 
     Args:
         main: takes the positional arguments, which are none.

@@ -28,7 +28,7 @@ class _Path(flags.ArgumentParser):
 class Flags(flags.FlagValues):
     """The flags of one program.
 
-    They go to its `main` by name; `--module` and `--config` are dealt with here.
+    `values` returns them for its `main`; it imports `--module` and loads `--config`.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Where a model is served, and what is said when it doesn't answer."""
+"""The address of a served model, and the errors when it doesn't answer."""
 
 from __future__ import annotations
 

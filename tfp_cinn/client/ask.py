@@ -60,7 +60,7 @@ def ask_for_samples(
     if saved_model is not None and of_server:
         raise UsageError(
             f"{', '.join(f'--{name}' for name in of_server)}: for --server alone, --saved_model is "
-            "answered without one; take one or the other away"
+            "answered without one; leave out one or the other"
         )
     check_drawing(num_samples, temperature, seed)
     output = files.user_path(output)

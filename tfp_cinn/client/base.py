@@ -73,7 +73,7 @@ class Client(abc.ABC):
                 range(1, card["batch_sizes"][-1])
             except UNREADABLE as error:
                 raise UsageError(
-                    f"{self}: what the model calls its card isn't one ({cut(repr(error))}); export "
+                    f"{self}: the model's card can't be read ({cut(repr(error))}); export "
                     "the model with bin/export.py"
                 ) from None
             self._card = card
@@ -173,7 +173,7 @@ class Client(abc.ABC):
             got = {key: Tensor(value.dtype, value.shape) for key, value in answer.items()}
             raise UsageError(
                 f"{self}: {signature}: expected an answer of {rows} rows of {_text(outputs)}, got "
-                f"{_text(got)}; connect anew if the served version changed"
+                f"{_text(got)}; reconnect if the served version changed"
             )
         return answer
 

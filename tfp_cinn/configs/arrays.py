@@ -7,7 +7,7 @@ from tfp_cinn.configs import default_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     placeholder = config_dict.placeholder
     config = default_config()
     config.data = ml_collections.ConfigDict(

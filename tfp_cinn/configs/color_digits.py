@@ -4,7 +4,7 @@ from tfp_cinn.configs import color_digits_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     config = color_digits_config()
     config.data.name = "digits"
     config.data.num_validation = 150

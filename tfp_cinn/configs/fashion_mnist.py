@@ -4,7 +4,7 @@ from tfp_cinn.configs import default_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     config = default_config()
     config.data.name = "fashion_mnist"
     config.model.init_std = 0.01

@@ -10,7 +10,7 @@ from tfp_cinn.configs import colorization_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     config = colorization_config()
     config.data.name = "imagenet2012"
     config.data.downscale = 1

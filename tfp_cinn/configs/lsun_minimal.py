@@ -7,7 +7,7 @@ from tfp_cinn.configs import colorization_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     config = colorization_config()
     config.data.name = "lsun/bedroom"
     # 3,033,042 photographs once, though one may be cut into several crops.

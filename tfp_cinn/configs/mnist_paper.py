@@ -4,7 +4,7 @@ from tfp_cinn.configs import default_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     config = default_config()
     config.data.num_validation = 0
     config.data.noise_std = 0.15

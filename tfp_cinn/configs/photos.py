@@ -7,10 +7,10 @@ from tfp_cinn.configs import colorization_config
 
 
 def get_config():
-    """Returns the config."""
+    """Return the config."""
     config = colorization_config()
     config.data.folder = "photos"
-    # Crops of 64 pixels shall show things, not textures.
+    # So that crops of 64 pixels show things, not textures.
     config.data.downscale = 8
     config.data.noise_std = 0.05
     config.data.test_fraction = 0.15

@@ -87,7 +87,7 @@ def read_class_folders(
 
 
 def _parts(root: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The folder of each split; all is `train` where there is none of held-out images."""
+    """Return the folder of each split; all is `train` where there is none of held-out images."""
     found = [path.name for path in _folders(root)]
     held_out = [name for name in _HELD_OUT if name in found]
     if "train" not in found or not held_out or len(found) > 1 + len(held_out):

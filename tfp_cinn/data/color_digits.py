@@ -21,7 +21,7 @@ PAIRINGS: tuple[tuple[int, int], ...] = (
 
 _MNIST_SIDE = 28
 
-# Number of held-out images whose random numbers are drawn together, for any batch size.
+# Held-out images that are painted together, whatever the batch size.
 _BLOCK = 256
 
 

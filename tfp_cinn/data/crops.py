@@ -25,7 +25,7 @@ def training_crops(
 
     An epoch takes floor(H W / S^2) crops of each photo of H x W pixels, enough to tile it, at
     uniformly random positions; half are mirrored. If the photos are in memory, all crops are
-    shuffled together; otherwise photos are read anew every epoch, 16 at a time, and 4096 of their
+    shuffled together; otherwise photos are read again every epoch, 16 at a time, and 4096 of their
     crops are shuffled at a time.
 
     Everything changes every epoch, and depends only on `seed` and the epoch's number. The remainder

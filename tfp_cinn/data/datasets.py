@@ -43,10 +43,10 @@ def load(
     """Load a data set into memory.
 
     `folder` names a folder of images, one folder a class (`read_class_folders`). `digits` (1797
-    images of 8x8, 17 gray levels) comes with scikit-learn and is split at random, always alike, as
-    its neighbors in the file come from one writer. Any other name is that of a set of labeled
-    images that TensorFlow Datasets has prepared, or that is in `idx_dir`; the sets in `DATASETS`
-    (70,000 images of 28x28) are downloaded where they aren't prepared.
+    images of 8x8, 17 gray levels) comes with scikit-learn and is split at random, the same way each
+    time, since neighbors in the file come from one writer. Any other name is that of a set of
+    labeled images that TensorFlow Datasets has prepared, or that is in `idx_dir`; the sets in
+    `DATASETS` (70,000 images of 28x28) are downloaded where they aren't prepared.
 
     Where the source has no validation set beside its test set, it is the first part of the training
     set, in the order of the source, so TensorFlow Datasets and IDX files hold out different images.

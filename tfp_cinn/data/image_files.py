@@ -150,7 +150,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         if deep and "transparency" in image.info:
             # Pillow reads such levels as 8 bits, and compares them with 16.
             image.info["transparency"] = tuple(v >> 8 for v in image.info["transparency"])
-        # After loading, as Pillow turns TIFF files by itself.
+        # After loading, since Pillow rotates TIFF files itself.
         orientation = 1
         with contextlib.suppress(Exception):
             orientation = image.getexif().get(_ORIENTATION, 1)
@@ -159,7 +159,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         raise
     except Exception:
         raise Unusable("damaged") from None
-    # Not every mode can be turned; 8-bit RGB can.
+    # Not every mode can be rotated; 8-bit RGB can.
     turn = _TURNS.get(orientation if isinstance(orientation, int) else 1)
     return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
 
@@ -223,7 +223,7 @@ def _levels(image: Image.Image) -> np.ndarray:
 
 def _deep_gray(image: Image.Image) -> tuple[np.ndarray, np.ndarray | bool]:
     """Return gray of more than 8 bits as 8-bit levels, and the transparent pixels."""
-    # A TIFF file may count levels from white to black, which Pillow heeds up to 8 bits alone.
+    # A TIFF file may count levels from white to black, which Pillow respects only up to 8 bits.
     inverted = image.format == "TIFF" and image.tag_v2.get(0x0106) == 0
     levels = np.asarray(image)
     if image.mode == "F":

@@ -24,7 +24,7 @@ class Split(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What was read of a data set.
+    """A data set as it was read.
 
     Attributes:
         splits: `train`, `test`, and `validation` if it has one of its own.
@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Fitting:
-    """How images of any size and kind are brought to one shape.
+    """One shape for images of any size and kind.
 
     Attributes:
         size: rows and columns; None to leave them.

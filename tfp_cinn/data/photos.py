@@ -106,7 +106,7 @@ def load_photos(
     0.1). An empty split is an error unless its fraction is 0.
 
     All files are decoded once, to find damaged and gray ones. If the downscaled photos, at three
-    bytes per pixel, fit in `cache_bytes`, they are kept in memory; otherwise they are decoded anew
+    bytes per pixel, fit in `cache_bytes`, they are kept in memory; otherwise they are decoded again
     at each use.
 
     Args:

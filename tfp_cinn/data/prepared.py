@@ -143,7 +143,7 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
         return tfds.builder_from_directory(folder)
     except Exception as error:
         raise UsageError(
-            f"{name} under {root} can't be opened ({_one_line(error)}): prepare it anew, or use a "
+            f"{name} under {root} can't be opened ({_one_line(error)}): prepare it again, or use a "
             "folder of images"
         ) from error
 

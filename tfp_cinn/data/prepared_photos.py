@@ -20,9 +20,9 @@ def load_prepared_photos(
     """Open photographs already prepared by TensorFlow Datasets, without the network.
 
     The test set is the published validation set, which published results use, or else the published
-    test set; validation is the first part of the training set. Photos are read anew at each use, in
-    the stored order. Gray or too small ones (see `load_photos`) are skipped while reading, so their
-    number isn't known in advance.
+    test set; validation is the first part of the training set. Photos are read again at each use,
+    in the stored order. Gray or too small ones (see `load_photos`) are skipped while reading, so
+    their number isn't known in advance.
 
     Args:
         name: such as `lsun/bedroom`, `imagenet2012` or `coco/2017`: any set with color images.

@@ -36,7 +36,7 @@ def checked_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     taken = sorted(_OWN & facts.keys())
     if taken:
-        raise UsageError(f"facts: {', '.join(taken)} stand in the card anyway; use other names")
+        raise UsageError(f"facts: {', '.join(taken)} are the card's own names; use others")
     try:
         facts = json.loads(json.dumps(facts, allow_nan=False))
     except (RecursionError, TypeError, ValueError) as error:

@@ -43,7 +43,7 @@ def export_run(
     """Export the model of a training run; print and return the folder of the version.
 
     Args:
-        workdir: the training run, whose facts and figures go into the card.
+        workdir: the training run; its description and figures go into the card.
         output: folder of the model's versions, `MODELS/NAME`.
         **options: of `export_model`: `version`, `batch_sizes`, `xla`, `bad_rows`.
 

@@ -57,7 +57,7 @@ def choose_version(models: pathlib.Path, version: int | None) -> int:
     if not re.fullmatch(r"(?!\d+$)[\w.-]+", models.name, re.ASCII):
         raise UsageError(
             f"{models}: expected a folder MODELS/NAME, with a name of letters, digits, '_', '-' "
-            "and '.', not of digits alone; give the version apart"
+            "and '.', not of digits alone; give the version separately"
         )
     try:
         there = versions(models) if models.exists() else {}

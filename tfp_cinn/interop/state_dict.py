@@ -105,7 +105,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> tuple[str, np.dtype]:
         _, dtype, key, _, _, *view = pid
         if any(view):
-            raise UsageError("a storage of an unknown kind; save the state dict anew")
+            raise UsageError("a storage of an unknown kind; save the state dict again")
         self.dtypes[key] = dtype
         return key, dtype
 

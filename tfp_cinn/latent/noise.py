@@ -1,4 +1,4 @@
-"""Latents of which each row has a seed of its own."""
+"""Latents with a seed for each row."""
 
 from __future__ import annotations
 

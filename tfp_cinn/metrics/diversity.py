@@ -1,4 +1,4 @@
-"""How much images of a class differ from each other and from the training images.
+"""Differences of images of a class from each other and from the training images.
 
 All distances are root-mean-square over the pixels, |a - b| / sqrt(D), in gray levels.
 """

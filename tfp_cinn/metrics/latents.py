@@ -1,4 +1,4 @@
-"""How close the latents of held-out data are to the standard normal."""
+"""Moments of the latents of held-out data, beside those of the standard normal."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def draw_samples(
     row_labels: Sequence[object],
     title: str = "",
 ) -> None:
-    """Draws images as a grid, a row for each condition.
+    """Draw images as a grid, a row for each condition.
 
     Args:
         images: `[rows, columns, H, W, 1 or 3]`, gray or RGB, in levels of the data domain

@@ -22,7 +22,7 @@ def draw_corner(
     truth: np.ndarray | None = None,
     title: str = "",
 ) -> None:
-    """Draws histograms of each entry of a vector and of each pair of them, up to 10 entries.
+    """Draw histograms of each entry of a vector and of each pair of them, up to 10 entries.
 
     Args:
         samples: `[S, D]`.
@@ -65,7 +65,7 @@ def draw_bands(
     truth: np.ndarray | None = None,
     title: str = "",
 ) -> None:
-    """Draws the median of series with central intervals of 50 and 90 %, and three samples.
+    """Draw the median of series with central intervals of 50 and 90 %, and three samples.
 
     Args:
         samples: `[S, T, C]`.
@@ -98,7 +98,7 @@ def draw_maps(
     truth: np.ndarray | None = None,
     title: str = "",
 ) -> None:
-    """Draws maps side by side on one scale: a truth, the mean, the deviation, some samples.
+    """Draw maps side by side on one scale: a truth, the mean, the deviation, some samples.
 
     Args:
         samples: `[S, H, W, C]`.

@@ -92,7 +92,7 @@ class Task(Explorable):
         if missing:
             raise UsageError(
                 f"the task {cls.name!r} is described without {', '.join(missing)}; train or export "
-                "the model anew"
+                "the model again"
             )
         task = cls.__new__(cls)
         task.description = description

@@ -1,4 +1,4 @@
-"""What training shows: a progress bar, a line per epoch, TensorBoard."""
+"""Callbacks that show training: a progress bar, a line per epoch, TensorBoard."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def save(model: CINN, workdir: Workdir, moment: Moment, keep: int) -> pathlib.Pa
 
     Raises:
         NonFiniteError: if a weight is NaN or infinite; nothing is saved or deleted then.
-        WriteError: if the file can't be written; what was there is kept.
+        WriteError: if the file can't be written; the old file is kept.
     """
     bad = [weight.path for weight in model.weights if not np.all(np.isfinite(weight))]
     if bad:
@@ -107,7 +107,7 @@ def restore(model: CINN, workdir: Workdir) -> Moment | None:
     if damaged:
         raise UsageError(
             f"no checkpoint can be loaded ({next(iter(damaged.values()))}); remove "
-            f"{workdir / 'checkpoints'} and {workdir.model_path} to train anew"
+            f"{workdir / 'checkpoints'} and {workdir.model_path} to train from scratch"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""What makes a run resumable: counting its steps, saving it, and stopping it without loss."""
+"""A callback that makes a run resumable: it counts steps, saves, and stops without loss."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class WriteWarnings:
             if time.time() - self._last >= _WARN_EVERY_SECONDS:
                 self._last = time.time()
                 line = " ".join(str(error).split())
-                tqdm.tqdm.write(f"{line}; training goes on", file=sys.stderr)
+                tqdm.tqdm.write(f"{line}; training continues", file=sys.stderr)
 
 
 class Resumable(keras.callbacks.Callback):
@@ -111,7 +111,7 @@ class Resumable(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether the run has all its epochs, or gets no better."""
+        """True if the run has all its epochs, or gets no better."""
         waited = self.moment.epoch - self.moment.best_epoch
         patience = self._config.patience
         return self.moment.epoch >= self._config.epochs or (

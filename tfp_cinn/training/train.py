@@ -108,8 +108,8 @@ def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Wo
     if moment is None:
         if workdir.model_path.exists():
             raise UsageError(
-                f"{workdir.model_path}: of weights that weren't trained here, such as imported "
-                "ones; training would replace it, choose another workdir or remove it"
+                f"{workdir.model_path}: holds weights that weren't trained here (imported "
+                "ones, say), which training would replace; choose another workdir or remove it"
             )
         x, cond = next(iter(task.training_batches(config.batch_size, config.seed, 0)))
         model.bijector.calibrate(x, model.distribution.features(cond))
@@ -121,7 +121,7 @@ def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Wo
         print(f"{workdir}: epoch {moment.epoch + 1} begins again, since {' and '.join(changed)}")
         moment = moment._replace(batch=0, seconds=0.0)
     where = f", batch {moment.batch} of the next" if moment.batch else ""
-    print(f"{workdir}: going on after epoch {moment.epoch}{where}")
+    print(f"{workdir}: resuming after epoch {moment.epoch}{where}")
     return moment._replace(data=data)
 
 
@@ -169,8 +169,8 @@ def _fit(
         raise NonFiniteError(f"{error}; training stopped{_last_good(workdir)}") from None
     except (WriteError, WorkerLostError) as error:
         raise type(error)(
-            f"{error}; training stopped{_last_good(workdir)}; put that right, and the same command "
-            "goes on from there"
+            f"{error}; training stopped{_last_good(workdir)}; fix that, and the same command "
+            "resumes from there"
         ) from None
 
 
@@ -192,7 +192,7 @@ def _saved(run: Resumable, workdir: Workdir | None) -> str:
     if workdir is None:
         return "; the chief saves"
     try:
-        return f"; saved {run.save()}; the same command goes on from there"
+        return f"; saved {run.save()}; the same command resumes from there"
     except WriteError as error:
         return f"; {error}{_last_good(workdir)}"
 
@@ -209,7 +209,7 @@ def _unreadable(error: tf.errors.OpError) -> str:
     reason = re.sub(
         r"\{\{.*?\}\} *|Error in user-defined .* iterator: [^ ]* |tfp_cinn[\w.]*: ", "", reason
     )[:300]
-    return f"the data can't be read any more ({reason}); put right what changed"
+    return f"the data can't be read any more ({reason}); restore what changed"
 
 
 def _last_good(workdir: Workdir | None) -> str:

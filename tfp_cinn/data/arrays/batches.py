@@ -35,12 +35,12 @@ class Rows:
         return len(self.pairs) if self._rows is None else len(self._rows)
 
     def take(self, positions: np.ndarray) -> dict[str, np.ndarray]:
-        """Copies x and the parts of the condition by name, at positions among these rows."""
+        """Copy x and the parts of the condition by name, at positions among these rows."""
         rows = positions if self._rows is None else self._rows[positions]
         return self.pairs.take(rows, self.missing)
 
     def chunks(self) -> Iterator[tuple[int, dict[str, np.ndarray], np.ndarray | None]]:
-        """All rows of the arrays in order, with which of them are these; see `examine`."""
+        """Yield all rows of the arrays in order, and which of them are these; see `examine`."""
         arrays = (self.pairs.x, *self.pairs.cond.values())
         width = sum(a[:1].size * 8 for a in arrays)
         step = max(1, _CHUNK_BYTES // width)
@@ -53,7 +53,7 @@ class Rows:
             yield start, self.pairs.take(slice(start, stop), self.missing), training
 
     def batches(self, batch_size: int, seed: int = 0, epoch: Any = None) -> tf.data.Dataset:
-        """Batches (x, cond) of an epoch, shuffled, or of all rows in order if `epoch` is None.
+        """Return the batches (x, cond) of an epoch, shuffled, or in order if `epoch` is None.
 
         Order is a function of `seed` and `epoch`, without a list of it. What doesn't fill a batch
         of an epoch is dropped.
@@ -107,11 +107,11 @@ class Simulation:
         return pairs
 
     def chunks(self) -> Iterator[tuple[int, dict[str, np.ndarray], None]]:
-        """As many pairs as an epoch has, up to 20,000; see `examine`."""
+        """Yield as many pairs as an epoch has, up to 20,000; see `examine`."""
         yield 0, self._draw(min(self._num, 20_000), (1,)).take(slice(None), self.missing), None
 
     def batches(self, batch_size: int, seed: int = 0, epoch: Any = None) -> tf.data.Dataset:
-        """Batches (x, cond) drawn for this epoch, or always the same ones if `epoch` is None."""
+        """Return batches (x, cond) drawn for this epoch, or always the same if `epoch` is None."""
 
         def draw(batch, epoch):
             pairs = self._draw(batch_size, (2, seed, int(epoch), int(batch)))
@@ -146,7 +146,7 @@ class Stream:
         return Pairs(x.numpy(), as_parts(cond), "the data set")
 
     def chunks(self) -> Iterator[tuple[int, dict[str, np.ndarray], None]]:
-        """All pairs in order; see `examine`."""
+        """Yield all pairs in order; see `examine`."""
         start = 0
         for batch in self._dataset.batch(1024):
             pairs = self._pairs(batch)
@@ -154,7 +154,7 @@ class Stream:
             start += len(pairs)
 
     def batches(self, batch_size: int, seed: int = 0, epoch: Any = None) -> tf.data.Dataset:
-        """Batches (x, cond) of an epoch, shuffled within the buffer; in order if None."""
+        """Return an epoch's batches (x, cond), shuffled within the buffer; in order if None."""
         dataset = self._dataset
         if epoch is not None:
             key = tf.stack([tf.constant(seed % (1 << 63), tf.int64), tf.cast(epoch, tf.int64)])
@@ -189,19 +189,19 @@ def _ordered(pair, names):
 
 
 def structured(parts: dict[str, Any]) -> Any:
-    """The condition that the flow is given: None, one tensor, or a dict."""
+    """Return the condition that the flow is given: None, one tensor, or a dict."""
     cond = {name: value for name, value in parts.items() if name != "x"}
     return cond["cond"] if list(cond) == ["cond"] else cond or None
 
 
 def in_split(rows: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Which rows lie in a fraction of all, [low, high) of [0, 1): a function of their number."""
+    """Return which rows lie in the fraction [low, high) of all; only their numbers decide."""
     places = (_mixed(rows.astype(np.uint64), 0) >> np.uint64(11)) * 2.0**-53
     return (places >= low) & (places < high)
 
 
 def shuffled(positions: np.ndarray, count: int, key: tuple[int, int]) -> np.ndarray:
-    """Where a random permutation of 0 .. count - 1 takes positions, without a table of it.
+    """Return where a random permutation of 0 .. count - 1 takes positions, without a table of it.
 
     A Feistel network on the next power of four, walked until it lands below `count`.
 
@@ -226,7 +226,7 @@ def shuffled(positions: np.ndarray, count: int, key: tuple[int, int]) -> np.ndar
 
 
 def _mixed(values: np.ndarray, key: int | np.uint64) -> np.ndarray:
-    """SplitMix64's finalizer (Steele, Lea and Flood 2014)."""
+    """Return SplitMix64's finalizer (Steele, Lea and Flood 2014)."""
     with np.errstate(over="ignore"):
         values = (values ^ np.uint64(key)) + np.uint64(0x9E3779B97F4A7C15)
         values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -244,7 +244,7 @@ def _mapped(number: int, draw: Callable, epoch: Any, example: dict) -> tf.data.D
 
 
 def _call(function: Callable, inputs: list, example: dict[str, np.ndarray]):
-    """Runs a function of arrays in a data set; returns x, or (x, cond)."""
+    """Run a function of arrays in a data set; return x, or (x, cond)."""
     names = list(example)
     flat = tf.numpy_function(
         lambda *arrays: [function(*arrays)[name] for name in names],

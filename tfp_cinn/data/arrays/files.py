@@ -18,7 +18,7 @@ __all__ = ["read_array", "read_csv", "read_npy", "read_npz"]
 
 
 def read_npz(path: str | os.PathLike) -> Pairs:
-    """Reads `x` with `cond`, or with several `cond_NAME`, or alone, from an `.npz` file.
+    """Read `x` with `cond`, or with several `cond_NAME`, or alone, from an `.npz` file.
 
     Raises:
         UsageError: if the file can't be read, or holds other arrays.
@@ -32,7 +32,7 @@ def read_npz(path: str | os.PathLike) -> Pairs:
 
 
 def read_npy(x: str | os.PathLike, cond: str | os.PathLike | None = None) -> Pairs:
-    """Opens `.npy` files of x and of the condition as memory maps.
+    """Open `.npy` files of x and of the condition as memory maps.
 
     Raises:
         UsageError: if one can't be read.
@@ -42,7 +42,7 @@ def read_npy(x: str | os.PathLike, cond: str | os.PathLike | None = None) -> Pai
 
 
 def read_array(path: str | os.PathLike) -> np.ndarray:
-    """Opens one `.npy` file as a memory map.
+    """Open one `.npy` file as a memory map.
 
     Raises:
         UsageError: if it can't be read.
@@ -54,7 +54,7 @@ def read_array(path: str | os.PathLike) -> np.ndarray:
 
 
 def read_conditions(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads conditions alone: an `.npy` file, or `cond` or `cond_NAME` of an `.npz` file.
+    """Read conditions alone: an `.npy` file, or `cond` or `cond_NAME` of an `.npz` file.
 
     Raises:
         UsageError: if the file can't be read.
@@ -71,7 +71,7 @@ def read_csv(
     cond_columns: Sequence[str] = (),
     categories: Mapping[str, Sequence[str]] | None = None,
 ) -> Pairs:
-    """Reads columns of numbers as x and as the condition, each column of text as a label.
+    """Read columns of numbers as x and as the condition, each column of text as a label.
 
     All columns of numbers of the condition are one part, "cond"; each column of text is a part of
     its own name, or "cond" if it is the only one.

@@ -23,7 +23,7 @@ class _Moments:
     squares: Any = 0.0
 
     def add(self, values: np.ndarray) -> None:
-        """Merges a chunk (Chan, Golub and LeVeque 1979)."""
+        """Merge a chunk (Chan, Golub and LeVeque 1979)."""
         values = values.reshape(-1, values.shape[-1]).astype(np.float64)
         missing = np.isnan(values)
         count = len(values) - missing.sum(0)
@@ -55,7 +55,7 @@ def examine(
     bounds: tuple[Any, Any] | None = None,
     unbounded: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Checks rows and takes the moments of those to train on, chunk by chunk.
+    """Check rows and take the moments of those to train on, chunk by chunk.
 
     Args:
         chunks: number of the first row, x and parts by name, and which rows to train on (all if
@@ -107,7 +107,7 @@ def check_values(
     start: int = 0,
     bounds: tuple[Any, Any] | None = None,
 ) -> None:
-    """Refuses a NaN, an infinity, a negative class, or a value out of bounds, by its place."""
+    """Refuse a NaN, an infinity, a negative class, or a value out of bounds, by its place."""
     bad = value < 0 if value.dtype.kind == "i" else ~np.isfinite(value)
     hint = "a class number from 0 on" if value.dtype.kind == "i" else "a finite number"
     if name != "x" and not name.endswith(MASK) and value.dtype.kind == "f":
@@ -125,7 +125,7 @@ def check_values(
 
 
 def entry(pairs: Pairs, name: str, place: Sequence[int]) -> str:
-    """What an entry of x or of a part is called."""
+    """Return what messages call an entry of x or of a part."""
     names = pairs.columns.get(name)
     if names and place:
         return f"column {names[place[-1]]}"

@@ -78,7 +78,7 @@ class Pairs:
         return len(self.x)
 
     def take(self, rows: np.ndarray | slice, missing: bool = False) -> dict[str, np.ndarray]:
-        """Copies rows, x and the parts by name; of memory maps no page is kept in memory.
+        """Copy rows, x and the parts by name; of memory maps no page is kept in memory.
 
         Args:
             rows: their numbers.
@@ -92,7 +92,7 @@ class Pairs:
 
 
 def fill(parts: dict[str, Any], missing: bool) -> dict[str, Any]:
-    """Puts zeros where a mask has them and, if `missing`, where a value is NaN, with a mask of it.
+    """Put zeros where a mask has them and, if `missing`, where a value is NaN, with a mask of it.
 
     Args:
         parts: x and the parts of the condition, by name.
@@ -113,7 +113,7 @@ def fill(parts: dict[str, Any], missing: bool) -> dict[str, Any]:
 
 
 def as_parts(cond: Any) -> dict[str, np.ndarray]:
-    """A condition as a user has it, an array or several by name or None, as parts by name."""
+    """Return the parts by name of a condition: an array, several by name, or None."""
     if cond is None:
         return {}
     parts = cond if isinstance(cond, Mapping) else {"cond": cond}
@@ -121,7 +121,7 @@ def as_parts(cond: Any) -> dict[str, np.ndarray]:
 
 
 def is_label(values: np.ndarray) -> bool:
-    """Whether a part, `[N, ...]`, is a class number a row."""
+    """Return whether a part, `[N, ...]`, is a class number a row."""
     return values.ndim == 1
 
 

@@ -1,4 +1,4 @@
-"""How the two generations of FrEIA name a network's tensors."""
+"""The names of a network's tensors in the two generations of FrEIA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ("paper", "pypi")
 
 @dataclasses.dataclass(frozen=True)
 class Convention:
-    """How a state dict names the parts of a flow.
+    """The names of the parts of a flow in a state dict.
 
     Attributes:
         subnets: names of a two-sided coupling's subnets, by the half they change.

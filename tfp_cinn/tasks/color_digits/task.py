@@ -192,7 +192,7 @@ class ColorDigits(Task):
         """Read gray images.
 
         Args:
-            texts: classes by number or name, of which the first test image is taken (the next one
+            texts: classes by number or name, for the first test image of each (the next one
                 if a class comes again), all if None; or image files, light on dark ground as the
                 data are, which are scaled to the data's size; or as `Task.read_conditions` has it.
             shape: of a gray image.

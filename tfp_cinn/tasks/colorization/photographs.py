@@ -66,7 +66,7 @@ def find_images(cond: Sequence[str] | None) -> list[str]:
 
 
 def check_size(model: CINN, rgb: np.ndarray) -> None:
-    """Refuses a photograph `[H, W, 3]` that is smaller than the model's condition."""
+    """Refuse a photograph `[H, W, 3]` that is smaller than the model's condition."""
     height, width, _ = model.cond_shape
     if rgb.shape[0] < height or rgb.shape[1] < width:
         raise UsageError(

@@ -233,7 +233,7 @@ def foreign(run: Run):
         )
     known, unseen = run.held_out.take(slice(half)), run.held_out.take(slice(half, None))
     sets = {"held out": unseen, **run.task.foreign(unseen, run.seed)}
-    # All in one go, as networks are traced anew each time.
+    # All in one go, since networks are traced again each time.
     together = joined([known, *sets.values()])
     ends = np.cumsum([half, *(len(each.x) for each in sets.values())])[:-1]
     nats, *nats_of = np.split(run.nats_per_dim(together), ends)
