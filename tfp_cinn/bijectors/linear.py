@@ -11,7 +11,7 @@ import scipy.linalg
 import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
-from tfp_cinn.bijectors.soft_permutation import random_rotation
+from tfp_cinn.bijectors.soft_permutation import random_rotation, times
 
 __all__ = ["Linear"]
 
@@ -90,10 +90,7 @@ class Linear(ConditionalBijector):
 
     def _inverse_and_log_det(self, x, cond):
         permutation, lower, upper = self._matrices(x.dtype)
-        # Rank 2, for the reason that SoftPermutation has.
-        rows = tf.reshape(x, [-1, x.shape[-1]])
-        rows = tf.linalg.matmul(rows, permutation @ lower @ upper)
-        return tf.reshape(rows, [-1, *x.shape[1:]]), self._log_det(x)
+        return times(x, permutation @ lower @ upper), self._log_det(x)
 
     def _forward_and_log_det(self, z, cond):
         permutation, lower, upper = self._matrices(z.dtype)

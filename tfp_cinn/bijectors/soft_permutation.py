@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 
-__all__ = ["SoftPermutation", "random_rotation"]
+__all__ = ["SoftPermutation", "random_rotation", "times"]
 
 
 def random_rotation(channels: int, seed: int) -> np.ndarray:
@@ -20,6 +20,14 @@ def random_rotation(channels: int, seed: int) -> np.ndarray:
         return np.ones((1, 1))  # SciPy's generator starts at 2
     rng = np.random.RandomState(seed)
     return scipy.stats.special_ortho_group.rvs(channels, random_state=rng)
+
+
+def times(x: tf.Tensor, matrix: tf.Tensor, transpose: bool = False) -> tf.Tensor:
+    """Multiply the last axis of x, `[N, ..., C]`, by a matrix or its transpose."""
+    # Rank 2: a product of feature maps of one row with a matrix corrupts memory in TensorFlow
+    # 2.21 (tensorflow/tensorflow#117700).
+    rows = tf.linalg.matmul(tf.reshape(x, [-1, x.shape[-1]]), matrix, transpose_b=transpose)
+    return tf.reshape(rows, [-1, *x.shape[1:]])
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -75,9 +83,4 @@ class SoftPermutation(ConditionalBijector):
         return self._rotate(x, transpose=False), tf.zeros(tf.shape(x)[:1], x.dtype)
 
     def _rotate(self, x, transpose):
-        # Rank 2: a product of feature maps of one row with a matrix corrupts memory in TensorFlow
-        # 2.21 (tensorflow/tensorflow#117700).
-        rows = tf.reshape(x, [-1, x.shape[-1]])
-        q = tf.cast(self._rotation.q.value, x.dtype)
-        rows = tf.linalg.matmul(rows, q, transpose_b=transpose)
-        return tf.reshape(rows, [-1, *x.shape[1:]])
+        return times(x, tf.cast(self._rotation.q.value, x.dtype), transpose)

@@ -13,11 +13,14 @@ FLAGS.string("protocol", "How the server is asked, grpc or rest; grpc if not giv
 FLAGS.string("model", "The name that the server knows the model by.")
 FLAGS.integer("version", "The version to ask; the server's choice, or the newest, if not given.")
 FLAGS.string("label", "The label of the version to ask, such as canary.")
-FLAGS.list("cond", "Classes by number or name, all if not given; or images.")
+FLAGS.list(
+    "cond",
+    "Classes by number or name, all if not given; image files to color; or a .npy, .npz file.",
+)
 FLAGS.integer("num_samples", "Samples of each condition.", 16, lower_bound=1)
 FLAGS.number("temperature", "Factor on the latents, 0 or more.", 1.0)
 FLAGS.integer("seed", "The same seed gives the same samples.", 0, lower_bound=0)
-FLAGS.path("output", ".png or .npz to write.", required=True)
+FLAGS.path("output", ".npz, .png or what else the task can write.", required=True)
 FLAGS.number("timeout", "Seconds a request may take; 10 if not given.")
 FLAGS.boolean("tls", "Speak TLS with the server.")
 

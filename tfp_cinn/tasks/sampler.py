@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,27 +69,24 @@ class ModelSampler(Sampler):
         self, cond: Any, num_samples: int, temperature: float, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Sampler.sample`."""
-        dist, latent_shape = self._model.distribution, self._model.bijector.latent_shape
-        dtype, count = dist.dtype, num_conditions(cond)
-        x = np.empty((num_samples, count, *self.event_shape), dtype.as_numpy_dtype)
+        x = self.draw(cond, num_samples, temperature, seed)
         log_prob = np.empty(x.shape[:2], x.dtype)
-        seeds = sample_seeds(seed, cond, num_samples)
-        # The conditioner runs once for all samples of a condition in a batch.
-        tall = min(num_samples, _ROWS)
-        wide = max(1, _ROWS // tall)
-        bar = tqdm.tqdm(total=log_prob.size, desc="sample", leave=False, disable=None)
-        for top in range(0, num_samples, tall):
-            for left in range(0, count, wide):
-                place = slice(top, top + tall), slice(left, left + wide)
-                pairs = seeds[place]
-                z = _noise(pairs.reshape(-1, 2), latent_shape, dtype.name)
-                z = temperature * tf.reshape(z, [*pairs.shape[:2], *latent_shape])
-                given = _rows(cond, place[1])
-                x[place] = dist.decode(z, given)
-                log_prob[place] = dist.log_prob(x[place], given)
-                bar.update(pairs.shape[0] * pairs.shape[1])
-        bar.close()
+        for place in _batches(x, "log p"):
+            log_prob[place] = self._model.distribution.log_prob(x[place], _rows(cond, place[1]))
         return x, log_prob
+
+    def draw(self, cond: Any, num_samples: int, temperature: float, seed: int) -> np.ndarray:
+        """Return the x of `sample`, without their log-densities."""
+        dist, latent_shape = self._model.distribution, self._model.bijector.latent_shape
+        shape = (num_samples, num_conditions(cond), *self.event_shape)
+        x = np.empty(shape, dist.dtype.as_numpy_dtype)
+        seeds = sample_seeds(seed, cond, num_samples)
+        for place in _batches(x, "sample"):
+            pairs = seeds[place]
+            z = _noise(pairs.reshape(-1, 2), latent_shape, dist.dtype.name)
+            z = temperature * tf.reshape(z, [*pairs.shape[:2], *latent_shape])
+            x[place] = dist.decode(z, _rows(cond, place[1]))
+        return x
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `Sampler.predict`."""
@@ -97,6 +94,22 @@ class ModelSampler(Sampler):
 
 
 _noise = tf.function(noise, reduce_retracing=True)
+
+
+def _batches(x: np.ndarray, words: str) -> Iterable[tuple[slice, slice]]:
+    """Return the places of batches in x, with a progress bar.
+
+    The conditioner runs once for all samples of a condition in a batch.
+    """
+    num_samples, count = x.shape[:2]
+    tall = min(num_samples, _ROWS)
+    wide = max(1, _ROWS // tall)
+    places = [
+        (slice(top, top + tall), slice(left, left + wide))
+        for top in range(0, num_samples, tall)
+        for left in range(0, count, wide)
+    ]
+    return tqdm.tqdm(places, words, leave=False, disable=None)
 
 
 def _rows(cond: Any, rows: slice) -> Any:

@@ -222,14 +222,14 @@ class Task(Explorable):
             )
 
     def write_samples(
-        self, output: pathlib.Path, x: np.ndarray, log_prob: np.ndarray, cond: Any
+        self, output: pathlib.Path, x: np.ndarray, log_prob: np.ndarray | None, cond: Any
     ) -> None:
         """Write samples into a file that `check_output` let pass.
 
         Args:
             output: the file. A `.npz` holds `x`, `log_prob`, and `cond`, or `cond_NAME` by part.
             x: `[num_samples, conditions, *event]`; without condition, `[num_samples, 1, *event]`.
-            log_prob: their log-densities in nats, `[num_samples, conditions]`.
+            log_prob: their log-densities in nats, `[num_samples, conditions]`; pictures need none.
             cond: the conditions, as `read_conditions` returned them.
         """
         arrays = {"x": x, "log_prob": log_prob}

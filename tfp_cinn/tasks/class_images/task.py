@@ -118,8 +118,8 @@ class ClassImages(Task):
     def draw_samples(self, model, workdir):
         """Draw a row for each class."""
         labels = np.arange(self.num_classes, dtype=np.int32)
-        x, log_prob = ModelSampler(model).sample(labels, 10, 1.0, 0)
-        self.write_samples(workdir / "samples.png", x, log_prob, labels)
+        x = ModelSampler(model).draw(labels, 10, 1.0, 0)
+        self.write_samples(workdir / "samples.png", x, None, labels)
 
     def measure(self, model, batch_size=250, num_samples=100, temperature=1.0, seed=0):
         """Measure a model, and its samples beside test images.
@@ -188,7 +188,7 @@ class ClassImages(Task):
     def _sampled(self, model, num_samples, temperature, seed):
         """Return samples of every class as gray levels, and how many were not finite."""
         classes = np.arange(self.num_classes, dtype=np.int32)
-        x, _ = ModelSampler(model).sample(classes, num_samples, temperature, seed)
+        x = ModelSampler(model).draw(classes, num_samples, temperature, seed)
         x = x.swapaxes(0, 1).reshape(-1, *self.event_shape)
         non_finite = np.count_nonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
         levels = np.clip(np.floor(np.nan_to_num(x)), 0, self.images.levels - 1).astype(np.uint8)

@@ -128,8 +128,8 @@ class ColorDigits(Task):
         images = self.images
         split = images.validation if len(images.validation.labels) else images.train
         grays = self._grays(split, np.unique(split.labels))
-        x, log_prob = ModelSampler(model).sample(grays, 8, 1.0, 0)
-        self.write_samples(workdir / "samples.png", x, log_prob, grays)
+        x = ModelSampler(model).draw(grays, 8, 1.0, 0)
+        self.write_samples(workdir / "samples.png", x, None, grays)
 
     def measure(self, model, batch_size=250, num_samples=8, temperature=1.0, seed=0):
         """Measure a model by the hues of its colorings.
