@@ -6,7 +6,15 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from tfp_cinn import ConditionalTransformedDistribution, UsageError
-from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, RandomPermutation, Select, Standardize
+from tfp_cinn.bijectors import (
+    AffineCoupling,
+    Chain,
+    Flatten,
+    GlowCoupling,
+    RandomPermutation,
+    Select,
+    Standardize,
+)
 from tfp_cinn.distribution import standard_normal
 from tfp_cinn.networks import MLP, LabelEmbedding, OneHot
 
@@ -18,8 +26,8 @@ SHAPE = (2, 3, 1)
 def make_chain(activation="tanh"):
     subnet = MLP([16], activation=activation, init_std=0.4, zero_last=False)
     return Chain(
-        [Standardize(1.0, 2.0), Flatten(), GlowCoupling(subnet), RandomPermutation(0)]
-        + [GlowCoupling(subnet)]
+        [Standardize(1.0, 2.0), Flatten(), AffineCoupling(subnet), RandomPermutation(0)]
+        + [AffineCoupling(subnet)]
     )
 
 
@@ -266,7 +274,7 @@ def test_a_keras_model_that_calls_the_distribution_has_to_hold_its_layers(dist, 
     model, inputs = Model(), (X, tf.constant([0, 1, 2]))
     if hold:
         np.testing.assert_array_equal(model(inputs), dist.log_prob(*inputs))
-        assert len(model.trainable_weights) == len(dist.trainable_variables) == 16
+        assert len(model.trainable_weights) == len(dist.trainable_variables) == 8
         return
     for call in (model, tf.function(model)):
         with pytest.raises(UsageError, match=r"add self.flow_layers = distribution.layers"):
@@ -344,10 +352,10 @@ def test_wrong_input_is_answered_in_one_line(dist, call, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu"])  # a fused ReLU turns NaN into 0
-def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row(activation):
+def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row():
+    chain = make_chain("relu")  # which turns NaN into 0 where it is fused
     dist = ConditionalTransformedDistribution(
-        standard_normal((6,)), make_chain(activation), OneHot(4), (), event_shape=SHAPE
+        standard_normal((6,)), chain, OneHot(4), (), event_shape=SHAPE
     )
     labels = tf.constant([0, 9, 2])
     log_prob = tf.function(dist.log_prob)(X, labels).numpy()

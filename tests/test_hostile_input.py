@@ -29,7 +29,6 @@ def model():
     return model
 
 
-@hypothesis.settings(max_examples=40)
 @hypothesis.given(draw=st.data(), sealed=st.booleans())
 def test_mutated_checkpoints_are_restored_or_refused(model, tmp_path_factory, draw, sealed):
     workdir = Workdir(tmp_path_factory.getbasetemp() / "mutated")
@@ -80,7 +79,6 @@ def test_a_workdir_whose_config_is_no_config_is_refused(tmp_path, content):
 TRAIN = default_config().train.to_dict()
 
 
-@hypothesis.settings(max_examples=100)
 @hypothesis.given(
     st.dictionaries(
         st.sampled_from(sorted(TRAIN)),

@@ -13,12 +13,7 @@ def noise(seeds: tf.Tensor, shape: Sequence[int], dtype: str) -> tf.Tensor:
     """Draw standard normal noise, `[N, *shape]`, each row from its own seed.
 
     A single operation with one seed would be faster, but a row's noise would depend on the rest of
-    its batch.
-
-    Args:
-        seeds: int32 `[N, 2]`.
-        shape: shape of one row.
-        dtype: dtype of the noise.
+    its batch. Seeds are int32 `[N, 2]`, `shape` that of one row.
     """
     return tf.map_fn(
         # Name the algorithm, since the default differs between devices.
