@@ -153,7 +153,8 @@ def test_what_is_frozen_stays_frozen_and_the_optimizer_goes_on(tmp_path):
         layer.trainable = False
     count = len(model.trainable_weights)
     model.compile(keras.optimizers.Adam(1e-2))
-    model.optimizer.apply([tf.ones(w.shape) for w in model.trainable_weights])
+    weights = model.trainable_weights
+    model.optimizer.apply([tf.ones(w.shape) for w in weights], weights)
     model.save(tmp_path / "m.keras")
     copies = [load_model(tmp_path / "m.keras"), copy.deepcopy(model)]
     for other in copies:

@@ -52,7 +52,7 @@ CASES = {
         (3, 2, 3),
         (3, 2, 2),
     ),
-    "AffineCoupling": (lambda: b.AffineCoupling(MLP_SUBNET), (5,), (3,)),
+    "AffineCoupling": (lambda: b.AffineCoupling(MLP([8], "tanh", skip=True)), (5,), (3,)),
     "AdditiveCoupling": (lambda: b.AdditiveCoupling(MLP_SUBNET), (5,), (3,)),
     "Coupling": (
         lambda: b.Coupling(MLP_SUBNET, b.RationalQuadraticSpline(bins=4)),

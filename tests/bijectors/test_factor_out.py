@@ -102,7 +102,8 @@ def test_the_first_non_finite_bijector_is_named_behind_it():
     model = CINN(three_scales(), (4, 8, 3))
     for weight in model.bijector.layers[-1].weights:
         weight.assign(tf.ones_like(weight) * 1e38)
-    said = first_non_finite(model.distribution, tf.ones([2, 4, 8, 3]), None)
+    x = tf.stack([tf.ones([4, 8, 3]), -tf.ones([4, 8, 3])])
+    said = first_non_finite(model.distribution, x, None)
     where = "Chain[1].FactorOut.Chain[2].FactorOut.Chain[3].GlowCoupling"
     assert said.startswith(f"{where} is the first")
 
