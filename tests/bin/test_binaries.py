@@ -22,7 +22,7 @@ def workdir(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "digits"
     done = call("train", *SMALL, f"--workdir={path}")
     assert done.returncode == 0, done.stderr
-    assert "epoch 2/2" in done.stdout
+    assert "Epoch 2/2" in done.stdout
     return path
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tfp_cinn import files
 from tfp_cinn.cli import command
+from tfp_cinn.cli.verbs import VERBS
 from tfp_cinn.configs import default_config
 from tfp_cinn.errors import UsageError
 from tfp_cinn.memory import check_room
@@ -27,7 +28,6 @@ TARGETS = {
     "client": "tfp_cinn.client.ask.ask_for_samples",
     "pretrain": "tfp_cinn.training.pretrain",
     "import-freia": "tfp_cinn.training.import_run_from_freia",
-    "export-freia": "tfp_cinn.training.export_run_to_freia",
 }
 REQUIRED = {
     "config": "digits",
@@ -45,8 +45,6 @@ def program(monkeypatch, capsys, tmp_path):
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def run(verb, *arguments, target=None):
-        name = f"tfp_cinn.cli.{verb.replace('-', '_')}"
-        importlib.reload(importlib.import_module(name))  # absl's flags keep their values
         package, _, function = TARGETS[verb].rpartition(".")
         package = importlib.import_module(package)
         real = originals.setdefault(verb, getattr(package, function))
@@ -78,7 +76,7 @@ def config(program):
 
 @pytest.mark.parametrize("verb", TARGETS)
 def test_every_flag_of_a_verb_reaches_its_function(program, verb):
-    flags = importlib.import_module(f"tfp_cinn.cli.{verb.replace('-', '_')}").FLAGS
+    flags = VERBS[verb]()
     got = program(verb, *(f"--{name}={REQUIRED[name]}" for name in flags if name in REQUIRED))
     given = set(got).union(*(value for value in got.values() if isinstance(value, dict)))
     assert set(flags) - given <= {"module", "flagfile", "undefok"}
@@ -243,6 +241,7 @@ def test_help_has_flags_and_the_configs_fields_and_imports_no_tensorflow(tmp_pat
     program = """
 import sys
 from tfp_cinn.cli import command
+from tfp_cinn.cli.verbs import VERBS
 for arguments in [["train"], ["train", "--config=mine.py"], *([verb] for verb in %r)]:
     sys.argv = ["tfp-cinn", *arguments, "--help"]
     try:
@@ -305,7 +304,6 @@ def test_paths_in_python_are_of_the_home_folder_too(monkeypatch, tmp_path):
         "none": lambda: training.train(config, "run"),
         "x.keras: no such model": lambda: load_model("~/x.keras"),
         "exported": lambda: client.open_local("~/exported"),
-        "out.safetensors|run": lambda: training.export_run_to_freia("~/run", "~/out.safetensors"),
         "no such workdir": lambda: export.export_run("~/run", "~/out"),
     }
     for message, call in calls.items():

@@ -26,7 +26,7 @@ class Painter(Client):
     def close(self):
         pass
 
-    def _ask(self, signature, inputs, outputs):
+    def _ask(self, signature, inputs):
         if signature == "card":
             signatures = {
                 "colorize": {
@@ -96,7 +96,7 @@ def test_wrong_images_are_refused_before_anything_is_asked(painter, tmp_path):
 def test_answers_of_another_size_are_refused(painter, monkeypatch):
     inputs = {"gray": np.zeros((2, 5, 5, 1)), "seed": np.zeros((2, 2), int), "temperature": [1, 1]}
     assert painter.predict("colorize", inputs)["rgb"].shape == (2, 5, 5, 3)
-    with pytest.raises(UsageError, match=r"expected \[N, H, W, 1\], got"):
+    with pytest.raises(UsageError, match=r"expected float32 \[N, H, W, 1\], got"):
         painter.predict("colorize", inputs | {"gray": np.zeros((2, 5, 5, 3))})
     monkeypatch.setattr(painter, "_ask", lambda *_: {"rgb": np.zeros((2, 5, 5, 4), "float32")})
     with pytest.raises(UsageError, match="an answer of 2 rows of rgb"):

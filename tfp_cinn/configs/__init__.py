@@ -65,13 +65,8 @@ class TrainConfig:
     # Whether to use only deterministic operations: the same bits on every run on the same
     # hardware, but slower on a GPU. Applies to the whole process.
     deterministic: bool = False
-    # What to do about a batch with a NaN or infinite loss or gradient: "stop" or "skip", and the
-    # maximal number skipped in a row.
-    on_nan: str = "stop"
-    max_skipped: int = 10
-    # Seconds between checkpoints, and how many are kept besides the best epoch's model.
+    # Seconds between checkpoints.
     checkpoint_seconds: float = 60.0
-    keep_checkpoints: int = 2
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> TrainConfig:
@@ -139,10 +134,7 @@ _EXPECTED = {
     "shards": _COUNT,
     "seed": ("0 to 2^32 - 1", _whole(0, 2**32 - 1)),
     "deterministic": _one_of(True, False),
-    "on_nan": _one_of("stop", "skip"),
-    "max_skipped": _COUNT,
     "checkpoint_seconds": _NOT_NEGATIVE,
-    "keep_checkpoints": _COUNT,
 }
 
 
