@@ -1,6 +1,5 @@
 """The table of tensors read in both directions, and what is refused. Needs no PyTorch."""
 
-import re
 import types
 
 import numpy as np
@@ -193,13 +192,6 @@ def test_what_freia_leaves_to_chance_is_found_out(model, tensors):
     )
 
 
-def test_a_part_can_be_asked_for_by_its_names(model):
-    some = [f"flow.{n}" for n in ("module_list.5.subnet2.0.bias", "module_list.4.perm")]
-    assert list(export_freia(model, iter(some))) == some
-    with pytest.raises(UsageError, match=r"names: 2 have no counterpart \(a, flow.b\)"):
-        export_freia(model, [*some, "a", "flow.b"])
-
-
 def test_what_is_no_weight_may_be_missing_or_stand_beside(model, tensors):
     kept = {
         name: tensor
@@ -239,10 +231,6 @@ def everything(tensors):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (without(f"{SUBNET}.bias"), rf"missing 1 \({SUBNET}.bias\);"),
-        (lambda t: t.update(x=np.zeros(3)), r"extra 1 \(x\);"),
-        (changed(f"{SUBNET}.weight", np.transpose),
-         rf"misshapen 1 \({SUBNET}.weight \(3, 6\), expected \(6, 3\)\);"),
         (everything,
          rf"expected the 14 .* got 19: missing 2 \(cinn.module_list.1.M, {SUBNET}.bias\); extra 7 "
          r"\(.*subnet3.0.bias, .*, .*, .*, .*subnet3.4.bias, and 2 more\); misshapen 1 "
@@ -251,12 +239,10 @@ def everything(tensors):
         (changed(f"{SUBNET}.bias", lambda t: t.astype(np.int64)),
          r"subnet1.2.bias is of dtype int64, not floating point\)"),
         (changed(f"{SUBNET}.bias", lambda t: t / 0), "subnet1.2.bias is NaN or infinite"),
-        (changed("cinn.module_list.4.perm_inv", np.sort), "perm_inv is another permutation"),
         (changed("cinn.module_list.1.M", lambda t: t + 0.1), r"M is not orthogonal \(by"),
         (changed("cinn.module_list.0.haar_weights", np.negative), "not the Haar wavelets"),
         (lambda t: (t.clear(), t.update(a=np.zeros(3), b=np.zeros(3))),
          r"none of 2 tensors \(a, b\) has a name .*, such as cinn.module_list.1.haar_weights;"),
-        (lambda t: t.clear(), r"none of 0 tensors \(\)"),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -312,11 +298,3 @@ def test_what_freia_lacks_is_named(flow, shape, message):
 def test_an_unknown_generation_is_refused(model):
     with pytest.raises(UsageError, match="names: expected one of paper, pypi, got 'torch'"):
         export_freia(model, "torch")
-
-
-def test_dropout_moves_the_numbers_of_a_sequential():
-    model = architectures.dense_glow(
-        digits(), blocks=1, hidden=(3,), dropout=0.1, act_norm=True, mean=0.0, std=1.0
-    )
-    names = [re.sub(r"^cinn.module_list.", "", name) for name in export_freia(model)]
-    assert names[:5] == ["3.scale", "3.bias", "4.s1.0.weight", "4.s1.0.bias", "4.s1.3.weight"]

@@ -148,14 +148,10 @@ def test_workers_are_numbered_and_a_chief_comes_first(monkeypatch):
     "text",
     [
         "",
-        "worker 0",
-        "[]",
         "{}",
         json.dumps({"cluster": {"worker": ["a:1"]}}),
         cluster({"worker": ["a:1"]}, index=1),
-        cluster({"worker": ["a:1"]}, "chief"),
         cluster({"worker": ["a:1"], "ps": ["b:1"]}),
-        cluster({"worker": 3}),
     ],
 )
 def test_a_missing_or_malformed_cluster_is_refused_in_one_line(monkeypatch, text):
