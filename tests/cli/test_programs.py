@@ -170,7 +170,7 @@ def test_a_required_flag_and_a_verb_are_asked_for(program, monkeypatch, capsys):
 def test_a_mistake_in_a_config_file_is_told_with_file_line_and_reason(
     config, tmp_path, code, message
 ):
-    start = "from tfp_cinn.configs import as_dict, default_config\ndef get_config():\n"
+    start = "from tfp_cinn.configs import default_config\ndef get_config():\n"
     start += "  config = default_config()\n  "
     (tmp_path / "mine.py").write_text(code.replace("{}", start))
     status, error = config(name="mine.py")

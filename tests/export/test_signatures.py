@@ -1,11 +1,8 @@
 """Rows keep to themselves, in one session and in a server's batches."""
 
-import concurrent.futures
-
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.helpers.exporting import FACTS, some
 from tfp_cinn import CINN, UsageError, client
@@ -113,30 +110,6 @@ def test_noise_is_standard_normal_and_rows_are_independent():
     correlations = np.corrcoef(z)[~np.eye(200, dtype=bool)]
     assert np.abs(correlations).max() < 6 / np.sqrt(500)
     assert abs(correlations.mean()) < 1e-2
-
-
-def test_single_rows_through_a_servers_batches(published, rows):
-    """TensorFlow's own batching operation, which gathers rows of many callers."""
-    loaded = tf.saved_model.load(published)
-    served = loaded.signatures["sample"]
-    specs = served.structured_input_signature[1]
-    sizes = []
-
-    @tf.nondifferentiable_batch_function(2, 16, 50_000, allowed_batch_sizes=[1, 4, 16])
-    def batched(cond, seed, temperature):
-        tf.py_function(lambda n: sizes.append(int(n)), [tf.shape(cond)[0]], [])
-        return served(cond=cond, seed=seed, temperature=temperature)["x"]
-
-    call = tf.function(batched, [specs["cond"], specs["seed"], specs["temperature"]])
-    values = rows(64)
-    each = [[values[n][k : k + 1] for n in ("cond", "seed", "temperature")] for k in range(64)]
-    alone = [call(*row).numpy() for row in each]
-    assert sizes == [1] * 64
-    sizes.clear()
-    with concurrent.futures.ThreadPoolExecutor(32) as pool:
-        together = list(pool.map(lambda row: call(*row).numpy(), each))
-    assert max(sizes) == 16 and len(sizes) < 40  # otherwise nothing was batched
-    np.testing.assert_allclose(together, alone, atol=TOLERANCE)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import torch
 import tfp_cinn
 from tfp_cinn import UsageError, architectures, tasks
 from tfp_cinn.data import load_nothing
-from tfp_cinn.export import export_run
 from tfp_cinn.interop import export_freia, read_checkpoint
 from tfp_cinn.training import (
     color_digits_config,
@@ -62,16 +61,6 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
     assert theirs.keys() == back.keys()
     for name, tensor in theirs.items():
         np.testing.assert_array_equal(tensor, back[name])
-
-
-@pytest.mark.long
-def test_an_imported_run_is_evaluated_and_exported(config, weights, tmp_path):
-    run = tmp_path / "imported"
-    import_run_from_freia(config, weights, run)
-    figures = tasks.evaluate(run, num_samples=2)
-    assert np.isfinite(figures["bits_per_dim"]["mean"])
-    version = export_run(run, tmp_path / "models" / "digits", batch_sizes=[1])
-    assert (version / "saved_model.pb").exists()
 
 
 def test_the_python_of_the_docs_works_when_pasted(config, weights, tmp_path, monkeypatch):

@@ -179,18 +179,42 @@ def test_a_diverged_epoch_is_not_saved(config, workdir, monkeypatch):
 
 def test_a_checkpoint_that_cannot_be_written_is_tried_again(config, workdir, monkeypatch, capsys):
     config.train.update({"epochs": 3})
-    written, write_through = [], files.write_through
+    tries, write_through = [0], files.write_through
 
     def full(place):
         if str(place).endswith(".npz"):
-            written.append(place)
-            if len(written) < 3:
+            tries[0] += 1
+            if tries[0] <= failures:
                 raise OSError(errno.ENOSPC, "No space left on device")
         write_through(place)
 
     monkeypatch.setattr(files, "write_through", full)
+    failures = 99
+    with pytest.raises(UsageError, match=r"training stopped; last good checkpoint: .*000006.npz"):
+        train(config, workdir)
+    workdir.load_model()
+    tries[0], failures = 0, 2
+    capsys.readouterr()
     train(config, workdir)
     errors = capsys.readouterr().err
     assert errors.count("No space left on device); the old file is kept; training continues") == 2
     assert checkpoints.newest(workdir).name == "step-000000009.npz"
     assert not list(workdir.path.rglob(".*"))
+
+
+def test_a_file_of_the_data_that_disappears_stops_the_run_where_it_is(
+    config, workdir, monkeypatch, tmp_path
+):
+    good, gone = data.training_batches, str(tmp_path / "3.png")
+
+    def bad(*args, epoch, **kwargs):
+        read = lambda x, c: (x + tf.cast(tf.strings.length(tf.io.read_file(gone)), x.dtype), c)  # noqa: E731
+        batches = good(*args, epoch=epoch, **kwargs)
+        return batches.take(1).concatenate(batches.skip(1).map(read))
+
+    monkeypatch.setattr(data, "training_batches", bad)
+    config.train.epochs = 3
+    with pytest.raises(UsageError, match=f"the data can't be read any more .{gone}") as caught:
+        train(config, workdir)
+    assert "; saved " in str(caught.value) and "\n" not in str(caught.value)
+    assert checkpoints.newest(workdir).name == "step-000000007.npz"
