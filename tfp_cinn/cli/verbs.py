@@ -88,7 +88,7 @@ def _explore() -> Flags:
     flags.list("cond", "Classes, photographs, or a file of conditions; held-out ones if not given.")
     flags.path("idx_dir")
     flags.path("folder")
-    flags.integer("seed", default=0, lower_bound=0)
+    flags.integer("seed", default=0)
     flags.integer(
         "steps", "Images of an interpolation or a walk.", 7, lower_bound=2, upper_bound=50
     )
