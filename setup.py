@@ -47,7 +47,6 @@ setup(
         # TFP imports it with Keras 3 without declaring it.
         "tf-keras>=2.21",
         "tqdm>=4.67",
-        "urllib3>=2,<3",
     ],
     extras_require={
         # Weights of the network that evaluates colorings; a checksum pins this version.
@@ -68,7 +67,6 @@ setup(
             "pyyaml>=6",
             "ruff>=0.9",
             "scikit-image>=0.25",
-            "trustme>=1.2",
         ],
     },
 )

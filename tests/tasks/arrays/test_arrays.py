@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import tasks
-from tfp_cinn.cli import train as train_program
 from tfp_cinn.cli.flags import parse
+from tfp_cinn.cli.verbs import VERBS
 from tfp_cinn.client.ask import ask_for_samples
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export import export_run
@@ -174,8 +174,7 @@ def test_a_simulator_of_a_module_draws_new_pairs_in_every_step(tmp_path, monkeyp
     flags = ["--config=arrays", "--config.data.task=my_problem", "--config.data.simulations=40"]
     flags += ["--config.train.batch_size=20", "--config.train.epochs=1", "--config.model.blocks=1"]
     argv = ["train", f"--module={tmp_path / 'my_problem.py'}", f"--workdir={tmp_path / 'run'}"]
-    parse([*argv, *flags], train_program.FLAGS, None)
-    train_program.main(**train_program.FLAGS.values())
+    train(**parse([*argv, *flags], VERBS["train"](), None))
     assert tasks.restore(Workdir(tmp_path / "run")).cond_shape == (2,)
     task = tasks.find("my_problem", "test")(simulations=100)
     seen = [x for epoch in (0, 1) for x, _ in task.training_batches(10, 0, epoch)]
