@@ -17,10 +17,11 @@ def task(*shape):
     ("shape", "fields", "line"),
     [
         ((), {}, "x (1,) given (): elementwise flow, 3 blocks of 64x64, "),
-        ((3,), {"blocks": 1}, "x (3,) given (): dense flow, 1 blocks of 64x64, "),
-        ((8, 4), {"blocks": 1}, "x (8, 4) given (): dense flow, 1 blocks of 128x128, "),
+        ((3,), {"blocks": 1}, "x (3,) given (): spline flow, 1 blocks of 64x64, "),
+        ((8, 4), {"blocks": 1}, "x (8, 4) given (): affine flow, 1 blocks of 128x128, "),
         ((24, 24, 2), {"blocks": 1}, "x (24, 24, 2) given (): convolutional flow, "),
-        ((5, 5, 1), {"blocks": 1, "hidden": (9,)}, "dense flow, 1 blocks of 9, "),
+        ((2,), {"blocks": 1, "ensemble": 3}, "given (): 3 times spline flow, 1 blocks of 64x64, "),
+        ((5, 5, 1), {"blocks": 1, "hidden": (9,)}, "affine flow, 1 blocks of 9, "),
     ],
 )
 def test_one_line_says_what_was_chosen(shape, fields, line, capsys):
@@ -34,10 +35,11 @@ def test_one_line_says_what_was_chosen(shape, fields, line, capsys):
 @pytest.mark.parametrize(
     ("shape", "fields", "message"),
     [
-        ((3,), {"flow": "magic"}, "model.flow: expected one of elementwise, dense, convolutional"),
-        ((), {"flow": "dense"}, '"elementwise" for a number x, got .dense'),
+        ((3,), {"flow": "magic"}, "model.flow: expected one of elementwise, spline, affine"),
+        ((), {"flow": "spline"}, '"elementwise" for a number x, got .spline'),
         ((5, 5, 1), {"flow": "convolutional"}, "need a map of even height and width"),
         ((3,), {"flow": "convolutional"}, "need a map of even height"),
+        ((3,), {"ensemble": 0}, "model.ensemble: expected at least 1, got 0"),
         ((3,), {"blocks": 0}, "model.blocks: expected at least 1, got 0"),
     ],
 )
