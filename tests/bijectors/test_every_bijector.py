@@ -89,6 +89,8 @@ CASES = {
     "SoftPermutation-one-channel": (lambda: b.SoftPermutation(seed=3), (1,), None),
     "Linear": (lambda: b.Linear(seed=3), (5,), None),
     "Linear-map": (lambda: b.Linear(seed=3), (2, 3, 4), None),
+    "Householder": (lambda: b.Householder(4, seed=3), (5,), None),
+    "Householder-map": (lambda: b.Householder(2, seed=3), (2, 3, 4), None),
     "ActNorm": (b.ActNorm, (5,), None),
     "ActNorm-map": (b.ActNorm, (2, 3, 4), None),
     "Standardize-by-channel": (lambda: b.Standardize([1.0, 2.0], [0.5, 3.0]), (3, 2), None),

@@ -37,6 +37,7 @@ def flow():
         embedded,
         b.Reshape((2, 2, 8), (32,)),
         b.Bounded(-1e3, 1e3),
+        b.Householder(3, seed=3),
         b.RandomPermutation(3),
         b.ElementwiseConditional(VECTORS, spline),
     ]

@@ -18,6 +18,7 @@ from tfp_cinn.bijectors.elementwise_conditional import ElementwiseConditional
 from tfp_cinn.bijectors.ensemble import Ensemble
 from tfp_cinn.bijectors.factor_out import FactorOut
 from tfp_cinn.bijectors.heavy_tails import HeavyTails
+from tfp_cinn.bijectors.householder import Householder
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.linear import Linear
 from tfp_cinn.bijectors.random_permutation import RandomPermutation
@@ -53,6 +54,7 @@ __all__ = [
     "Halves",
     "HaarDownsampling",
     "HeavyTails",
+    "Householder",
     "LatentScale",
     "Linear",
     "RandomPermutation",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -13,7 +15,19 @@ from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector, check_o
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.errors import UsageError
 
-__all__ = ["Ensemble"]
+__all__ = ["Ensemble", "drawing"]
+
+_drawing = contextvars.ContextVar("drawing", default=False)
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Decode without log-determinants, which in an `Ensemble` need every member: they are zero."""
+    token = _drawing.set(True)
+    try:
+        yield
+    finally:
+        _drawing.reset(token)
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -46,7 +60,7 @@ class Ensemble(ConditionalBijector):
 
     In training, log p is the mean of the members' log p_k, so that each of them learns by itself;
     they share the model's conditioner. Drawing costs as much as with one member, log p K times as
-    much. In graphs, drawing can't be compiled with XLA.
+    much. Drawing can't be compiled with XLA.
 
     Args:
         bijectors: f_1 to f_K, for the same shapes of x and of the condition.
@@ -121,6 +135,8 @@ class Ensemble(ConditionalBijector):
             latents = tf.reshape(tf.gather(z[:, :-2], mine), [-1, *b.latent_shape])
             parts.append(b._forward_and_log_det(latents, _rows(cond, mine))[0])
         x = tf.reshape(tf.dynamic_stitch(rows, parts), [-1, *self.event_shape])
+        if _drawing.get():
+            return x, tf.zeros_like(turn)
         canonical, log_det = self._inverse_and_log_det(x, cond)
         return x, _log_normal(z) - _log_normal(canonical) - log_det
 
