@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from tfp_cinn import UsageError
+from tfp_cinn import UsageError, tasks
+from tfp_cinn.client.ask import ask_for_samples
+from tfp_cinn.export import export_run
 from tfp_cinn.tasks import Arrays
+from tfp_cinn.training import train
 
 RNG = np.random.default_rng(0)
 
@@ -46,3 +49,26 @@ def test_one_line_says_what_was_chosen(shape, fields, line, capsys):
 def test_a_flow_that_does_not_fit_is_refused(shape, fields, message):
     with pytest.raises(UsageError, match=message):
         task(*shape).build(fields)
+
+
+@pytest.mark.long
+def test_an_ensemble_is_trained_evaluated_exported_and_asked_as_one_flow(tmp_path):
+    pairs, few = str(tmp_path / "pairs.npz"), str(tmp_path / "few.npz")
+    x, cond = RNG.normal(size=(80, 3)), RNG.normal(size=(80, 2))
+    np.savez(pairs, x=x, cond=cond)
+    np.savez(few, cond=cond[:2])
+    config = Arrays.default_config()
+    config.data.train = pairs
+    config.model.update({"blocks": 1, "hidden": (8,), "ensemble": 3})
+    config.train.update({"epochs": 2, "batch_size": 16})
+    run, exported = tmp_path / "run", tmp_path / "models" / "mine"
+    model = train(config.to_dict(), run)
+    assert model.bijector.latent_shape == (5,)
+    assert np.isfinite(tasks.evaluate(run)["nats_per_dim"]["mean"])
+    tasks.sample(run, [few], 7, temperature=0.5, output=tmp_path / "drawn.npz")
+    export_run(run, exported, batch_sizes=[4])
+    asked = {"saved_model": exported, "cond": [few], "num_samples": 7, "temperature": 0.5}
+    ask_for_samples(**asked, output=tmp_path / "asked.npz")
+    with np.load(tmp_path / "drawn.npz") as drawn, np.load(tmp_path / "asked.npz") as answered:
+        for name in ("x", "log_prob"):
+            np.testing.assert_allclose(drawn[name], answered[name], rtol=1e-3, atol=1e-3)

@@ -33,7 +33,7 @@ def test_outliers_are_ordered_and_cost_what_a_wide_tail_costs(df):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_latents_come_back_and_gradients_are_finite_at_any_distance(dtype):
     tails = HeavyTails(4.0)
-    z = tf.constant([0.0, 1e-20, -1e-3, 0.0632, 0.0633, 1.0, -3.0, 8.0], dtype)[:, tf.newaxis]
+    z = tf.constant([0.0, 1e-20, -1e-3, 0.0199, 0.0201, 1.0, -3.0, 8.0], dtype)[:, tf.newaxis]
     x, log_det = tails.forward_and_log_det(z)
     with tf.GradientTape() as tape:
         tape.watch(x)

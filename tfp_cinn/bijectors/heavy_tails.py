@@ -80,7 +80,7 @@ class HeavyTails(ConditionalBijector):
 
 def _over(t, function, series):
     """function(t) / t, next to zero by its series 1 + a t + b t^2 + c t^3."""
-    small = t < 1e-3
+    small = t < 1e-4  # the next term is below 1e-16
     safe = tf.where(small, tf.ones_like(t), t)
     a, b, c = series
     return tf.where(small, 1 + t * (a + t * (b + t * c)), function(safe) / safe)
