@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 from keras.src.backend.common import global_state  # Keras tells nowhere else what it is calling
 
 from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.ensemble import drawing
 from tfp_cinn.bijectors.shapes import (
     Batch,
     Shape,
@@ -183,7 +184,8 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """
         with tf.name_scope(name):
             z, features = self._draw(cond, sample_shape, seed, temperature)
-            return self._forward(z, features)[0]
+            with drawing():
+                return self._forward(z, features)[0]
 
     def sample_and_log_prob(
         self, cond: Any = None, sample_shape: Any = None, seed: Any = None
@@ -226,7 +228,8 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
     def decode(self, z: tf.Tensor, cond: Any = None) -> tf.Tensor:
         """Return x = f(z; h(cond)), `[*batch, *event]`."""
-        return self._forward(z, self.features(cond))[0]
+        with drawing():
+            return self._forward(z, self.features(cond))[0]
 
     def given(self, cond: Any = None) -> tfd.Distribution:
         """Return p(. | cond) as an ordinary `tfd.TransformedDistribution`.
