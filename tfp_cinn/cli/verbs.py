@@ -46,7 +46,11 @@ def _evaluate() -> Flags:
     flags.integer("batch_size", "Examples a batch.", lower_bound=1)
     flags.path("idx_dir")
     flags.path("folder")
-    flags.integer("num_samples", "Samples of each class (100), or colorings of each image (8).")
+    flags.integer(
+        "num_samples",
+        "Samples of each class (100), of each condition (1000 of arrays), or colorings of each "
+        "image (8).",
+    )
     flags.number("temperature", "Factor on the latents of the samples, 0 or more (1).")
     flags.integer("seed", "Of the samples and of the classifier that judges them (0).")
     return flags
