@@ -15,8 +15,9 @@ from tfp_cinn.configs import arrays
 DAYS, EVERY, TESTS = 160, 5, 1000
 
 
-def observe(x, rng):
+def observe(x, seed):
     """Return the shares of positive tests `[N, 32, 1]`, for rates a day x = (beta, gamma)."""
+    rng = np.random.default_rng(seed)
     infected = np.full(len(x), 1e-6)
     susceptible = 1 - infected
     share = []
@@ -32,6 +33,8 @@ def observe(x, rng):
 @tasks.register("epidemic")
 class Epidemic(tasks.Arrays):
     """x is log-normal."""
+
+    observe = staticmethod(observe)
 
     @staticmethod
     def simulate(num, seed):

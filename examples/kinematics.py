@@ -17,7 +17,7 @@ LENGTHS = np.array([0.5, 0.5, 1.0])
 PRIOR_STD = np.array([0.25, 0.5, 0.5, 0.5])
 
 
-def observe(x, rng=None):
+def observe(x, seed=None):
     """Return where the arm ends; x is the height of its base and three angles."""
     angles = np.stack([x[:, 1], x[:, 2] - x[:, 1], x[:, 3] - x[:, 2] - x[:, 1]], 1)
     return np.stack([x[:, 0] + np.sin(angles) @ LENGTHS, np.cos(angles) @ LENGTHS], 1)
@@ -26,6 +26,8 @@ def observe(x, rng=None):
 @tasks.register("kinematics")
 class Kinematics(tasks.Arrays):
     """x is normal."""
+
+    observe = staticmethod(observe)
 
     @staticmethod
     def simulate(num, seed):

@@ -18,25 +18,29 @@ from tfp_cinn.configs import arrays
 BOUNDS = (-3.0, 3.0)
 
 
-def observe(x, rng):
+def observe(x, seed):
     """Return four points `[N, 4, 2]`; x2^2, x3^2 are their deviations, tanh(x4) the correlation."""
+    rng = np.random.default_rng(seed)
     std0, std1, correlation = x[:, 2] ** 2, x[:, 3] ** 2, np.tanh(x[:, 4])
     noise = rng.normal(size=(4, 2, len(x)))
     other = correlation * noise[:, 0] + np.sqrt(1 - correlation**2) * noise[:, 1]
     points = np.stack([x[:, 0] + std0 * noise[:, 0], x[:, 1] + std1 * other], -1)
-    return np.swapaxes(points, 0, 1)
+    # The mask makes them a set.
+    return {"points": np.swapaxes(points, 0, 1), "points_mask": np.ones((len(x), 4))}
 
 
 @tasks.register("slcp")
 class SLCP(tasks.Arrays):
     """x is uniform."""
 
+    observe = staticmethod(observe)
+
     @staticmethod
     def simulate(num, seed):
-        """Return new pairs; a mask makes the points a set."""
+        """Return new pairs."""
         rng = np.random.default_rng(seed)
         x = rng.uniform(*BOUNDS, (num, 5))
-        return x, {"points": observe(x, rng), "points_mask": np.ones((num, 4))}
+        return x, observe(x, rng)
 
 
 def get_config():

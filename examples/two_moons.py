@@ -17,8 +17,9 @@ from tfp_cinn.configs import arrays
 BOUNDS = (-1.0, 1.0)
 
 
-def observe(x, rng):
+def observe(x, seed):
     """Return a point of a noisy half circle around (-|x0 + x1|, x1 - x0) / sqrt 2."""
+    rng = np.random.default_rng(seed)
     angle, radius = rng.uniform(-np.pi / 2, np.pi / 2, len(x)), rng.normal(0.1, 0.01, len(x))
     center = np.stack([0.25 - np.abs(x.sum(1)) / np.sqrt(2), (x[:, 1] - x[:, 0]) / np.sqrt(2)], 1)
     return center + radius[:, np.newaxis] * np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -27,6 +28,8 @@ def observe(x, rng):
 @tasks.register("two_moons")
 class TwoMoons(tasks.Arrays):
     """x is uniform."""
+
+    observe = staticmethod(observe)
 
     @staticmethod
     def simulate(num, seed):
