@@ -36,7 +36,8 @@ def test_an_example_is_trained_by_its_config(path):
     before = [w.numpy() for w in model.trainable_weights]
     history = model.fit(task.training_batches(32, 0, 0), epochs=2, verbose=0)
     assert np.all(np.isfinite(history.history["loss"]))
-    assert all(np.any(w != old) for w, old in zip(model.trainable_weights, before, strict=True))
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.any(weight.numpy() != old), weight.path
     first = tf.nest.map_structure(lambda part: np.float32(part[:2]), cond)
     samples = model.distribution.sample(first, 50, seed=0).numpy()
     assert np.isfinite(samples).all()
