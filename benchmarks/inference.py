@@ -1,7 +1,8 @@
 """Posteriors of ours beside those of BayesFlow, zuko and sbi, from the same pairs and CPU seconds.
 
 Each run, of a problem, a side and a seed, is a process of one thread and a JSON file in a folder:
-what is there isn't run again. Prints tables, and the results as JSON in the last line.
+what is there isn't run again. Draws `posteriors.png`, prints tables, and the results as JSON in
+the last line.
 
     pip install ".[inference]"
     pip download --no-deps sbibm==1.1.0       # reference posteriors; it needs an older sbi to run
@@ -16,6 +17,7 @@ import pathlib
 import subprocess
 import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from absl import app, flags
@@ -133,6 +135,34 @@ def run(name, side, seed, folder):
         file.unlink()
 
 
+def draw(folders, output, entries=((0, 1), (2, 3))):
+    """Draw the first observation's posterior of each problem, the reference and each side's."""
+    columns = ["reference", *_SIDES.value]
+    figure, axes = plt.subplots(
+        len(folders), len(columns), figsize=(2 * len(columns), 2 * len(folders)), squeeze=False
+    )
+    for row, folder in zip(axes, folders, strict=True):
+        _, reference = PROBLEMS[folder.name].reference(_SBIBM.value)
+        pair = list(entries[reference.shape[-1] > 2])
+        for axis, side in zip(row, columns, strict=True):
+            draws = reference[0]
+            if side != "reference":
+                with np.load(folder / f"answers-{side}-0.npz") as answers:
+                    draws = answers["posterior"][0]
+            axis.scatter(*draws[:3000, pair].T, s=0.3, alpha=0.3)
+            low, high = np.percentile(reference[0][:, pair], [0.5, 99.5], axis=0)
+            axis.set(xlim=_wider(low[0], high[0]), ylim=_wider(low[1], high[1]))
+            axis.set(xticks=[], yticks=[], title=side if folder is folders[0] else None)
+        row[0].set_ylabel(f"{folder.name}\nx{pair[1]}")
+        row[0].set_xlabel(f"x{pair[0]}")
+    figure.tight_layout()
+    figure.savefig(output, dpi=110)
+
+
+def _wider(low, high):
+    return low - 0.2 * (high - low), high + 0.2 * (high - low)
+
+
 def table(results):
     """Return the figures of a problem's sides as Markdown, mean and spread over seeds."""
     figures = results.drop(columns=["problem", "seed", "seconds", "pairs", "draws"])
@@ -149,8 +179,9 @@ def table(results):
 def main(_):
     """Run what is missing, and print all."""
     results = []
-    for name in _PROBLEMS.value:
-        folder = pathlib.Path(_OUTPUT.value) / name
+    folders = [pathlib.Path(_OUTPUT.value) / name for name in _PROBLEMS.value]
+    for folder in folders:
+        name = folder.name
         folder.mkdir(parents=True, exist_ok=True)
         for seed in range(_SEEDS.value):
             for side in _SIDES.value:
@@ -159,6 +190,7 @@ def main(_):
         found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
         print(f"\n{name}\n\n{table(pd.DataFrame(found))}", flush=True)
         results += found
+    draw(folders, pathlib.Path(_OUTPUT.value) / "posteriors.png")
     print(json.dumps(results))
 
 
