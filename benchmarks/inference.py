@@ -136,7 +136,7 @@ def run(name, side, seed, folder):
 
 
 def draw(folders, output, entries=((0, 1), (2, 3))):
-    """Draw the first observation's posterior of each problem, the reference and each side's."""
+    """Draw the third observation's posterior of each problem, the reference and each side's."""
     columns = ["reference", *_SIDES.value]
     figure, axes = plt.subplots(
         len(folders), len(columns), figsize=(2 * len(columns), 2 * len(folders)), squeeze=False
@@ -145,12 +145,12 @@ def draw(folders, output, entries=((0, 1), (2, 3))):
         _, reference = PROBLEMS[folder.name].reference(_SBIBM.value)
         pair = list(entries[reference.shape[-1] > 2])
         for axis, side in zip(row, columns, strict=True):
-            draws = reference[0]
+            draws = reference[2]
             if side != "reference":
                 with np.load(folder / f"answers-{side}-0.npz") as answers:
-                    draws = answers["posterior"][0]
+                    draws = answers["posterior"][2]
             axis.scatter(*draws[:3000, pair].T, s=0.3, alpha=0.3)
-            low, high = np.percentile(reference[0][:, pair], [0.5, 99.5], axis=0)
+            low, high = np.percentile(reference[2][:, pair], [0.5, 99.5], axis=0)
             axis.set(xlim=_wider(low[0], high[0]), ylim=_wider(low[1], high[1]))
             axis.set(xticks=[], yticks=[], title=side if folder is folders[0] else None)
         row[0].set_ylabel(f"{folder.name}\nx{pair[1]}")
