@@ -54,6 +54,14 @@ setup(
         # For tests and benchmarks of interop.freia. A single release of torch, so that pip prefers
         # its CPU build (2.13.0+cpu), if the index has one, to the one with CUDA.
         "freia": ["torch>=2.13,<2.14", "FrEIA>=0.2,<0.3"],
+        # Rivals in benchmarks/inference.py. BayesFlow 2.1 needs Python 3.12.
+        "inference": [
+            "bayesflow>=2.0.12,<2.2",
+            "jax>=0.5",
+            "sbi>=0.27,<0.28",
+            "torch>=2.13,<2.14",
+            "zuko>=1.6,<2",
+        ],
         # Exported models in other programs, through ONNX.
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
         "test": [
