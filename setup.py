@@ -55,10 +55,12 @@ setup(
         # For tests and benchmarks of interop.freia. A single release of torch, so that pip prefers
         # its CPU build (2.13.0+cpu), if the index has one, to the one with CUDA.
         "freia": ["torch>=2.13,<2.14", "FrEIA>=0.2,<0.3"],
+        # Exported models as StableHLO.
+        "jax": ["jax>=0.10,<0.11"],
         # Exported models in other programs, through ONNX.
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
         "test": [
-            "tfp-cinn[evaluation,freia,onnx]",
+            "tfp-cinn[evaluation,freia,jax,onnx]",
             # Labeled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",

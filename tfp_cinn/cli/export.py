@@ -23,6 +23,9 @@ FLAGS.string(
     "JSON.",
     "nan",
 )
+FLAGS.boolean(
+    "stablehlo", "Also write StableHLO, which JAX runs without TensorFlow; see docs/gpu.md.", False
+)
 
 
 def main(workdir, output, **options):
