@@ -62,10 +62,12 @@ setup(
             "torch>=2.13,<2.14",
             "zuko>=1.6,<2",
         ],
+        # Exported models as StableHLO.
+        "jax": ["jax>=0.10,<0.11"],
         # Exported models in other programs, through ONNX.
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
         "test": [
-            "tfp-cinn[evaluation,freia,onnx]",
+            "tfp-cinn[evaluation,freia,jax,onnx]",
             # Labeled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",

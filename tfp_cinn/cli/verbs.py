@@ -125,6 +125,11 @@ def _export() -> Flags:
         "for JSON.",
         "nan",
     )
+    flags.boolean(
+        "stablehlo",
+        "Also write StableHLO, which JAX runs without TensorFlow; see docs/gpu.md.",
+        False,
+    )
     return flags
 
 
