@@ -177,6 +177,25 @@ def test_given_is_an_ordinary_transformed_distribution(dist):
     assert dist.given(2).sample(6).shape == (6, *SHAPE)
 
 
+def test_moments_and_quantiles_of_given_are_those_of_its_draws(dist):
+    shifted = ConditionalTransformedDistribution(
+        standard_normal((6,)), Chain([Standardize(5.0, 2.0), Flatten()]), event_shape=SHAPE
+    )
+    one = shifted.given()
+    # Standard errors over 4000 draws: 0.03 of the mean, 0.02 of the deviation, 0.06 of quantiles.
+    np.testing.assert_allclose(one.mean(4000, seed=0), np.full(SHAPE, 5.0), atol=0.15)
+    np.testing.assert_allclose(one.stddev(4000, seed=0), np.full(SHAPE, 2.0), atol=0.12)
+    found = one.quantile([0.025, 0.975], 4000, seed=0)
+    expected = np.reshape([5 - 3.92, 5 + 3.92], (2, 1, 1, 1)) * np.ones(SHAPE)
+    np.testing.assert_allclose(found, expected, atol=0.3)
+    two = dist.given([1, 2])
+    assert two.quantile(0.5).shape == two.mean().shape == two.stddev().shape == (2, *SHAPE)
+    np.testing.assert_array_equal(two.mean(seed=1), two.mean(seed=1))
+    assert (two.mean() != two.mean()).numpy().any()
+    spoiled = tf.function(lambda label: dist.given(label).quantile([0.1, 0.5]))
+    assert (np.isnan(spoiled(tf.constant([1, 9]))) == [[[[False]]], [[[True]]]]).all()
+
+
 def test_given_works_with_a_batch_size_known_at_run_time_only(dist):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
     def draw(cond):
