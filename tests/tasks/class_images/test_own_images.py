@@ -55,6 +55,7 @@ def test_classes_are_the_folders_in_order(run):
     assert (facts["task"], facts["image_shape"]) == ("classes", [6, 6, 3])
 
 
+@pytest.mark.long
 def test_evaluate_from_another_place(run, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(classifier, "_MAX_EPOCHS", 8)
     moved = tmp_path / "moved"
