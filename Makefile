@@ -40,8 +40,7 @@ test: $(VENV)/installed-test lint
 	$(PYTEST) -m "not long"
 
 test-long: $(VENV)/installed-test
-	$(PYTEST) -m long
-	$(PYTEST) -m hypothesis --hypothesis-profile=fresh --hypothesis-seed=$(SEED)
+	$(PYTEST) -m "long or hypothesis" --hypothesis-profile=fresh --hypothesis-seed=$(SEED)
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

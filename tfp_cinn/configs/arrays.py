@@ -44,6 +44,7 @@ def get_config():
             "dropout": 0.0,
             "clamp": 2.0,
             "features": 64,
+            "ensemble": 1,
             "weight_prior": 2e-4,
         }
     )

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.metrics.figure import Figure
+from tfp_cinn.metrics.likelihood import as_pair
 from tfp_cinn.model import CINN
 
 __all__ = ["latent_moments"]
@@ -19,10 +20,10 @@ def latent_moments(model: CINN, batches: tf.data.Dataset) -> list[Figure]:
 
     Args:
         model: the model.
-        batches: pairs (x, condition).
+        batches: pairs (x, condition), or x alone.
     """
     encode = tf.function(model.distribution.encode)
-    parts = [encode(x, cond).numpy() for x, cond in batches]
+    parts = [encode(*as_pair(batch)).numpy() for batch in batches]
     z = np.concatenate([part.reshape(len(part), -1) for part in parts]).astype(np.float64)
     centered = z - z.mean()
     second, fourth = (centered**2).mean(axis=1), (centered**4).mean(axis=1)

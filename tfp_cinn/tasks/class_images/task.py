@@ -14,11 +14,10 @@ from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
 from tfp_cinn.metrics import (
     Figure,
-    bits_per_dim,
     class_accuracy,
     is_recognized,
     latent_moments,
-    nats_per_dim,
+    likelihood,
     neighbor_distance,
     pair_distance,
     train_classifier,
@@ -139,7 +138,7 @@ class ClassImages(Task):
         if num_samples < 2:
             raise UsageError("num_samples: expected 2 or more, as diversity is of pairs, got 1")
         images, batches = self.images, self.test_batches(batch_size)
-        nats = nats_per_dim(model, batches)
+        nats = likelihood(model, batches)
         samples, non_finite = self._sampled(model, num_samples, temperature, seed)
         judge = train_classifier(images, seed)
         seen = is_recognized(judge, samples)
@@ -151,8 +150,7 @@ class ClassImages(Task):
             of: pair_distance(x, of=of) for of, x in (("real", images.test), ("samples", samples))
         }
         return [
-            nats,
-            bits_per_dim(nats),
+            *nats,
             class_accuracy(model, batches, images.num_classes),
             *latent_moments(model, batches),
             pairs["samples"]

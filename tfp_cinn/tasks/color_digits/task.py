@@ -15,7 +15,7 @@ from tfp_cinn.data.color_digits import class_hues
 from tfp_cinn.data.image_files import SUFFIXES, read_image
 from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
-from tfp_cinn.metrics import Figure, bits_per_dim, nats_per_dim
+from tfp_cinn.metrics import Figure, likelihood
 from tfp_cinn.metrics.hues import circular_distance, digit_hues, hue_distance
 from tfp_cinn.plots.curves import draw_hues
 from tfp_cinn.plots.panels import Panel, check_picture, draw_panels
@@ -146,7 +146,7 @@ class ColorDigits(Task):
             UsageError: if a coloring isn't finite.
         """
         labels, batches = self.images.test.labels, self.test_batches(batch_size)
-        nats = nats_per_dim(model, batches)
+        nats = likelihood(model, batches)
         data_hues = self._data_hues(batch_size, 2 * num_samples)
         reference, again = np.split(data_hues, 2, axis=1)
         drawn = _model_hues(model, batches, num_samples, temperature, seed)
@@ -161,8 +161,7 @@ class ColorDigits(Task):
                 words = f"{ground}_by_class", "degrees", f"the same of the model's {ground}s"
                 by_class.append(figure.named(*words, name))
         return [
-            nats,
-            bits_per_dim(nats),
+            *nats,
             *(hue_distance(each, reference, labels, of=of) for of, each in hues.items()),
             *by_class,
         ]

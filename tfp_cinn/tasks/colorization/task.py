@@ -16,7 +16,7 @@ from tfp_cinn.color import LAB_SCALES, split_lab, to_rgb
 from tfp_cinn.data.image_files import read_image
 from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
-from tfp_cinn.metrics import Figure, bits_per_dim, feature_network, nats_per_dim
+from tfp_cinn.metrics import Figure, feature_network, likelihood
 from tfp_cinn.plots.panels import Panel, draw_panels
 from tfp_cinn.tasks.colorization.judge import judge_colorings
 from tfp_cinn.tasks.colorization.photographs import (
@@ -209,7 +209,7 @@ class Colorization(Task):
         figures, photos, non_finite = judge_colorings(
             self, painters, num_samples, network, batch_size, seed
         )
-        nats = nats_per_dim(model, self.test_batches(batch_size), photos)
+        nats = likelihood(model, self.test_batches(batch_size), photos)
         if not network:
             install = feature_network.INSTALL
             print(f"fid_lite0 and top5_agreement are left out: {install} adds them")
@@ -219,8 +219,7 @@ class Colorization(Task):
             "non_finite_samples": (non_finite, "colorings", "with NaN or infinite colors"),
         }
         return [
-            nats,
-            bits_per_dim(nats),
+            *nats,
             *(Figure(n).named(name, *words) for name, (n, *words) in counts.items()),
             *figures,
         ]
