@@ -138,15 +138,6 @@ def test_a_photo_that_is_gone_is_named(tmp_path):
         decoded(split)
 
 
-def test_names_that_are_no_text(tmp_path):
-    path = os.path.join(os.fsencode(tmp_path), b"\xff [*].png")
-    with open(path, "wb") as file:
-        file.write(encode(pixels(40, 48)))
-    photos = data.load_photos(tmp_path, **SMALL, **ALL, cache_bytes=0)
-    assert os.fsencode(photos.train.files[0]) == path
-    assert [photo.shape for photo in decoded(photos.train)] == [(20, 24, 3)]
-
-
 def test_names_folders_and_company_do_not_matter(photos, tmp_path):
     """Renamed, moved, half removed, and others added: nobody changes sides, in the same order."""
     kept = [path for part in PARTS for path in getattr(photos, part).files][::2]

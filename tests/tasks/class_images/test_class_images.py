@@ -131,18 +131,3 @@ def test_wrong_arguments_of_samples_are_refused(workdir, tmp_path, monkeypatch, 
         sample(workdir.path, **{"output": "x.png"} | arguments)
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert not os.listdir(tmp_path)
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(workdir, tmp_path, monkeypatch):
-    path = tmp_path / "x.npz"
-    path.write_text("old")
-
-    def full(scratch, **_):
-        scratch.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(UsageError, match="can't be written .No space left"):
-        sample(workdir.path, output=path)
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["x.npz"]

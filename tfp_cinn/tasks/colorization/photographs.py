@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
-from tfp_cinn.color import lab_to_rgb, rgb_to_lab, upsample_ab
-from tfp_cinn.color.upsample import area_average
+from tfp_cinn.color import LabParts, lab_to_rgb, rgb_to_lab, split_lab, to_rgb
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import check_image, read_image
 from tfp_cinn.errors import UsageError, WriteError
@@ -26,7 +25,6 @@ from tfp_cinn.tasks.sampler import Sampler, sample_seeds
 
 __all__ = ["check_size", "color_photographs", "colorize", "find_images"]
 
-_STRIP_ROWS = 128
 _SHOWN_SIDE = 256  # pixels of an image in a contact sheet
 _COLORFUL = 4.0  # chroma; below it an image counts as gray
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -89,33 +87,25 @@ def colorize(
         UsageError: the photograph is smaller than the condition.
     """
     check_size(model, gray[0])
-    L = np.concatenate(
-        [rgb_to_lab(np.repeat(rows, 3, axis=-1))[..., :1] for rows in _strips(gray[0])]
-    )
-    small_L = area_average(tf.constant(L[np.newaxis]), model.cond_shape[:2])
+    parts = _split(gray, model.cond_shape[:2])
     dist = model.distribution
     z = temperature[0] * noise(seed, model.bijector.latent_shape, dist.dtype.name)
-    ab = dist.decode(z, small_L)[0]
-    image = np.concatenate([L, _upsample(ab, L)], axis=-1)
-    del L
-    for rows in _strips(image):
-        rows[:] = lab_to_rgb(rows)
-    return {"rgb": image[np.newaxis]}
+    return {"rgb": _to_rgb(parts.L, dist.decode(z, parts.small_L)).numpy()}
 
 
-# A graph takes a third of the memory, as it lets go of what it has used.
-_upsample = tf.function(upsample_ab, reduce_retracing=True)
+# Graphs take a third of the memory, as they let go of what they have used.
+_to_rgb = tf.function(to_rgb, reduce_retracing=True)
 
 
-def _strips(image: np.ndarray) -> list[np.ndarray]:
-    """Views of some rows each: conversions hold ten times what they are given."""
-    return np.array_split(image, -(-len(image) // _STRIP_ROWS))
+@tf.function(reduce_retracing=True)
+def _split(gray: tf.Tensor, size: tuple[int, int]) -> LabParts:
+    return split_lab(tf.repeat(gray, 3, axis=-1), size)
 
 
-def gray_of(rgb: np.ndarray) -> np.ndarray:
+@tf.function(reduce_retracing=True)
+def gray_of(rgb: tf.Tensor) -> tf.Tensor:
     """Return a photograph's lightness as gray levels `[H, W, 1]` in [0, 1]."""
-    rows = (lab_to_rgb(rgb_to_lab(rows) * [1.0, 0.0, 0.0]) for rows in _strips(rgb))
-    return np.concatenate([each[..., :1] for each in rows]).clip(0, 1)
+    return lab_to_rgb(rgb_to_lab(rgb) * [1.0, 0.0, 0.0])[..., :1]
 
 
 def color_photographs(
@@ -185,22 +175,10 @@ def color_photographs(
         _draw_rows(rows, num_samples, output)
 
 
-def _reduced(images: np.ndarray) -> np.ndarray:
-    """Images `[N, H, W, 3]` at the size of a contact sheet, or as they are if smaller."""
-    height, width = images.shape[1:3]
-    scale = min(1.0, _SHOWN_SIDE / max(height, width))
-    size = max(1, round(scale * height)), max(1, round(scale * width))
-    return tf.image.resize(images, size, tf.image.ResizeMethod.AREA).numpy()
-
-
-def _on_white(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows `[..., H, W, 3]` of images of any sizes as one array, on white."""
-    height, width = (max(row.shape[axis] for row in rows) for axis in (-3, -2))
-    sheet = np.ones((len(rows), *rows[0].shape[:-3], height, width, 3), np.float32)
-    for place, row in zip(sheet, rows, strict=True):
-        top, left = (height - row.shape[-3]) // 2, (width - row.shape[-2]) // 2
-        place[..., top : top + row.shape[-3], left : left + row.shape[-2], :] = row
-    return sheet
+def _thumbnail(levels: np.ndarray) -> np.ndarray:
+    """Return an image, uint8 `[H, W, 3]`, as a square of a contact sheet, in [0, 1]."""
+    square = ImageOps.pad(Image.fromarray(levels), (_SHOWN_SIDE, _SHOWN_SIDE), color="white")
+    return np.float32(square) / 255
 
 
 def _color_one(
@@ -210,10 +188,13 @@ def _color_one(
 ) -> np.ndarray:
     """Save the colorings of a photograph, uint8; return its row of a contact sheet."""
     rgb = read_image(path)
-    original = _reduced(rgb[np.newaxis])[0]
-    row = [np.repeat(gray_of(original), 3, axis=-1)]
-    gray = gray_of(rgb)
+    small = ImageOps.contain(Image.fromarray(_levels(rgb)), (_SHOWN_SIDE, _SHOWN_SIDE))
+    ab = rgb_to_lab(np.float32(small) / 255)[..., 1:].numpy()
+    is_colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
+    original = _thumbnail(_levels(rgb if is_colorful else np.ones_like(rgb)))
+    gray = gray_of(rgb).numpy()
     del rgb  # photographs are large
+    row = [_thumbnail(_levels(np.repeat(gray, 3, axis=-1)))]
     try:
         for colored in paint(gray):  # not enumerate, which would keep the one before
             if not np.isfinite(colored).all():
@@ -221,14 +202,12 @@ def _color_one(
             levels = _levels(colored)
             del colored
             save(len(row) - 1, levels)
-            row.append(_reduced(levels[np.newaxis])[0] / 255)
+            row.append(_thumbnail(levels))
     except WriteError:
         raise
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    ab = rgb_to_lab(original)[..., 1:].numpy()
-    colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
-    return np.stack([*row, original if colorful else np.ones_like(original)])
+    return np.stack([*row, original])
 
 
 def _into_folder(paint, paths: Sequence[str], num_samples: int, folder: pathlib.Path) -> None:
@@ -264,9 +243,8 @@ def _into_arrays(paint, paths: Sequence[str], num_samples: int, output: pathlib.
 
 
 def _levels(rgb: np.ndarray) -> np.ndarray:
-    # In place, as photographs are large; 0.5 more rounds.
     scaled = rgb * np.float32(255)
-    scaled += 0.5
+    scaled += 0.5  # in place, as photographs are large
     return scaled.astype(np.uint8)
 
 
@@ -278,4 +256,4 @@ def _save(rgb: np.ndarray, path: pathlib.Path) -> None:
 def _draw_rows(rows: Sequence[np.ndarray], num_samples: int, path: pathlib.Path) -> None:
     labels = ["gray", *map(str, range(1, num_samples + 1)), "original"]
     with writing(path) as scratch:
-        draw_panels([Panel(_on_white(rows), column_labels=labels)], scratch)
+        draw_panels([Panel(np.stack(rows), column_labels=labels)], scratch)
