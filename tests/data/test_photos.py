@@ -1,11 +1,14 @@
 """Photographs in a folder: which can be used, their pixels, and which split each is in."""
 
+import contextlib
 import os
 import shutil
 
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers.synthetic_photos import encode, pixels, write_folder
@@ -74,6 +77,25 @@ def test_just_usable(tmp_path):
     for image in (tinted(0.01), PIXELS[:8]):
         (tmp_path / "x").write_bytes(encode(image))
         assert (photo_files.read(tmp_path / "x", size=8, downscale=1) == image).all()
+
+
+@hypothesis.settings(
+    deadline=None,
+    max_examples=20,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(
+    format=st.sampled_from(["JPEG", "PNG", "WEBP"]),
+    cut=st.integers(0, 3000),
+    flips=st.lists(st.integers(0, 30_000), max_size=4),
+)
+def test_whatever_is_damaged_is_read_or_unusable(tmp_path, format, cut, flips):
+    contents = bytearray(encode(PIXELS, format))
+    for flip in flips:
+        contents[flip // 8 % len(contents)] ^= 1 << flip % 8
+    (tmp_path / "x").write_bytes(contents[: max(0, len(contents) - cut)])
+    with contextlib.suppress(Unusable):
+        assert photo_files.read(tmp_path / "x", size=8, downscale=1).shape[-1] == 3
 
 
 def test_find(tmp_path):

@@ -98,13 +98,7 @@ class ColorDigits(Task):
         return data.evaluation_batches(split, batch_size, self._draw)
 
     def test_grays(self, labels: Iterable[int]) -> np.ndarray:
-        """Return a test image for each label, in gray; the next one if a label comes again.
-
-        Args:
-            labels: N classes.
-
-        Returns:
-            From 0 to 1, float32 `[N, H, W, 1]`.
+        """Return a test image for each label, `[N, H, W, 1]` from 0 to 1; the next if it repeats.
 
         Raises:
             UsageError: if there are too few test images of a class.

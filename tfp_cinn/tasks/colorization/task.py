@@ -125,9 +125,6 @@ class Colorization(Task):
     def test_crops(self, batch_size: int) -> tf.data.Dataset:
         """The crops behind `test_batches`, `[B, H, W, 3]`, and which photograph each is of, `[B]`.
 
-        Args:
-            batch_size: crops a batch.
-
         Raises:
             UsageError: if there are none.
         """
