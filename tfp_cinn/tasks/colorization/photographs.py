@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tfp_cinn.color import LabParts, lab_to_rgb, rgb_to_lab, split_lab, to_rgb
+from tfp_cinn.color import lab_to_rgb, rgb_to_lab, upsample_ab
+from tfp_cinn.color.upsample import area_average
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import check_image, read_image
 from tfp_cinn.errors import UsageError, WriteError
@@ -25,6 +26,7 @@ from tfp_cinn.tasks.sampler import Sampler, sample_seeds
 
 __all__ = ["check_size", "color_photographs", "colorize", "find_images"]
 
+_STRIP_ROWS = 128
 _SHOWN_SIDE = 256  # pixels of an image in a contact sheet
 _COLORFUL = 4.0  # chroma; below it an image counts as gray
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -87,25 +89,33 @@ def colorize(
         UsageError: the photograph is smaller than the condition.
     """
     check_size(model, gray[0])
-    parts = _split(gray, model.cond_shape[:2])
+    L = np.concatenate(
+        [rgb_to_lab(np.repeat(rows, 3, axis=-1))[..., :1] for rows in _strips(gray[0])]
+    )
+    small_L = area_average(tf.constant(L[np.newaxis]), model.cond_shape[:2])
     dist = model.distribution
     z = temperature[0] * noise(seed, model.bijector.latent_shape, dist.dtype.name)
-    return {"rgb": _to_rgb(parts.L, dist.decode(z, parts.small_L)).numpy()}
+    ab = dist.decode(z, small_L)[0]
+    image = np.concatenate([L, _upsample(ab, L)], axis=-1)
+    del L
+    for rows in _strips(image):
+        rows[:] = lab_to_rgb(rows)
+    return {"rgb": image[np.newaxis]}
 
 
-# Graphs take a third of the memory, as they let go of what they have used.
-_to_rgb = tf.function(to_rgb, reduce_retracing=True)
+# A graph takes a third of the memory, as it lets go of what it has used.
+_upsample = tf.function(upsample_ab, reduce_retracing=True)
 
 
-@tf.function(reduce_retracing=True)
-def _split(gray: tf.Tensor, size: tuple[int, int]) -> LabParts:
-    return split_lab(tf.repeat(gray, 3, axis=-1), size)
+def _strips(image: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows each: conversions hold ten times what they are given."""
+    return np.array_split(image, -(-len(image) // _STRIP_ROWS))
 
 
-@tf.function(reduce_retracing=True)
-def gray_of(rgb: tf.Tensor) -> tf.Tensor:
+def gray_of(rgb: np.ndarray) -> np.ndarray:
     """Return a photograph's lightness as gray levels `[H, W, 1]` in [0, 1]."""
-    return lab_to_rgb(rgb_to_lab(rgb) * [1.0, 0.0, 0.0])[..., :1]
+    rows = (lab_to_rgb(rgb_to_lab(rows) * [1.0, 0.0, 0.0]) for rows in _strips(rgb))
+    return np.concatenate([each[..., :1] for each in rows]).clip(0, 1)
 
 
 def color_photographs(
@@ -192,7 +202,7 @@ def _color_one(
     ab = rgb_to_lab(np.float32(small) / 255)[..., 1:].numpy()
     is_colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
     original = _thumbnail(_levels(rgb if is_colorful else np.ones_like(rgb)))
-    gray = gray_of(rgb).numpy()
+    gray = gray_of(rgb)
     del rgb  # photographs are large
     row = [_thumbnail(_levels(np.repeat(gray, 3, axis=-1)))]
     try:
