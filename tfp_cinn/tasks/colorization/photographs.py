@@ -199,12 +199,13 @@ def _color_one(
     """Save the colorings of a photograph, uint8; return its row of a contact sheet."""
     rgb = read_image(path)
     small = ImageOps.contain(Image.fromarray(_levels(rgb)), (_SHOWN_SIDE, _SHOWN_SIDE))
-    ab = rgb_to_lab(np.float32(small) / 255)[..., 1:].numpy()
+    small = np.float32(small) / 255
+    ab = rgb_to_lab(small)[..., 1:].numpy()
     is_colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
-    original = _thumbnail(_levels(rgb if is_colorful else np.ones_like(rgb)))
+    original = _thumbnail(_levels(small if is_colorful else np.ones_like(small)))
+    row = [_thumbnail(_levels(np.repeat(gray_of(small), 3, axis=-1)))]
     gray = gray_of(rgb)
     del rgb  # photographs are large
-    row = [_thumbnail(_levels(np.repeat(gray, 3, axis=-1)))]
     try:
         for colored in paint(gray):  # not enumerate, which would keep the one before
             if not np.isfinite(colored).all():
