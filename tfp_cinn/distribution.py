@@ -330,11 +330,40 @@ ConditionalTransformedDistribution._type_spec = property(
 
 
 class _Given(tfd.TransformedDistribution):
-    """p(. | cond) as TFP has it; its batch can be indexed, as TFP can't for a bijector's."""
+    """p(. | cond) as TFP has it; its batch can be indexed, as TFP can't for a bijector's.
+
+    Mean, standard deviation and quantiles of a flow have no formula: they are those of draws.
+    """
 
     def __getitem__(self, slices):
         slices = slices if isinstance(slices, tuple) else (slices,)
         return _Given(self.distribution, self.bijector.at(slices))
+
+    def mean(self, num_samples: int = 1000, seed: Any = None) -> tf.Tensor:
+        """Return the mean of `num_samples` draws, `[*batch, *event]`."""
+        return tf.reduce_mean(self._draws(num_samples, seed), axis=0)
+
+    def stddev(self, num_samples: int = 1000, seed: Any = None) -> tf.Tensor:
+        """Return the standard deviation of `num_samples` draws, `[*batch, *event]`."""
+        return tf.math.reduce_std(self._draws(num_samples, seed), axis=0)
+
+    def quantile(self, value: Any, num_samples: int = 1000, seed: Any = None) -> tf.Tensor:
+        """Return each entry's quantiles among `num_samples` draws.
+
+        Args:
+            value: a share, or shares `[Q]`, in [0, 1].
+            num_samples: number of draws.
+            seed: as of `ConditionalTransformedDistribution.sample`.
+
+        Returns:
+            `[*batch, *event]`, or `[Q, *batch, *event]`; NaN where a draw is NaN.
+        """
+        percent = 100 * tf.convert_to_tensor(value, self.dtype)
+        draws = self._draws(num_samples, seed)
+        return tfp.stats.percentile(draws, percent, axis=0, interpolation="linear")
+
+    def _draws(self, num_samples, seed):
+        return self.sample(num_samples, seed=stateless_seed(seed))
 
 
 _Given._type_spec = property(lambda d: Spec(d, lambda: d.bijector.layers))

@@ -1,20 +1,8 @@
 import numpy as np
 import pytest
-from matplotlib import image
 from matplotlib.figure import Figure
 
-from tfp_cinn.plots import draw_curve, draw_samples
-from tfp_cinn.plots.pictures import draw_hues
-
-
-def test_samples_are_drawn_in_rows_with_their_gray_levels(tmp_path):
-    images = np.zeros((2, 3, 8, 8, 1)) + 0.5
-    images[1] = 16.5
-    draw_samples(images, 17, tmp_path / "s.png", ["a", "b"])
-    picture = image.imread(tmp_path / "s.png")[..., 0]
-    height, width = picture.shape
-    assert picture[height // 4, width // 2] < 0.05  # away from the borders between images
-    assert picture[3 * height // 4, int(width * 0.6)] > 0.95
+from tfp_cinn.plots.curves import draw_curve, draw_hues
 
 
 def test_curve_is_drawn_with_and_without_validation(tmp_path):
