@@ -107,6 +107,7 @@ def _row(feature: Feature) -> dict[str, Any]:
 def to_markdown(card: Mapping[str, Any]) -> str:
     """Return the card as a Markdown page."""
     said = {"name", "version", "created", "signatures", "made_with", "evaluation"}
+    said.add("condition_range")  # numbers for programs
     lines = [
         f"# {card['name']}, version {card['version']}",
         "",
