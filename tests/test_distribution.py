@@ -6,7 +6,15 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from tfp_cinn import ConditionalTransformedDistribution, UsageError
-from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, RandomPermutation, Select, Standardize
+from tfp_cinn.bijectors import (
+    AffineCoupling,
+    Chain,
+    Flatten,
+    GlowCoupling,
+    RandomPermutation,
+    Select,
+    Standardize,
+)
 from tfp_cinn.distribution import standard_normal
 from tfp_cinn.networks import MLP, LabelEmbedding, OneHot
 
@@ -18,8 +26,8 @@ SHAPE = (2, 3, 1)
 def make_chain(activation="tanh"):
     subnet = MLP([16], activation=activation, init_std=0.4, zero_last=False)
     return Chain(
-        [Standardize(1.0, 2.0), Flatten(), GlowCoupling(subnet), RandomPermutation(0)]
-        + [GlowCoupling(subnet)]
+        [Standardize(1.0, 2.0), Flatten(), AffineCoupling(subnet), RandomPermutation(0)]
+        + [AffineCoupling(subnet)]
     )
 
 
@@ -169,6 +177,25 @@ def test_given_is_an_ordinary_transformed_distribution(dist):
     assert dist.given(2).sample(6).shape == (6, *SHAPE)
 
 
+def test_moments_and_quantiles_of_given_are_those_of_its_draws(dist):
+    shifted = ConditionalTransformedDistribution(
+        standard_normal((6,)), Chain([Standardize(5.0, 2.0), Flatten()]), event_shape=SHAPE
+    )
+    one = shifted.given()
+    # Standard errors over 4000 draws: 0.03 of the mean, 0.02 of the deviation, 0.06 of quantiles.
+    np.testing.assert_allclose(one.mean(4000, seed=0), np.full(SHAPE, 5.0), atol=0.15)
+    np.testing.assert_allclose(one.stddev(4000, seed=0), np.full(SHAPE, 2.0), atol=0.12)
+    found = one.quantile([0.025, 0.975], 4000, seed=0)
+    expected = np.reshape([5 - 3.92, 5 + 3.92], (2, 1, 1, 1)) * np.ones(SHAPE)
+    np.testing.assert_allclose(found, expected, atol=0.3)
+    two = dist.given([1, 2])
+    assert two.quantile(0.5).shape == two.mean().shape == two.stddev().shape == (2, *SHAPE)
+    np.testing.assert_array_equal(two.mean(seed=1), two.mean(seed=1))
+    assert (two.mean() != two.mean()).numpy().any()
+    spoiled = tf.function(lambda label: dist.given(label).quantile([0.1, 0.5]))
+    assert (np.isnan(spoiled(tf.constant([1, 9]))) == [[[[False]]], [[[True]]]]).all()
+
+
 def test_given_works_with_a_batch_size_known_at_run_time_only(dist):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
     def draw(cond):
@@ -266,7 +293,7 @@ def test_a_keras_model_that_calls_the_distribution_has_to_hold_its_layers(dist, 
     model, inputs = Model(), (X, tf.constant([0, 1, 2]))
     if hold:
         np.testing.assert_array_equal(model(inputs), dist.log_prob(*inputs))
-        assert len(model.trainable_weights) == len(dist.trainable_variables) == 16
+        assert len(model.trainable_weights) == len(dist.trainable_variables) == 8
         return
     for call in (model, tf.function(model)):
         with pytest.raises(UsageError, match=r"add self.flow_layers = distribution.layers"):
@@ -344,10 +371,10 @@ def test_wrong_input_is_answered_in_one_line(dist, call, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu"])  # a fused ReLU turns NaN into 0
-def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row(activation):
+def test_a_label_out_of_range_in_a_graph_gives_nan_in_its_own_row():
+    chain = make_chain("relu")  # which turns NaN into 0 where it is fused
     dist = ConditionalTransformedDistribution(
-        standard_normal((6,)), make_chain(activation), OneHot(4), (), event_shape=SHAPE
+        standard_normal((6,)), chain, OneHot(4), (), event_shape=SHAPE
     )
     labels = tf.constant([0, 9, 2])
     log_prob = tf.function(dist.log_prob)(X, labels).numpy()

@@ -29,12 +29,11 @@ def model():
     return model
 
 
-@hypothesis.settings(max_examples=40)
 @hypothesis.given(draw=st.data(), sealed=st.booleans())
 def test_mutated_checkpoints_are_restored_or_refused(model, tmp_path_factory, draw, sealed):
     workdir = Workdir(tmp_path_factory.getbasetemp() / "mutated")
     workdir.path.mkdir(exist_ok=True)
-    path = checkpoints.save(model, workdir, Moment(3, 1, 1), keep=1)
+    path = checkpoints.save(model, workdir, Moment(3, 1, 1))
     before = [v.numpy() for v in model.variables]
     if sealed:  # what has a right CRC
         members = parts(path.read_bytes())
@@ -54,7 +53,7 @@ def test_mutated_checkpoints_are_restored_or_refused(model, tmp_path_factory, dr
 
 
 def test_a_checkpoint_that_declares_more_than_it_holds_takes_no_memory(model, tmp_path):
-    path = checkpoints.save(model, Workdir(tmp_path), Moment(), keep=1)
+    path = checkpoints.save(model, Workdir(tmp_path), Moment())
     members = parts(path.read_bytes())
     for shape in ((1 << 40,), (3, 2)):
         header = str({"descr": "<f4", "fortran_order": False, "shape": shape}).encode()
@@ -80,7 +79,6 @@ def test_a_workdir_whose_config_is_no_config_is_refused(tmp_path, content):
 TRAIN = default_config().train.to_dict()
 
 
-@hypothesis.settings(max_examples=100)
 @hypothesis.given(
     st.dictionaries(
         st.sampled_from(sorted(TRAIN)),

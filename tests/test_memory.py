@@ -17,7 +17,6 @@ from tfp_cinn.bijectors import (
     Embed,
     FactorOut,
     GlowCoupling,
-    RandomPermutation,
     SoftPermutation,
 )
 from tfp_cinn.networks import MLP
@@ -26,43 +25,26 @@ RNG = np.random.RandomState(0)
 X, COND = RNG.randn(48, 6).astype("float32"), RNG.randn(48, 4).astype("float32")
 
 
-class Moody:
-    """Maker of subnets that draw random numbers and keep running averages in training."""
-
-    def __call__(self, n):
-        layers = keras.layers
-        return keras.Sequential(
-            [
-                layers.Dense(16, activation="tanh"),
-                layers.BatchNormalization(),
-                layers.Dropout(0.5),
-                layers.Dense(n),
-            ]
-        )
+def moody(n):
+    """A subnet that draws random numbers and keeps running averages in training."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            layers.Dense(8, activation="tanh"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),
+            layers.Dense(n),
+        ]
+    )
 
 
 def moody_model(perturb):
     keras.utils.set_random_seed(0)
-    network = keras.Sequential(
-        [
-            keras.Input((6,)),
-            keras.layers.Dense(8, activation="tanh"),
-            keras.layers.BatchNormalization(),
-            keras.layers.Dropout(0.3),
-        ]
-    )
-    rest = Chain([RandomPermutation(1), GlowCoupling(Moody())])
-    chain = Chain(
-        [
-            ActNorm(),
-            GlowCoupling(Moody()),
-            SoftPermutation(0),
-            Embed(network, AffineCoupling(Moody())),
-            FactorOut(3, rest),
-        ]
-    )
+    network = keras.Sequential([keras.Input((6,)), moody(8)])
+    chain = [ActNorm(), AffineCoupling(moody), SoftPermutation(0)]
+    chain.append(FactorOut(4, Chain([Embed(network, AffineCoupling(moody))])))
     conditioner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6)])
-    model = CINN(chain, (6,), conditioner, (4,), weight_prior=1e-3)
+    model = CINN(Chain(chain), (6,), conditioner, (4,), weight_prior=1e-3)
     perturb([model], std=0.05)
     return model
 
@@ -77,11 +59,11 @@ def test_fit_does_the_same_with_dropout_and_batch_normalization_in_every_network
         model = moody_model(perturb)
         before = [np.asarray(v) for v in model.variables]
         model.compile(keras.optimizers.SGD(1e-3), memory=memory)
-        histories.append(model.fit(batches(), epochs=2, verbose=0).history)
+        histories.append(model.fit(batches(), verbose=0).history)
         values.append([np.asarray(v) for v in model.variables])
     for v, start, expected, got in zip(model.variables, before, *values, strict=True):
         # All but the rotation have moved. Seeds of dropout and running averages are among them,
-        # which a step moves once. Weights differ by six steps of 1e-3 times gradients that differ
+        # which a step moves once. Weights differ by three steps of 1e-3 times gradients that differ
         # in their last digits.
         assert np.any(expected != start) or v.path.endswith("/q"), v.path
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5, err_msg=v.path)
@@ -107,14 +89,12 @@ def test_training_stops_before_a_step_whose_activations_could_not_be_rebuilt(per
         np.testing.assert_array_equal(a, b)
 
 
-def test_memory_belongs_to_compiling_and_is_saved_with_it(perturb, tmp_path):
-    model = moody_model(perturb)
+def test_memory_belongs_to_compiling_and_is_saved_with_it(tmp_path):
+    model = CINN(Chain([AffineCoupling(MLP([4]))]), (6,), cond_shape=(4,))
     assert "reconstruction_error" not in [m.name for m in model.metrics]
     with pytest.raises(UsageError, match='memory: expected "store" or "recompute", got .disk'):
         model.compile("sgd", memory="disk")
-    model = CINN(Chain([GlowCoupling(MLP([4]))]), (6,), cond_shape=(4,))
     model.compile("sgd", memory="recompute")
-    model.fit(batches(), verbose=0)
     path = tmp_path / "model.keras"
     model.save(path)
     config = json.loads(zipfile.ZipFile(path).read("config.json"))
@@ -123,13 +103,13 @@ def test_memory_belongs_to_compiling_and_is_saved_with_it(perturb, tmp_path):
     history = loaded.fit(batches(), verbose=0, validation_data=batches()).history
     assert "reconstruction_error" in history and "val_reconstruction_error" not in history
     loaded.compile("sgd")
-    assert "reconstruction_error" not in loaded.fit(batches(), verbose=0).history
+    assert "reconstruction_error" not in [m.name for m in loaded.metrics]
 
 
 def flow(dtype):
     members = [ActNorm()]
-    for k in range(4):
-        subnet = MLP([32], "tanh", dtype=dtype)
+    for k in range(3):
+        subnet = MLP([16], "tanh", dtype=dtype)
         members += [SoftPermutation(k), GlowCoupling(subnet, clamp=1.0)]
     return Chain(members)
 
@@ -156,7 +136,7 @@ def test_with_subnets_in_bfloat16_the_rest_of_the_flow_stays_exact(perturb, tmp_
             for dtype in ("float32", "mixed_bfloat16")
         }
         assert error["float32"] < 1e-5
-        # Eight bits of mantissa in two products of each of eight subnets.
+        # Eight bits of mantissa in two products of each of six subnets.
         assert 1e-4 < error["mixed_bfloat16"] < 0.1
     # An affine part in bfloat16 would decode to eight bits.
     z, _ = results["mixed_bfloat16"]
@@ -180,22 +160,19 @@ def test_a_global_mixed_policy_leaves_the_flow_its_own_weights(perturb):
     np.testing.assert_array_equal(model((X, COND)), model.distribution.log_prob(X, COND))
 
 
-def test_shards_rebuild_each_part_of_a_batch(perturb, shards=5):  # of a batch of 4: one is empty
+def test_shards_rebuild_each_part_of_a_batch(perturb, shards=3):  # of a batch of 2: one is empty
     def train(**options):
         keras.utils.set_random_seed(0)
-        chain = [GlowCoupling(MLP([8])), SoftPermutation(0), GlowCoupling(MLP([8]))]
+        chain = [AffineCoupling(MLP([8])), SoftPermutation(0), AffineCoupling(MLP([8]))]
         model = CINN(Chain(chain), (6,), cond_shape=(4,))
         perturb([model], std=0.1)
         model.compile(keras.optimizers.SGD(0.1), **options)
-        return (
-            model.get_weights(),
-            model.fit(batches(size=4), verbose=0),
-            model.get_weights(),
-        )
+        start = model.get_weights()
+        return start, model.fit(batches(size=2).take(4), verbose=0).history, model.get_weights()
 
     start, _, expected = train()
     _, history, got = train(shards=shards, memory="recompute")
-    assert 0 < history.history["reconstruction_error"][0] < 1e-5
+    assert 0 < history["reconstruction_error"][0] < 1e-5
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(expected, start, strict=True))
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # sums in another order

@@ -1,3 +1,4 @@
+import functools
 import re
 
 import keras
@@ -5,17 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfp_cinn
 from tfp_cinn import CINN, NonFiniteError, UsageError
-from tfp_cinn.bijectors import (
-    ActNorm,
-    Chain,
-    Flatten,
-    GlowCoupling,
-    RandomPermutation,
-    SoftPermutation,
-    Standardize,
-)
+from tfp_cinn.bijectors import ActNorm, AffineCoupling, Chain, Flatten, GlowCoupling, Standardize
 from tfp_cinn.errors import NonFiniteStepError
 from tfp_cinn.networks import MLP, LabelEmbedding, OneHot
 
@@ -23,42 +15,46 @@ SHAPE = (2, 3, 1)
 
 
 def make_model(conditioner=None, **kwargs):
-    chain = Chain(
-        [
-            Standardize(3.0, 2.0),
-            Flatten(),
-            ActNorm(),
-            GlowCoupling(MLP([16])),
-            SoftPermutation(0),
-            GlowCoupling(MLP([16])),
-            RandomPermutation(1),
-            GlowCoupling(MLP([16])),
-        ]
-    )
+    couplings = [AffineCoupling(MLP([16])), GlowCoupling(MLP([16]))]
+    chain = Chain([Standardize(3.0, 2.0), Flatten(), ActNorm(), *couplings])
     return CINN(chain, SHAPE, conditioner or OneHot(4), cond_shape=(), **kwargs)
+
+
+@functools.cache
+def traced():
+    """A model whose steps are traced once for all tests, and its variables' first values."""
+    model = make_model()
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.optimizer.build(model.trainable_variables)
+    return model, [(v, v.numpy()) for v in model.variables + model.optimizer.variables]
+
+
+@pytest.fixture
+def model():
+    model, start = traced()
+    for v, value in start:
+        v.assign(value)
+    return model
 
 
 @pytest.fixture
 def data():
     rng = np.random.RandomState(0)
-    labels = rng.randint(0, 4, 512).astype("int32")
-    x = 3 + labels[:, None, None, None] + 0.3 * rng.randn(512, *SHAPE)
+    labels = rng.randint(0, 4, 256).astype("int32")
+    x = 3 + labels[:, None, None, None] + 0.3 * rng.randn(256, *SHAPE)
     return x.astype("float32"), labels
-
-
-def widths(width):
-    return keras.Sequential([keras.Input((width,)), keras.layers.Dense(2)])
 
 
 def dataset(data, batch_size=64):
     return tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
 
 
-def test_fit_learns_and_evaluate_agrees_with_log_prob(data, perturb):
-    model = make_model()
-    model.compile(keras.optimizers.Adam(5e-3))
-    history = model.fit(dataset(data), epochs=8, verbose=0, validation_data=dataset(data)).history
-    assert history["nats_per_dim"][-1] < history["nats_per_dim"][0] - 0.5
+def test_fit_learns_and_evaluate_agrees_with_log_prob(model, data):
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    history = model.fit(*data, 64, 6, 0, [callback]).history["nats_per_dim"]
+    assert seen == list(range(6))
+    assert history[-1] < history[0] - 0.5
     # batches of 100 leave a smaller last one: every example has to weigh the same
     result = model.evaluate(dataset(data, 100), verbose=0, return_dict=True)
     expected = -np.mean(model.distribution.log_prob(*data)) / 6
@@ -67,72 +63,51 @@ def test_fit_learns_and_evaluate_agrees_with_log_prob(data, perturb):
     np.testing.assert_allclose(result["loss"], expected, rtol=1e-5)
 
 
-def test_scaling_is_part_of_the_likelihood():
-    # The same density in other units: p(2 x) = p(x) / 2 in each dimension.
-    x = tf.random.normal([5, 2])
-    one = CINN(Chain([Standardize(0.0, 1.0)]), (2,))
-    two = CINN(Chain([Standardize(0.0, 2.0)]), (2,))
-    np.testing.assert_allclose(
-        two.distribution.log_prob(2 * x), one.distribution.log_prob(x) - 2 * np.log(2), rtol=1e-5
-    )
-
-
-def test_weight_prior_is_a_gaussian_on_all_trainable_weights(data, perturb):
-    model = make_model(LabelEmbedding(4, 3), weight_prior=0.02)
+def test_weight_prior_and_losses_of_the_conditioner_are_part_of_the_loss(data, perturb):
+    embedding = LabelEmbedding(4, 3)
+    dense = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))
+    conditioner = keras.Sequential([keras.Input((), dtype="int32"), embedding, dense])
+    model = make_model(conditioner, weight_prior=0.02)
     perturb([model])
     model.compile()
     result = model.evaluate(dataset(data), verbose=0, return_dict=True)
-    squares = sum(np.sum(w.numpy() ** 2) for w in model.trainable_weights)
-    np.testing.assert_allclose(result["loss"] - result["nats_per_dim"], 0.01 * squares, rtol=1e-3)
     assert any("embedding" in w.path for w in model.trainable_weights)
+    squares = sum(np.sum(w.numpy() ** 2) for w in model.trainable_weights)
+    expected = 0.01 * squares + 0.5 * np.sum(dense.kernel.numpy() ** 2)
+    np.testing.assert_allclose(result["loss"] - result["nats_per_dim"], expected, rtol=1e-3)
 
 
 def test_fit_does_what_a_loop_by_hand_does(data):
     models = [make_model(weight_prior=1e-3) for _ in range(2)]
     models[1].set_weights(models[0].get_weights())
     models[0].compile(keras.optimizers.Adam(1e-2, global_clipnorm=1.0))
-    models[0].fit(dataset(data), epochs=2, verbose=0)
+    models[0].fit(dataset(data), verbose=0)
     optimizer = keras.optimizers.Adam(1e-2, global_clipnorm=1.0)
     weights = models[1].trainable_weights
-    for _ in range(2):
-        for x, label in dataset(data):
-            with tf.GradientTape() as tape:
-                loss = -tf.reduce_mean(models[1].distribution.log_prob(x, label)) / 6
-                loss += 0.5e-3 * tf.add_n([tf.reduce_sum(w.value**2) for w in weights])
-            gradients = tape.gradient(loss, [w.value for w in weights])
-            optimizer.apply_gradients(zip(gradients, weights, strict=True))
+    for x, label in dataset(data):
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(models[1].distribution.log_prob(x, label)) / 6
+            loss += 0.5e-3 * tf.add_n([tf.reduce_sum(w.value**2) for w in weights])
+        gradients = tape.gradient(loss, [w.value for w in weights])
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
     for a, b in zip(*(m.get_weights() for m in models), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)  # Adam amplifies rounding of small gradients
 
 
-def test_saved_model_is_the_same_and_its_optimizer_goes_on(data, tmp_path):
-    model = make_model(LabelEmbedding(4, 3), weight_prior=1e-3)
-    model.compile(keras.optimizers.Adam(1e-2))
-    model.fit(dataset(data), verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = tfp_cinn.load_model(tmp_path / "model.keras")
-    x, cond = data[0][:9], data[1][:9]
-    np.testing.assert_array_equal(
-        loaded.distribution.log_prob(x, cond), model.distribution.log_prob(x, cond)
-    )
-    np.testing.assert_array_equal(
-        loaded.distribution.sample(cond, seed=5), model.distribution.sample(cond, seed=5)
-    )
-    assert int(loaded.optimizer.iterations) == 8 and loaded.weight_prior == 1e-3
-
-
 @pytest.mark.parametrize(("value", "run_eagerly"), [(np.nan, False), (np.inf, True)])
-def test_non_finite_data_stops_training_and_changes_no_weight(data, value, run_eagerly):
-    model = make_model()
-    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=run_eagerly)
-    x, labels = data
+def test_non_finite_data_stops_training_and_changes_no_weight(model, data, value, run_eagerly):
+    x, labels = (d[:128].copy() for d in data)
     x[64 + 5, 0, 0, 0] = value
     seen = []
     callback = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(model.get_weights())
     )
-    with pytest.raises(NonFiniteError) as caught:
-        model.fit(dataset((x, labels)), verbose=0, callbacks=[callback])
+    tf.config.run_functions_eagerly(run_eagerly)
+    try:
+        with pytest.raises(NonFiniteError) as caught:
+            model.fit(dataset((x, labels)), verbose=0, callbacks=[callback])
+    finally:
+        tf.config.run_functions_eagerly(False)
     assert str(caught.value).startswith("epoch 1, batch 2: the data x hold NaN or infinite values")
     assert "row 5" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -140,8 +115,7 @@ def test_non_finite_data_stops_training_and_changes_no_weight(data, value, run_e
         np.testing.assert_array_equal(now, then)
     assert int(model.optimizer.iterations.numpy()) == 1
     # and the model can go on
-    x[64 + 5] = 3.0
-    model.fit(dataset((x, labels)), verbose=0)
+    model.fit(dataset((x[:64], labels[:64])), verbose=0)
 
 
 @keras.saving.register_keras_serializable("test")
@@ -166,7 +140,7 @@ def test_non_finite_gradient_stops_training_and_names_the_bijector(data):
         ]
         return keras.Sequential(layers)
 
-    flow = [Flatten(), GlowCoupling(MLP([8])), GlowCoupling(subnet), GlowCoupling(MLP([8]))]
+    flow = [Flatten(), AffineCoupling(MLP([8])), GlowCoupling(subnet), AffineCoupling(MLP([8]))]
     model = CINN(Chain(flow), SHAPE, OneHot(4), cond_shape=())
     model.compile(keras.optimizers.Adam(1e-2))
     model.fit(dataset(data), verbose=0)
@@ -189,19 +163,15 @@ def test_non_finite_gradient_stops_training_and_names_the_bijector(data):
     assert noise and [v.numpy()[1] for v in noise] == [count + 1 for count in drawn]
 
 
-def test_non_finite_loss_names_the_first_bijector(data):
-    model = make_model()
-    model.compile(keras.optimizers.Adam(1e-2))
-    # Finite weights whose outputs overflow, in the second Glow coupling: member 5 of the chain.
-    for w in model.bijector.bijectors[5].layers[0].weights:
+def test_non_finite_loss_names_the_first_bijector(model, data):
+    # Finite weights whose outputs overflow, in member 4 of the chain.
+    for w in model.bijector.bijectors[4].layers[0].weights:
         w.assign(tf.ones_like(w) * 1e30)
-    with pytest.raises(NonFiniteError, match=r"Chain\[5\]\.GlowCoupling is the first bijector"):
+    with pytest.raises(NonFiniteError, match=r"Chain\[4\]\.GlowCoupling is the first bijector"):
         model.fit(dataset(data), verbose=0)
 
 
-def test_a_label_out_of_range_in_the_data_stops_training(data):
-    model = make_model()
-    model.compile()
+def test_a_label_out_of_range_in_the_data_stops_training(model, data):
     x, labels = data
     with pytest.raises(NonFiniteError, match="epoch 1, batch 1: label 4 is out of range"):
         model.fit(dataset((x, labels + 1)), verbose=0)
@@ -210,9 +180,7 @@ def test_a_label_out_of_range_in_the_data_stops_training(data):
 X, LABELS = np.zeros((4, *SHAPE), "float32"), np.zeros(4, "int32")
 
 
-def test_wrong_training_data_are_answered_in_one_line():
-    model = CINN(Chain([Flatten(), GlowCoupling(MLP([4]))]), SHAPE, OneHot(4), ())
-    model.compile()
+def test_wrong_training_data_are_answered_in_one_line(model):
     shape = "expected x of shape (None, 2, 3, 1), the batch first, got "
     wrong = [
         (shape, (X[:, :, :2], LABELS)),
@@ -224,13 +192,14 @@ def test_wrong_training_data_are_answered_in_one_line():
         ("got strings; number classes from 0 first", (X, np.array(list("abab")))),
         ("expected pairs (x, cond), got 1 part; to draw x use distribution.sample", (X,)),
     ]
-    for _ in range(2):  # a fresh model, and a trained one
-        for message, data in wrong:
-            for arguments in (data, [tf.data.Dataset.from_tensors(data)]):
-                with pytest.raises(UsageError, match=re.escape(message)) as caught:
-                    model.fit(*arguments, verbose=0)
-                assert "\n" not in str(caught.value)
-        model.fit(X, LABELS, verbose=0)
+    fresh = make_model()
+    fresh.compile()
+    for message, data in wrong:
+        for which, arguments in ((fresh, data), (model, [tf.data.Dataset.from_tensors(data)])):
+            with pytest.raises(UsageError, match=re.escape(message)) as caught:
+                which.fit(*arguments, verbose=0)
+            assert "\n" not in str(caught.value)
+    model.fit(X, LABELS, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -241,11 +210,6 @@ def test_wrong_training_data_are_answered_in_one_line():
             lambda: CINN(GlowCoupling(MLP([4])), (4,), cond_shape=(None, 2)),
             r"without batch dimension, such as \(\), \(3,\) or a dict of shapes, got \(None, 2\)",
         ),
-        (lambda: CINN([GlowCoupling(MLP([4]))], (4,)), r"expected .*, such as Chain\(\[...\]\)"),
-        (
-            lambda: CINN(GlowCoupling(MLP([4])), (4,), widths(5), (3,)),
-            r"can't take a condition of cond_shape=\(3,\) .*axis -1 of input shape",
-        ),
         (lambda: CINN(GlowCoupling(MLP([4])), (4,), weight_prior=-1.0), "weight_prior"),
         (lambda: make_model().compile(loss="mse"), "loss can't be given"),
     ],
@@ -254,26 +218,6 @@ def test_wrong_arguments_are_answered_in_one_line(make, message):
     with pytest.raises(UsageError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
-
-
-def test_losses_of_the_conditioner_count(data):
-    dense = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))
-    conditioner = keras.Sequential([keras.Input((), dtype="int32"), OneHot(4), dense])
-    model = make_model(conditioner)
-    model.compile()
-    result = model.evaluate(dataset(data), verbose=0, return_dict=True)
-    expected = 0.5 * np.sum(dense.kernel.numpy() ** 2)
-    np.testing.assert_allclose(result["loss"] - result["nats_per_dim"], expected, rtol=1e-4)
-
-
-def test_train_on_batch_and_positional_callbacks(data):
-    model = make_model()
-    model.compile()
-    seen = []
-    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
-    model.fit(*data, 256, 2, 0, [callback])
-    assert seen == [0, 1]
-    assert np.isfinite(model.train_on_batch(*data)[0])
 
 
 @pytest.mark.parametrize("kind", [UsageError, NonFiniteError])

@@ -4,7 +4,6 @@ import copy
 import io
 import json
 import pathlib
-import pickle
 import zipfile
 
 import h5py
@@ -12,11 +11,12 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import strategies as st
 
-from tests.helpers.hostile import JSON, archive_of, mutated, parts, works_or_is_refused
+from tests.helpers.hostile import archive_of, mutated, parts, works_or_is_refused
 from tfp_cinn import CINN, UsageError, load_model
-from tfp_cinn.bijectors import AdditiveCoupling, Chain, Embed, GlowCoupling, RandomPermutation
+from tfp_cinn.bijectors import AdditiveCoupling, AffineCoupling, Chain, Embed, RandomPermutation
 from tfp_cinn.networks import MLP
 
 
@@ -65,7 +65,7 @@ class Optimizer(keras.optimizers.Adam):
 
 
 def flow(*members):
-    return Chain([*members, GlowCoupling(MLP([4]))])
+    return Chain([*members, AffineCoupling(MLP([4]))])
 
 
 def dense(*layers):
@@ -91,7 +91,7 @@ UNSAVABLE = {
     "unregistered isn't registered": lambda: CINN(
         flow(), (4,), keras.layers.Dense(2, activation=unregistered), (2,)
     ),
-    "can't save the subnet": lambda: CINN(GlowCoupling(lambda n: keras.layers.Dense(n)), (4,)),
+    "can't save the subnet": lambda: CINN(AffineCoupling(lambda n: keras.layers.Dense(n)), (4,)),
     "share the layer sequential": same_subnet,
     "Schedule isn't registered": keras.optimizers.Adam(Schedule()),
     "Optimizer isn't registered": Optimizer(),
@@ -111,18 +111,16 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path, message):
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
 
-def two_embeds(inner=None):
-    inner = inner or keras.layers.Dense(2)
+def two_embeds(inner):
     return flow(Embed(inner, flow()), RandomPermutation(0), Embed(inner, flow()))
 
 
 def one_coupling_twice():
-    coupling = GlowCoupling(MLP([4]))
+    coupling = AffineCoupling(MLP([4]))
     return Chain([Embed(keras.layers.Dense(2), coupling), Chain([RandomPermutation(0), coupling])])
 
 
 SHARED = {
-    "two embeds": lambda: (two_embeds(), None),
     "embed and conditioner": lambda: (two_embeds(d := keras.layers.Dense(2)), d),
     "one coupling twice": lambda: (one_coupling_twice(), None),
 }
@@ -131,45 +129,41 @@ SHARED = {
 @pytest.mark.parametrize("name", SHARED)
 def test_what_is_shared_stays_shared(name, tmp_path, perturb):
     bijector, conditioner = SHARED[name]()
-    model = CINN(bijector, (4,), conditioner, (2,))
+    model = CINN(bijector, (4,), conditioner, (2,), weight_prior=0.5)
     perturb([model])
     model.save(tmp_path / "m.keras")
     x, cond = (np.random.RandomState(0).randn(5, n).astype("float32") for n in (4, 2))
     expected = model((x, cond)).numpy()
     copies = [load_model(tmp_path / "m.keras"), keras.models.clone_model(model)]
     copies[1].set_weights(model.get_weights())
-    for other in [*copies, pickle.loads(pickle.dumps(model))]:
-        assert len(other.weights) == len(model.weights)
+    for other in copies:
+        assert len(other.weights) == len(model.weights) and other.weight_prior == 0.5
         np.testing.assert_allclose(other((x, cond)), expected, rtol=1e-5)
         perturb([other], seed=2)
         np.testing.assert_array_equal(model((x, cond)), expected)
 
 
-FROZEN = {
-    "network": lambda model: model.bijector.bijectors[0].network,
-    "subnet": lambda model: model.bijector.layers[-1],
-}
+def test_what_is_frozen_stays_frozen_and_the_optimizer_goes_on(tmp_path):
+    model = CINN(flow(Embed(dense(keras.layers.Dense(2)), flow())), (4,), None, (2,))
 
+    def frozen(model):
+        return model.bijector.bijectors[0].network.layers[0], model.bijector.layers[-1]
 
-@pytest.mark.parametrize("name", FROZEN)
-def test_what_is_frozen_stays_frozen_and_the_optimizer_goes_on(name, tmp_path):
-    conditioner = dense(keras.layers.Dense(3))
-    model = CINN(flow(Embed(keras.layers.Dense(2), flow())), (4,), conditioner, (2,))
-    FROZEN[name](model).trainable = False
+    for layer in frozen(model):
+        layer.trainable = False
     count = len(model.trainable_weights)
-    assert count < len(model.weights)
     model.compile(keras.optimizers.Adam(1e-2))
-    x, cond = np.ones((16, 4), "float32"), np.ones((16, 2), "float32")
-    model.fit(x, cond, batch_size=4, verbose=0)
+    weights = model.trainable_weights
+    model.optimizer.apply([tf.ones(w.shape) for w in weights], weights)
     model.save(tmp_path / "m.keras")
     copies = [load_model(tmp_path / "m.keras"), copy.deepcopy(model)]
     for other in copies:
-        assert int(other.optimizer.iterations) == 4
+        assert int(other.optimizer.iterations) == 1
         for a, b in zip(other.optimizer.variables, model.optimizer.variables, strict=True):
             np.testing.assert_array_equal(a, b)
     for other in [*copies, keras.models.clone_model(model)]:
         assert len(other.trainable_weights) == count
-        assert not FROZEN[name](other).trainable_weights
+        assert not any(layer.trainable_weights for layer in frozen(other))
 
 
 def test_a_wholly_frozen_model_is_loaded_as_one(tmp_path):
@@ -201,7 +195,7 @@ def good(tmp_path_factory):
     """The bytes of a model file."""
     keras.utils.set_random_seed(0)
     conditioner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "relu")])
-    model = CINN(Chain([GlowCoupling(MLP([4], dropout=0.1))]), (4,), conditioner, (3,))
+    model = CINN(Chain([AffineCoupling(MLP([4], dropout=0.1))]), (4,), conditioner, (3,))
     model.compile(keras.optimizers.Adam(1e-3))
     model.optimizer.build(model.trainable_variables)
     path = tmp_path_factory.mktemp("models") / "good.keras"
@@ -236,15 +230,7 @@ def layer(module, name, registered=None, **config):
         (layer("os", "system", command="touch owned"), "Could not locate class 'system'"),
         (layer("keras.utils", "get_file", origin="http://localhost/"), "not a modeling function"),
         (layer("keras.layers", "Lambda", function="x"), "unsupported callable"),
-        (layer("keras.layers", "TFSMLayer", filepath="x"), "arbitrary|safe_mode"),
-        (layer("keras.layers", "StringLookup", vocabulary="/etc/passwd"), "[Vv]ocabulary"),
-        (layer("tfp_cinn.networks.mlp", "MLP", "tfp_cinn>Nothing"), "Could not locate class 'MLP'"),
         ({"class_name": "__lambda__", "config": {"value": "4wEAAAA="}}, "arbitrary code"),
-        ({"class_name": ["os"], "config": {}}, "unhashable"),
-        (
-            {"class_name": "function", "config": "system", "module": "os"},
-            "locate function",
-        ),
     ],
 )
 def test_a_config_that_names_what_is_no_part_of_a_model_is_refused(
@@ -269,7 +255,7 @@ def test_archives_that_are_no_model_are_refused(good, tmp_path):
     refused(tmp_path, archive_of({"config.json": members["config.json"]}), "can't be loaded")
 
 
-@pytest.mark.parametrize("trick", ["external link", "soft link", "external", "virtual", "shape"])
+@pytest.mark.parametrize("trick", ["external link", "shape"])
 def test_weights_that_are_not_in_the_file_are_refused(good, tmp_path, trick):
     stream = io.BytesIO(parts(good)["model.weights.h5"])
     with h5py.File(stream, "r+") as weights:
@@ -277,14 +263,6 @@ def test_weights_that_are_not_in_the_file_are_refused(good, tmp_path, trick):
         del group["0"]
         if trick == "external link":
             group["0"] = h5py.ExternalLink("/etc/passwd", "/")
-        elif trick == "soft link":
-            group["0"] = h5py.SoftLink("/conditioner/layers/dense/vars/1")
-        elif trick == "external":
-            group.create_dataset("0", (3, 2), "f4", external=[("/etc/passwd", 0, 24)])
-        elif trick == "virtual":
-            layout = h5py.VirtualLayout((3, 2), "f4")
-            layout[:] = h5py.VirtualSource("/etc/passwd", "x", (3, 2))
-            group.create_virtual_dataset("0", layout)
         else:
             group.create_dataset("0", (1 << 20, 1 << 12), "f4", chunks=(1024, 1024), fillvalue=1.0)
     content = archive_of(parts(good) | {"model.weights.h5": stream.getvalue()})
@@ -292,41 +270,11 @@ def test_weights_that_are_not_in_the_file_are_refused(good, tmp_path, trick):
 
 
 @pytest.mark.long
-@hypothesis.settings(max_examples=40)
 @hypothesis.given(draw=st.data())
 def test_mutated_model_files_work_or_are_refused(good, tmp_path_factory, draw):
     path = tmp_path_factory.getbasetemp() / "mutated.keras"
     path.write_bytes(mutated(good, draw.draw))
     works_or_is_refused(lambda: load_model(path), CINN)
-
-
-@pytest.mark.long
-@hypothesis.settings(max_examples=20)
-@hypothesis.given(draw=st.data())
-def test_model_files_of_another_config_work_or_are_refused(good, tmp_path_factory, draw):
-    members = parts(good)
-    config = json.loads(members["config.json"])
-    places = []
-
-    def walk(item):
-        for key in item if isinstance(item, dict) else range(len(item)):
-            places.append((item, key))
-            if isinstance(item[key], (dict, list)):
-                walk(item[key])
-
-    walk(config)
-    item, key = draw.draw(st.sampled_from(places))
-    # Sizes are bounded: a config may ask for as much memory as it likes.
-    item[key] = draw.draw(st.integers(-3, 64) | st.text(max_size=5) | JSON.filter(_is_small))
-    path = tmp_path_factory.getbasetemp() / "other.keras"
-    path.write_bytes(archive_of(members | {"config.json": json.dumps(config)}))
-    works_or_is_refused(lambda: load_model(path), CINN)
-
-
-def _is_small(value):
-    if isinstance(value, (list, dict)):
-        return all(map(_is_small, value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, (int, float)) or abs(value) < 1000
 
 
 def test_damaged_and_foreign_files_are_refused(good, tmp_path):

@@ -106,11 +106,8 @@ def refuse_strings(*data: Any) -> None:
 def stateless_seed(seed: Any) -> tf.Tensor | None:
     """Make a stateless seed of two integers from an integer, where TFP draws anew at each call.
 
-    Args:
-        seed: None (stays None), an integer from 0 to 2^63 - 1, or two integers.
-
     Raises:
-        UsageError: if it is something else.
+        UsageError: if it is neither an integer from 0 to 2^63 - 1, nor two integers, nor None.
     """
     if seed is None:
         return None

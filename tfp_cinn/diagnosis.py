@@ -24,11 +24,7 @@ def first_non_finite(
 ) -> str:
     """Say in one line what turned NaN or infinite first, from x to log p(x | cond) and back.
 
-    Args:
-        distribution: the distribution, in eager mode.
-        x: data, `[N, *event]`.
-        cond: their condition.
-        bad_gradients: weights whose gradients are NaN or infinite.
+    Runs in eager mode, with x `[N, *event]` and the weights whose gradients aren't finite.
     """
     rows = _bad_rows(x)
     if rows:
@@ -66,14 +62,8 @@ def off_scale(
     """Say in one line that data are far from mean 0 and standard deviation 1, or return None.
 
     x is looked at as the first member sees it that depends on the condition, thus after a leading
-    `Standardize` or `ActNorm`.
-
-    Args:
-        bijector: the flow, in eager mode.
-        x: data, `[N, *event]`.
-        features: what the bijectors are given as their condition.
-        most: largest size that is passed over.
-        tails: whether size is the largest absolute value; otherwise the root mean square.
+    `Standardize` or `ActNorm`. Their size, the largest absolute value for `tails` and otherwise the
+    root mean square, may be up to `most`.
     """
     what = "values up to" if tails else "a root mean square of"
     advice = (

@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 from keras.src.backend.common import global_state  # Keras tells nowhere else what it is calling
 
 from tfp_cinn.bijectors import ConditionalBijector
+from tfp_cinn.bijectors.ensemble import drawing
 from tfp_cinn.bijectors.shapes import (
     Batch,
     Shape,
@@ -183,7 +184,8 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """
         with tf.name_scope(name):
             z, features = self._draw(cond, sample_shape, seed, temperature)
-            return self._forward(z, features)[0]
+            with drawing():
+                return self._forward(z, features)[0]
 
     def sample_and_log_prob(
         self, cond: Any = None, sample_shape: Any = None, seed: Any = None
@@ -226,7 +228,8 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
 
     def decode(self, z: tf.Tensor, cond: Any = None) -> tf.Tensor:
         """Return x = f(z; h(cond)), `[*batch, *event]`."""
-        return self._forward(z, self.features(cond))[0]
+        with drawing():
+            return self._forward(z, self.features(cond))[0]
 
     def given(self, cond: Any = None) -> tfd.Distribution:
         """Return p(. | cond) as an ordinary `tfd.TransformedDistribution`.
@@ -327,11 +330,40 @@ ConditionalTransformedDistribution._type_spec = property(
 
 
 class _Given(tfd.TransformedDistribution):
-    """p(. | cond) as TFP has it; its batch can be indexed, as TFP can't for a bijector's."""
+    """p(. | cond) as TFP has it; its batch can be indexed, as TFP can't for a bijector's.
+
+    Mean, standard deviation and quantiles of a flow have no formula: they are those of draws.
+    """
 
     def __getitem__(self, slices):
         slices = slices if isinstance(slices, tuple) else (slices,)
         return _Given(self.distribution, self.bijector.at(slices))
+
+    def mean(self, num_samples: int = 1000, seed: Any = None) -> tf.Tensor:
+        """Return the mean of `num_samples` draws, `[*batch, *event]`."""
+        return tf.reduce_mean(self._draws(num_samples, seed), axis=0)
+
+    def stddev(self, num_samples: int = 1000, seed: Any = None) -> tf.Tensor:
+        """Return the standard deviation of `num_samples` draws, `[*batch, *event]`."""
+        return tf.math.reduce_std(self._draws(num_samples, seed), axis=0)
+
+    def quantile(self, value: Any, num_samples: int = 1000, seed: Any = None) -> tf.Tensor:
+        """Return each entry's quantiles among `num_samples` draws.
+
+        Args:
+            value: a share, or shares `[Q]`, in [0, 1].
+            num_samples: number of draws.
+            seed: as of `ConditionalTransformedDistribution.sample`.
+
+        Returns:
+            `[*batch, *event]`, or `[Q, *batch, *event]`; NaN where a draw is NaN.
+        """
+        percent = 100 * tf.convert_to_tensor(value, self.dtype)
+        draws = self._draws(num_samples, seed)
+        return tfp.stats.percentile(draws, percent, axis=0, interpolation="linear")
+
+    def _draws(self, num_samples, seed):
+        return self.sample(num_samples, seed=stateless_seed(seed))
 
 
 _Given._type_spec = property(lambda d: Spec(d, lambda: d.bijector.layers))

@@ -15,13 +15,8 @@ __all__ = ["check_room"]
 def check_room(name: str, shape: Sequence[int], itemsize: int = 4) -> None:
     """Refuse an array that is larger than the memory that is available.
 
-    Args:
-        name: of the argument to lower, such as `num_samples`.
-        shape: of the array.
-        itemsize: bytes of an entry.
-
     Raises:
-        UsageError: says how much it needs and how much there is.
+        UsageError: says how much it needs, and which argument, `name`, to lower.
     """
     need, free = math.prod(shape) * itemsize, psutil.virtual_memory().available
     if need > free:

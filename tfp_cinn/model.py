@@ -140,7 +140,7 @@ class CINN(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Return log p(x | cond) in nats, `[N]`, for inputs `(x, cond)`, or x alone."""
-        x, cond = self._unpack(inputs)
+        x, cond, _ = self._parts(inputs)
         with computing(**self._computing):
             return self._distribution.log_prob(x, cond)
 
@@ -230,12 +230,12 @@ class CINN(keras.Model):
         if isinstance(validation, tuple) and len(validation) == 3:
             named = dict(zip(("x", "y", "sample_weight"), validation, strict=True))
             arguments["validation_data"] = tuple((named | self._with_condition(**named)).values())
-        callbacks = arguments.get("callbacks")
-        for callback in getattr(callbacks, "callbacks", keras.tree.flatten(callbacks or [])):
+        callbacks = keras.tree.flatten(arguments.get("callbacks") or [])
+        for callback in callbacks:
             # Keras infers a direction only for metrics that `compile` was given.
             if getattr(callback, "mode", None) == "auto" and self._has_metric(callback.monitor):
                 callback.mode = "min"
-        arguments["callbacks"] = _with_callback(callbacks, self._guard)
+        arguments["callbacks"] = [*callbacks, self._guard]
         self._guard.on_train_begin()
         try:
             return super().fit(**arguments)
@@ -255,14 +255,10 @@ class CINN(keras.Model):
         """Return log p(x | cond) in nats, `[N]`; `predict` takes a dataset, or `(x, cond)`."""
         if isinstance(data, (tuple, list)) and len(data) == 1:  # as Keras wraps a pair of arrays
             (data,) = data
-        return self(self._take_weight(data)[0], training=False)
+        return self(self._parts(data)[:2], training=False)
 
     def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Refuse: a flow has several signatures, which `tfp_cinn.export.export_model` writes.
-
-        Raises:
-            UsageError: always.
-        """
+        """Refuse: `tfp_cinn.export.export_model` writes the several signatures of a flow."""
         raise UsageError(
             f"CINN.export writes no signatures of a flow; call "
             f"tfp_cinn.export.export_model(model, {os.fspath(filepath)!r})"
@@ -287,7 +283,8 @@ class CINN(keras.Model):
         totals = over_replicas(loss, nats, count, finite & (error <= BOUND), self.ballot)
         guard = []
         if not self.jit_compile:
-            batch = self._named_parts(data)
+            batch = zip(("x", "cond", "weight"), self._parts(data), strict=True)
+            batch = {name: part for name, part in batch if part is not None}
             guard = [self._guard.check(self, totals, batch, gradients, error)]
         # Not around the optimizer's own operations: released all at once, they take more memory.
         with tf.control_dependencies(guard):
@@ -309,8 +306,8 @@ class CINN(keras.Model):
 
     def _batch_losses(self, data, training):
         """Loss, nats/dim and number of examples, or sum of their weights, of a replica's batch."""
-        inputs, weight = self._take_weight(data)
-        log_prob = self(inputs, training=training)
+        x, cond, weight = self._parts(data)
+        log_prob = self((x, cond), training=training)
         count = tf.shape(log_prob)[0]
         if weight is not None:
             weight = tf.cast(weight, log_prob.dtype)
@@ -332,30 +329,6 @@ class CINN(keras.Model):
             y = np.zeros((len(x), 0), "float32")
         return {"x": x, "y": y}
 
-    def _take_weight(self, data):
-        """Split what a dataset yields into `(x, cond)`, or x, and the weights or None."""
-        if not isinstance(data, (tuple, list)) or len(data) != 3:
-            return data, None
-        x, cond, weight = data
-        if self._cond_shape is None:
-            if cond is not None and cond.shape[1:] != (0,):
-                raise UsageError(
-                    f"{self.name}: expected x alone, or (x, None, sample_weight), got 3 parts"
-                )
-            cond = None
-        if weight is not None and weight.shape.rank != 1:
-            raise UsageError(
-                f"{self.name}: expected sample_weight of shape [N], one for each x, got "
-                f"{weight.shape}"
-            )
-        return (x, cond), weight
-
-    def _named_parts(self, data):
-        """The parts of a batch that are there, by name."""
-        inputs, weight = self._take_weight(data)
-        parts = dict(zip(("x", "cond", "weight"), (*self._unpack(inputs), weight), strict=True))
-        return {name: part for name, part in parts.items() if part is not None}
-
     def _finite(self, gradients):
         """Whether the optimizer can work with the gradients of this replica."""
         norm = tf.linalg.global_norm(gradients) if gradients else tf.zeros([])
@@ -368,38 +341,46 @@ class CINN(keras.Model):
     def _has_metric(self, monitor):
         return monitor.removeprefix("val_") in {m.name for m in self.metrics}
 
-    def _unpack(self, inputs):
-        """Take `(x, cond)` apart; Keras may add None for sample weights."""
-        parts = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-        while len(parts) > 1 and parts[-1] is None:
-            parts.pop()
-        expected = 1 if self._cond_shape is None else 2
-        if len(parts) != expected:
+    def _parts(self, data):
+        """Return x, the condition and the weights in what a dataset yields, None for no such."""
+        x, cond, weight, *more = (
+            *(data if isinstance(data, (tuple, list)) else [data]),
+            None,
+            None,
+        )
+        if self._cond_shape is None and getattr(cond, "shape", (1,))[1:] == (0,):
+            cond = None  # in its place, for weights of x alone
+        if any(m is not None for m in more) or (cond is None) != (self._cond_shape is None):
+            alone = self._cond_shape is None
+            expected = "x alone, or (x, None, sample_weight)" if alone else "pairs (x, cond)"
+            count = sum(part is not None for part in (x, cond, weight, *more))
             raise UsageError(
-                f"{self.name}: expected {'x alone' if expected == 1 else 'pairs (x, cond)'}, got "
-                f"{len(parts)} part{'s' * (len(parts) != 1)}; to draw x use distribution.sample"
+                f"{self.name}: expected {expected}, got {count} part{'s' * (count != 1)}; to draw "
+                "x use distribution.sample"
             )
-        x, cond = parts if expected == 2 else (*parts, None)
+        if weight is not None and weight.shape.rank != 1:
+            raise UsageError(
+                f"{self.name}: expected sample_weight of shape [N], one for each x, got "
+                f"{weight.shape}"
+            )
         x = tf.convert_to_tensor(x)
-        if not x.shape[1:].is_compatible_with(self.event_shape) or x.shape.rank is None:
+        if x.shape.rank is None or not x.shape[1:].is_compatible_with(self.event_shape):
+            hint = "; x comes first, then cond" if cond is not None else ""
             raise UsageError(
                 f"{self.name}: expected x of shape {(None, *self.event_shape)}, the batch first, "
-                f"got {tuple(x.shape) if x.shape.rank is not None else 'one of unknown rank'}"
-                + "; x comes first, then cond"
-                * (cond is not None)
+                f"got {x.shape}{hint}"
             )
         if not x.dtype.is_floating:
             raise UsageError(f"{self.name}: expected x of a float dtype, got {x.dtype.name}")
         cond = as_tensors(cond, self._cond_shape)
         # Labels [N, 1] with x [N] would broadcast, and train on all pairs.
-        named = condition_parts(self.name, cond, self._cond_shape)
-        for part, (_, ndims) in named.items():
+        for name, (_, ndims) in condition_parts(self.name, cond, self._cond_shape).items():
             if ndims != 1:
                 raise UsageError(
-                    f"{self.name}: expected {part} with one batch dimension before the shape of "
+                    f"{self.name}: expected {name} with one batch dimension before the shape of "
                     f"one example, got {ndims}; reshape it"
                 )
-        return x, cond
+        return x, cond, weight
 
     def _check_batches(self, spec):
         """Refuse data that don't fit before a graph of them is made."""
@@ -409,8 +390,7 @@ class CINN(keras.Model):
             return tf.compat.v1.placeholder(part.dtype, part.shape) if known else None
 
         with tf.Graph().as_default():
-            data = tf.nest.map_structure(placeholder, spec)
-            self._unpack(self._take_weight(data)[0])
+            self._parts(tf.nest.map_structure(placeholder, spec))
 
     def _other_losses(self):
         """Weight prior, and what layers of the conditioner or the subnets add by themselves."""
@@ -435,11 +415,6 @@ class CINN(keras.Model):
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         """Save architecture, weights and optimizer as one `.keras` file, whole or not at all.
-
-        Args:
-            filepath: the file; its name ends in `.keras`.
-            overwrite: whether to replace a file that is there.
-            **kwargs: of `keras.Model.save`.
 
         Raises:
             UsageError: if the file can't be written, or `load_model` couldn't rebuild the model;
@@ -503,25 +478,14 @@ class CINN(keras.Model):
         return model
 
 
-def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(callback)
-        return callbacks
-    return [*keras.tree.flatten(callbacks or []), callback]
-
-
 def load_model(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> CINN:
     """Load a model that was saved as a `.keras` file, by `model.save(path)` or by training.
 
     Keras's safe mode holds: nothing in the file is executed, and classes are used only if they are
     Keras's own or registered in this process.
 
-    Args:
-        path: the file.
-        custom_objects: classes and functions that aren't registered, by name.
-
-    Returns:
-        The model, compiled if it was when saved.
+    `custom_objects` are classes and functions that aren't registered, by name. The model is
+    compiled if it was when saved.
 
     Raises:
         UsageError: if there is no such file, it is damaged, holds another kind of model, or more

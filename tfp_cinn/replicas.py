@@ -52,12 +52,9 @@ def over_replicas(
 
         loss = sum_r n_r loss_r / sum_r n_r, and nats alike
 
-    Args:
-        loss: loss_r, the mean over this replica's part of the batch.
-        nats: nats_r.
-        count: n_r, examples in that part, which may be empty, or the sum of their weights.
-        good: whether this replica can go on with them.
-        ballot: to count as well.
+    where loss_r is the mean over a replica's part of the batch and n_r, `count`, the number of
+    examples in it, which may be 0, or the sum of their weights. `good` says whether this replica
+    can go on with them; the votes of a ballot are counted in the same message.
     """
     replica = tf.distribute.get_replica_context()
     replicas = replica.num_replicas_in_sync
@@ -84,10 +81,8 @@ def over_replicas(
 def share_of_loss(loss: tf.Tensor, nats: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """This replica's share of the loss of a batch; the shares of all replicas add up to it.
 
-    Args:
-        loss: of its part of the batch: `nats` plus what doesn't depend on the data.
-        nats: nats/dim, mean over that part.
-        count: examples in that part, as many on each replica, or the sum of their weights, a float.
+    `loss` is `nats` plus what doesn't depend on the data. An integer `count` is the same on each
+    replica; a float is the sum of the weights of its examples.
     """
     replica = tf.distribute.get_replica_context()
     replicas = replica.num_replicas_in_sync

@@ -62,12 +62,8 @@ class StepGuard(keras.callbacks.Callback):
     ) -> tf.Tensor:
         """Return a tensor that fails, within a step of a model, if this replica has to stop.
 
-        Args:
-            model: the model.
-            totals: figures of the whole batch.
-            batch: `x`, `cond` and `weight`, without those that are None.
-            gradients: of the trainable weights.
-            error: reconstruction error.
+        `batch` has `x`, `cond` and `weight`, without those that are None; `error` is that of
+        reconstruction.
         """
         own = tf.distribute.get_replica_context().replica_id_in_sync_group
         step = tf.identity(_steps_taken(model.optimizer).value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -93,15 +94,17 @@ def assert_bijector_consistent(
 
 
 def _log_det_by_autodiff(bijector, x, cond):
-    with tf.GradientTape(persistent=True) as tape:
+    rows, size = x.shape[0], math.prod(x.shape[1:])
+    # Each x as often as it has dimensions: one backward pass then gives all rows of its Jacobian.
+    x, cond = keras.tree.map_structure(
+        lambda t: t if t is None else tf.repeat(t, size, 0), (x, cond)
+    )
+    with tf.GradientTape() as tape:
         tape.watch(x)
-        z, _ = bijector.inverse_and_log_det(x, cond)
-        z = tf.reshape(z, [x.shape[0], -1])
-    # Row by row is faster than making a graph for all, unless there are many.
-    many = z.shape[1] > 32
-    jacobian = tape.batch_jacobian(z, x, experimental_use_pfor=many)
-    jacobian = tf.reshape(jacobian, [x.shape[0], z.shape[1], z.shape[1]])
-    return np.linalg.slogdet(jacobian.numpy().astype(np.float64)).logabsdet
+        z = tf.reshape(bijector.inverse_and_log_det(x, cond)[0], [rows * size, size])
+    jacobian = tape.gradient(z, x, tf.tile(tf.eye(size, dtype=z.dtype), [rows, 1]))
+    jacobian = jacobian.numpy().reshape(rows, size, size).astype(np.float64)
+    return np.linalg.slogdet(jacobian).logabsdet
 
 
 def _check_gradients(bijector, x, cond):

@@ -48,9 +48,8 @@ class ColoredDigits(Task):
             # Digits of any class in the colors of labels in their order, which is kept.
             labels = images.train.labels
             shuffled = data.Split(rng.permutation(images.train.images), labels)
-            batches = data.evaluation_color_digits(
-                shuffled, images.levels, 64, noise_std=0.05, seed=1 + epoch
-            )
+            draw = data.paint_digits(images.levels, 0.05)
+            batches = data.evaluation_batches(shuffled, 64, draw, seed=1 + epoch)
             if epoch == (4 if self.fast else 30):
                 judge.optimizer.learning_rate = 2e-4
             order = rng.permutation(len(labels))
@@ -68,9 +67,8 @@ class ColoredDigits(Task):
             split = data.Split(grays[rows], labels[rows])
             drawn = []
             for k in range(num_samples):
-                batches = data.evaluation_color_digits(
-                    split, images.levels, 297, noise_std=0.05, seed=7_000 + 100 * seed + k
-                )
+                draw = data.paint_digits(images.levels, 0.05)
+                batches = data.evaluation_batches(split, 297, draw, seed=7_000 + 100 * seed + k)
                 drawn.append(np.concatenate([x for x, _ in batches]))
             return np.stack(drawn)
 

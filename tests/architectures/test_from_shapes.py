@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from tfp_cinn import UsageError
+from tfp_cinn import UsageError, tasks
+from tfp_cinn.client.ask import ask_for_samples
+from tfp_cinn.export import export_run
 from tfp_cinn.tasks import Arrays
+from tfp_cinn.training import train
 
 RNG = np.random.default_rng(0)
 
@@ -17,10 +20,11 @@ def task(*shape):
     ("shape", "fields", "line"),
     [
         ((), {}, "x (1,) given (): elementwise flow, 3 blocks of 64x64, "),
-        ((3,), {"blocks": 1}, "x (3,) given (): dense flow, 1 blocks of 64x64, "),
-        ((8, 4), {"blocks": 1}, "x (8, 4) given (): dense flow, 1 blocks of 128x128, "),
+        ((3,), {"blocks": 1}, "x (3,) given (): spline flow, 1 blocks of 64x64, "),
+        ((8, 4), {"blocks": 1}, "x (8, 4) given (): affine flow, 1 blocks of 128x128, "),
         ((24, 24, 2), {"blocks": 1}, "x (24, 24, 2) given (): convolutional flow, "),
-        ((5, 5, 1), {"blocks": 1, "hidden": (9,)}, "dense flow, 1 blocks of 9, "),
+        ((2,), {"blocks": 1, "ensemble": 3}, "given (): 3 times spline flow, 1 blocks of 64x64, "),
+        ((5, 5, 1), {"blocks": 1, "hidden": (9,)}, "affine flow, 1 blocks of 9, "),
     ],
 )
 def test_one_line_says_what_was_chosen(shape, fields, line, capsys):
@@ -34,10 +38,11 @@ def test_one_line_says_what_was_chosen(shape, fields, line, capsys):
 @pytest.mark.parametrize(
     ("shape", "fields", "message"),
     [
-        ((3,), {"flow": "magic"}, "model.flow: expected one of elementwise, dense, convolutional"),
-        ((), {"flow": "dense"}, '"elementwise" for a number x, got .dense'),
+        ((3,), {"flow": "magic"}, "model.flow: expected one of elementwise, spline, affine"),
+        ((), {"flow": "spline"}, '"elementwise" for a number x, got .spline'),
         ((5, 5, 1), {"flow": "convolutional"}, "need a map of even height and width"),
         ((3,), {"flow": "convolutional"}, "need a map of even height"),
+        ((3,), {"ensemble": 0}, "model.ensemble: expected at least 1, got 0"),
         ((3,), {"blocks": 0}, "model.blocks: expected at least 1, got 0"),
     ],
 )
@@ -68,3 +73,26 @@ def test_what_is_no_set_or_no_summary_is_refused():
         Arrays(x, x, sets=("points",))
     with pytest.raises(UsageError, match="model.summary: expected one of deep_set, set_transf"):
         Arrays(x, x).build({"summary": "magic"})
+
+
+@pytest.mark.long
+def test_an_ensemble_is_trained_evaluated_exported_and_asked_as_one_flow(tmp_path):
+    pairs, few = str(tmp_path / "pairs.npz"), str(tmp_path / "few.npz")
+    x, cond = RNG.normal(size=(80, 3)), RNG.normal(size=(80, 2))
+    np.savez(pairs, x=x, cond=cond)
+    np.savez(few, cond=cond[:2])
+    config = Arrays.default_config()
+    config.data.train = pairs
+    config.model.update({"blocks": 1, "hidden": (8,), "ensemble": 3})
+    config.train.update({"epochs": 2, "batch_size": 16})
+    run, exported = tmp_path / "run", tmp_path / "models" / "mine"
+    model = train(config.to_dict(), run)
+    assert model.bijector.latent_shape == (5,)
+    assert np.isfinite(tasks.evaluate(run)["nats_per_dim"]["mean"])
+    tasks.sample(run, [few], 7, temperature=0.5, output=tmp_path / "drawn.npz")
+    export_run(run, exported, batch_sizes=[4])
+    asked = {"saved_model": exported, "cond": [few], "num_samples": 7, "temperature": 0.5}
+    ask_for_samples(**asked, output=tmp_path / "asked.npz")
+    with np.load(tmp_path / "drawn.npz") as drawn, np.load(tmp_path / "asked.npz") as answered:
+        for name in ("x", "log_prob"):
+            np.testing.assert_allclose(drawn[name], answered[name], rtol=1e-3, atol=1e-3)

@@ -56,14 +56,8 @@ def count(graph, kind):
 
 @pytest.mark.parametrize("call", ["log_prob", "sample"])
 def test_each_subnet_runs_once_in_a_plain_transformed_distribution(call):
-    # The network of the paper's minimal MNIST example: 20 blocks of 2 subnets of 2 products.
-    chain = Chain(
-        [
-            b
-            for k in range(20)
-            for b in (RandomPermutation(k), GlowCoupling(MLP([8], init_std=0.1, zero_last=False)))
-        ]
-    )
+    # Two blocks of two subnets of two products each.
+    chain = Chain([GlowCoupling(MLP([8])), RandomPermutation(0), GlowCoupling(MLP([8]))])
     td = tfd.TransformedDistribution(normal(6), chain)
     cond = tf.ones([5, 3])
     chain.build((6,), (3,))
@@ -73,7 +67,7 @@ def test_each_subnet_runs_once_in_a_plain_transformed_distribution(call):
     else:
         traced = tf.function(lambda: td.sample(5, bijector_kwargs={"cond": cond}))
         graph = traced.get_concrete_function().graph
-    assert count(graph, "MatMul") == 80
+    assert count(graph, "MatMul") == 8
 
 
 def test_log_det_is_summed_over_the_event_dimensions_that_tfp_names():
@@ -306,7 +300,6 @@ class Unregistered(keras.layers.Layer):
         (lambda: Standardize(0.0, 0.0), "positive std"),
         (lambda: Standardize([0.0] * 3, 1.0).build((2, 1)), "one for each of 1 channels"),
         (lambda: ActNorm().calibrate(tf.fill([2, 3], np.nan)), "finite data"),
-        (lambda: ActNorm().copy(name="other"), "copy takes no name"),
         (lambda: HaarDownsampling().build((4, 5, 2)), r"by 2, got shape \(4, 5, 2\); crop"),
         (lambda: HaarDownsampling(0.0), "rebalance: expected a positive finite factor, got 0.0"),
         (lambda: HaarDownsampling().forward(tf.zeros([1, 2, 2, 6])), "C divisible by 4"),

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_cinn import CINN
 from tfp_cinn.bijectors import (
     ActNorm,
     Chain,
@@ -17,6 +18,7 @@ from tfp_cinn.bijectors import (
     Squeeze,
     Standardize,
 )
+from tfp_cinn.diagnosis import first_non_finite
 from tfp_cinn.networks import MLP
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -94,6 +96,16 @@ def test_calibration_and_layers_reach_through():
     np.testing.assert_allclose(tf.math.reduce_std(left, 0), 1.0, atol=1e-4)
     second = chain.bijectors[1].rest.bijectors[2].rest.bijectors[1].layers[0]
     assert all(np.all(w.numpy() != 0) for w in second.weights)
+
+
+def test_the_first_non_finite_bijector_is_named_behind_it():
+    model = CINN(three_scales(), (4, 8, 3))
+    for weight in model.bijector.layers[-1].weights:
+        weight.assign(tf.ones_like(weight) * 1e38)
+    x = tf.stack([tf.ones([4, 8, 3]), -tf.ones([4, 8, 3])])
+    said = first_non_finite(model.distribution, x, None)
+    where = "Chain[1].FactorOut.Chain[2].FactorOut.Chain[3].GlowCoupling"
+    assert said.startswith(f"{where} is the first")
 
 
 def test_empty_batches_of_unknown_size():

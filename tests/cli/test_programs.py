@@ -14,7 +14,8 @@ import pytest
 
 from tfp_cinn import files
 from tfp_cinn.cli import command
-from tfp_cinn.configs import default_config
+from tfp_cinn.cli.verbs import VERBS
+from tfp_cinn.configs import as_dict, default_config
 from tfp_cinn.errors import UsageError
 from tfp_cinn.memory import check_room
 
@@ -27,7 +28,6 @@ TARGETS = {
     "client": "tfp_cinn.client.ask.ask_for_samples",
     "pretrain": "tfp_cinn.training.pretrain",
     "import-freia": "tfp_cinn.training.import_run_from_freia",
-    "export-freia": "tfp_cinn.training.export_run_to_freia",
 }
 REQUIRED = {
     "config": "digits",
@@ -45,8 +45,6 @@ def program(monkeypatch, capsys, tmp_path):
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def run(verb, *arguments, target=None):
-        name = f"tfp_cinn.cli.{verb.replace('-', '_')}"
-        importlib.reload(importlib.import_module(name))  # absl's flags keep their values
         package, _, function = TARGETS[verb].rpartition(".")
         package = importlib.import_module(package)
         real = originals.setdefault(verb, getattr(package, function))
@@ -71,14 +69,14 @@ def config(program):
 
     def read(*overrides, name="digits"):
         got = program("train", f"--config={name}", *overrides, "--workdir=run")
-        return got["config"] if isinstance(got, dict) else got
+        return as_dict(got["config"]) if isinstance(got, dict) else got
 
     return read
 
 
 @pytest.mark.parametrize("verb", TARGETS)
 def test_every_flag_of_a_verb_reaches_its_function(program, verb):
-    flags = importlib.import_module(f"tfp_cinn.cli.{verb.replace('-', '_')}").FLAGS
+    flags = VERBS[verb]()
     got = program(verb, *(f"--{name}={REQUIRED[name]}" for name in flags if name in REQUIRED))
     given = set(got).union(*(value for value in got.values() if isinstance(value, dict)))
     assert set(flags) - given <= {"module", "flagfile", "undefok"}
@@ -88,14 +86,11 @@ def test_every_flag_of_a_verb_reaches_its_function(program, verb):
     ("override", "field", "value"),
     [
         ("--config.train.steps_per_epoch=None", "train.steps_per_epoch", None),
-        ("--config.train.steps_per_epoch=7", "train.steps_per_epoch", 7),
         ("--config.train.learning_rate=1", "train.learning_rate", 1.0),
-        ("--config.train.milestones=(2,4)", "train.milestones", (2, 4)),
         ("--config.train.milestones=3", "train.milestones", (3,)),
         ("--config.train.deterministic", "train.deterministic", True),
         ("--noconfig.train.deterministic", "train.deterministic", False),
         ("--config.model.zero_last=false", "model.zero_last", False),
-        ("--config.model.init_std=0.1", "model.init_std", 0.1),
         ("--config.model.clamp_type=None", "model.clamp_type", None),
         ("--config.data.name=7", "data.name", "7"),
         ("--config.data.idx_dir=~/x", "data.idx_dir", "HOME/x"),
@@ -126,11 +121,9 @@ def test_every_argument_of_the_architecture_can_be_set_whether_the_config_has_it
             "--config.train.epoch: no such field; did you mean --config.train.epochs?",
         ),
         (["--config.model.block=3"], "did you mean --config.model.blocks?"),
-        (["--config.trian.epochs=3"], "did you mean --config.train.epochs?"),
         (["--config.x=3"], "--config.x: no such field; expected one of data.data_dir, data.idx_d"),
         (["--config.train.epochs.x=3"], "--config.train.epochs.x: no such field; did you mean"),
         (["--config.train.epochs=3.5"], "train.epochs: expected a whole number, got '3.5'"),
-        (["--config.train.epochs=many"], "train.epochs: expected a whole number, got 'many'"),
         (["--config.train.learning_rate=(1,)"], "learning_rate: expected a number, got '(1,)'"),
         (["--config.train.deterministic=3"], "deterministic: expected True or False, got '3'"),
         (["--config.train={}"], "--config.train: is a section; override its fields"),
@@ -143,7 +136,6 @@ def test_every_argument_of_the_architecture_can_be_set_whether_the_config_has_it
         (["--config=digit"], "got 'digit'; did you mean digits?"),
         (["--config=none/such.py"], "none/such.py: no such file"),
         (["--module=no_such"], "--module=no_such: "),
-        (["--module=no_such.py"], "no_such.py: no such file"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2_whatever_it_is(program, arguments, message):
@@ -168,13 +160,11 @@ def test_a_required_flag_and_a_verb_are_asked_for(program, monkeypatch, capsys):
     [
         ("import no_such_library", "mine.py:1: ModuleNotFoundError: No module named 'no_such_lib"),
         ("x = 1\ndef get_config(:\n", "mine.py:2: SyntaxError: invalid syntax"),
-        ("x = 1\n1 / 0", "mine.py:2: ZeroDivisionError: division by zero"),
         ("x = 1", "mine.py: expected a function get_config()"),
         ("def get_config():\n  return 3", "expected get_config() to return a ConfigDict"),
         ("{}config.train.epoch = 3\n  return config", 'Did you mean "epochs" instead of "epoch"?'),
         ("{}config.data.nmae = 'x'\n  return config", 'mine.py:4: AttributeError: Key "nmae" does'),
         ("{}config.train.epochs = 'x'\n  return config", "mine.py:4: TypeError: "),
-        ("{}open('nowhere')", "mine.py:4: FileNotFoundError: [Errno 2] No such file"),
     ],
 )
 def test_a_mistake_in_a_config_file_is_told_with_file_line_and_reason(
@@ -193,7 +183,7 @@ def test_a_shipped_config_is_found_from_any_folder_unless_a_file_is_there(config
     assert config(name=name)["data"]["name"] == "digits"
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "digits.py").write_text(
-        "from tfp_cinn.training import default_config as get_config"
+        "from tfp_cinn.training import as_dict, default_config as get_config"
     )
     assert config(name="configs/digits.py")["data"]["name"] == "mnist"
 
@@ -218,6 +208,13 @@ def test_paths_are_of_the_home_folder_where_they_say_so(program, monkeypatch, tm
     assert got["cond"] == [f"{tmp_path}/home/a.png", "b.png"]
 
 
+def raising(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
@@ -227,22 +224,44 @@ def test_paths_are_of_the_home_folder_where_they_say_so(program, monkeypatch, tm
     ],
 )
 def test_a_failure_of_the_function_is_one_line(program, error, status, message):
-    def fail(*args, **kwargs):
-        raise error
-
-    found = program("sample", "--workdir=x", target=fail)
+    found = program("sample", "--workdir=x", target=raising(error))
     assert found == (status, f"tfp-cinn sample: {message}\n")
+
+
+def test_other_errors_keep_their_traceback(program):
+    with pytest.raises(RuntimeError, match="a mistake"):
+        program("sample", "--workdir=x", target=raising(RuntimeError("a mistake")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_in_one_line_after_clearing_up(program, number):
+    cleared = []
+
+    def stopped(*args, **kwargs):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            # Impatience doesn't keep scratch files from going; libraries wrap what comes.
+            os.kill(os.getpid(), number)
+            cleared.append(True)
+            raise RuntimeError("in user code") from None
+
+    found = program("sample", "--workdir=x", target=stopped)
+    assert found == (128 + number, f"tfp-cinn sample: stopped by {number.name}\n")
+    assert cleared
 
 
 def test_help_has_flags_and_the_configs_fields_and_imports_no_tensorflow(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from tfp_cinn.configs import default_config\n\n"
+        "from tfp_cinn.configs import as_dict, default_config\n\n"
         "def get_config():\n  config = default_config()\n  config.train.epochs = 77\n"
         "  return config\n"
     )
     program = """
 import sys
 from tfp_cinn.cli import command
+from tfp_cinn.cli.verbs import VERBS
 for arguments in [["train"], ["train", "--config=mine.py"], *([verb] for verb in %r)]:
     sys.argv = ["tfp-cinn", *arguments, "--help"]
     try:
@@ -305,7 +324,6 @@ def test_paths_in_python_are_of_the_home_folder_too(monkeypatch, tmp_path):
         "none": lambda: training.train(config, "run"),
         "x.keras: no such model": lambda: load_model("~/x.keras"),
         "exported": lambda: client.open_local("~/exported"),
-        "out.safetensors|run": lambda: training.export_run_to_freia("~/run", "~/out.safetensors"),
         "no such workdir": lambda: export.export_run("~/run", "~/out"),
     }
     for message, call in calls.items():

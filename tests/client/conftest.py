@@ -21,19 +21,13 @@ def server(exported):
         yield server
 
 
-@pytest.fixture(params=["grpc", "rest"])
-def protocol(request):
-    return request.param
-
-
 @pytest.fixture
-def ask(server, protocol):
+def ask(server):
     """Makes clients of the server."""
     clients = []
 
-    def ask(**kwargs):
-        arguments = {"server": server.addresses[protocol], "model": "digits"} | kwargs
-        clients.append(connect(**arguments, protocol=protocol))
+    def ask(server=server.address, **kwargs):
+        clients.append(connect(server, **{"model": "digits"} | kwargs))
         return clients[-1]
 
     yield ask

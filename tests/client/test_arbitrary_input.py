@@ -39,7 +39,7 @@ def client(exported):
         yield client
 
 
-@hypothesis.settings(max_examples=100)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(
     signature=st.sampled_from(sorted(INPUTS)),
     values=st.dictionaries(st.sampled_from(sorted(GOOD)), VALUES, max_size=3),

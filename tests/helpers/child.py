@@ -1,6 +1,5 @@
 """Training runs in processes of their own, which can be killed."""
 
-import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -79,21 +78,6 @@ class KillAtStep:
 
     def __call__(self):
         after_step(self.step, kill)
-
-
-class FillDiskAtStep:
-    """Fills the disk after a step."""
-
-    def __init__(self, step, filler):
-        self.step, self.filler = step, filler
-
-    def __call__(self):
-        after_step(self.step, self._fill)
-
-    def _fill(self):
-        with contextlib.suppress(OSError), open(self.filler, "wb", buffering=0) as file:
-            while True:
-                file.write(bytes(1 << 12))
 
 
 class KillInWrite:

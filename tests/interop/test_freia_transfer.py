@@ -1,6 +1,5 @@
 """The table of tensors read in both directions, and what is refused. Needs no PyTorch."""
 
-import re
 import types
 
 import numpy as np
@@ -55,19 +54,6 @@ NETWORKS = {
 }  # fmt: skip
 
 
-# The deepest takes as long as the others together.
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.long) if name == "imagenet" else name
-        for name in NETWORKS
-    ],
-)
-def network(request):
-    """A published network's name and it itself."""
-    return request.param, NETWORKS[request.param]()
-
-
 def randomize(model, seed=0):
     """Weights of all kinds, but for rotations, which stay what they are."""
     rng = np.random.RandomState(seed)
@@ -114,40 +100,16 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def test_names_numbers_and_shapes_are_those_of_the_published_files(network):
-    name, model = network
-    exported = export_freia(model)
+# The deepest takes as long as the others together.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long) if n == "imagenet" else n for n in NETWORKS],
+)
+def test_names_numbers_and_shapes_are_those_of_the_published_files(name):
+    exported = export_freia(NETWORKS[name]())
     count, some = PUBLISHED[name]
     assert len(exported) == count
     assert {name: exported[name].shape for name in some} == some
-
-
-@pytest.mark.filterwarnings("ignore:the tensors have the names of a FrEIA")
-@pytest.mark.parametrize(("names", "seed"), [("paper", 1), ("pypi", 3)])
-def test_there_and_back_no_bit_is_lost(network, names, seed):
-    _, model = network
-    change(model, seed)
-    weights, exported = model.get_weights(), export_freia(model, names)
-    change(model, seed + 1)
-    import_freia(model, exported)
-    for before, after in zip(weights, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(before, after)
-    again = export_freia(model, names)
-    assert list(again) == list(exported)
-    for name, tensor in exported.items():
-        assert tensor.dtype == again[name].dtype and tensor.shape == again[name].shape
-        np.testing.assert_array_equal(tensor, again[name])
-
-
-def change(model, seed):
-    """Gives all weights other values, rotations some that may be reflections."""
-    before = model.get_weights()
-    randomize(model, seed)
-    for weight in model.weights:
-        if weight.name == "q":
-            weight.assign(np.roll(weight.numpy(), 1, axis=0))
-    for old, new in zip(before, model.get_weights(), strict=True):
-        assert not np.array_equal(old, new)
 
 
 def small():
@@ -168,6 +130,15 @@ def model():
 def tensors():
     """Of another model of that kind."""
     return export_freia(randomize(small(), seed=2), "pypi")
+
+
+@pytest.mark.parametrize("names", ["paper", "pypi"])
+def test_there_and_back_no_bit_is_lost(model, names):
+    weights, exported = model.get_weights(), export_freia(model, names)
+    randomize(model, seed=3)
+    import_freia(model, exported)
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 SUBNET = "cinn.module_list.5.subnet1.2"
@@ -191,13 +162,6 @@ def test_what_freia_leaves_to_chance_is_found_out(model, tensors):
     np.testing.assert_array_equal(
         export_freia(model, later)["cinn.module_list.6.subnet1.2.bias"], tensors[f"{SUBNET}.bias"]
     )
-
-
-def test_a_part_can_be_asked_for_by_its_names(model):
-    some = [f"flow.{n}" for n in ("module_list.5.subnet2.0.bias", "module_list.4.perm")]
-    assert list(export_freia(model, iter(some))) == some
-    with pytest.raises(UsageError, match=r"names: 2 have no counterpart \(a, flow.b\)"):
-        export_freia(model, [*some, "a", "flow.b"])
 
 
 def test_what_is_no_weight_may_be_missing_or_stand_beside(model, tensors):
@@ -239,10 +203,6 @@ def everything(tensors):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (without(f"{SUBNET}.bias"), rf"missing 1 \({SUBNET}.bias\);"),
-        (lambda t: t.update(x=np.zeros(3)), r"extra 1 \(x\);"),
-        (changed(f"{SUBNET}.weight", np.transpose),
-         rf"misshapen 1 \({SUBNET}.weight \(3, 6\), expected \(6, 3\)\);"),
         (everything,
          rf"expected the 14 .* got 19: missing 2 \(cinn.module_list.1.M, {SUBNET}.bias\); extra 7 "
          r"\(.*subnet3.0.bias, .*, .*, .*, .*subnet3.4.bias, and 2 more\); misshapen 1 "
@@ -251,12 +211,10 @@ def everything(tensors):
         (changed(f"{SUBNET}.bias", lambda t: t.astype(np.int64)),
          r"subnet1.2.bias is of dtype int64, not floating point\)"),
         (changed(f"{SUBNET}.bias", lambda t: t / 0), "subnet1.2.bias is NaN or infinite"),
-        (changed("cinn.module_list.4.perm_inv", np.sort), "perm_inv is another permutation"),
         (changed("cinn.module_list.1.M", lambda t: t + 0.1), r"M is not orthogonal \(by"),
         (changed("cinn.module_list.0.haar_weights", np.negative), "not the Haar wavelets"),
         (lambda t: (t.clear(), t.update(a=np.zeros(3), b=np.zeros(3))),
          r"none of 2 tensors \(a, b\) has a name .*, such as cinn.module_list.1.haar_weights;"),
-        (lambda t: t.clear(), r"none of 0 tensors \(\)"),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -312,11 +270,3 @@ def test_what_freia_lacks_is_named(flow, shape, message):
 def test_an_unknown_generation_is_refused(model):
     with pytest.raises(UsageError, match="names: expected one of paper, pypi, got 'torch'"):
         export_freia(model, "torch")
-
-
-def test_dropout_moves_the_numbers_of_a_sequential():
-    model = architectures.dense_glow(
-        digits(), blocks=1, hidden=(3,), dropout=0.1, act_norm=True, mean=0.0, std=1.0
-    )
-    names = [re.sub(r"^cinn.module_list.", "", name) for name in export_freia(model)]
-    assert names[:5] == ["3.scale", "3.bias", "4.s1.0.weight", "4.s1.0.bias", "4.s1.3.weight"]

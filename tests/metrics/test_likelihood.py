@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfp_cinn import CINN, UsageError
 from tfp_cinn.bijectors import Chain, GlowCoupling, Standardize
-from tfp_cinn.metrics import bits_per_dim, class_accuracy, latent_moments, nats_per_dim
+from tfp_cinn.metrics import class_accuracy, latent_moments, likelihood
 from tfp_cinn.networks import MLP, OneHot
 
 
@@ -21,15 +21,23 @@ def batches(x):
     return tf.data.Dataset.from_tensor_slices((np.float32(x), labels)).batch(700)
 
 
-def test_nats_per_dim_of_a_gaussian_is_its_cross_entropy():
+def test_likelihood_of_a_gaussian_is_its_cross_entropy():
     x = 1.0 + 2.0 * np.random.RandomState(0).randn(3000, 2)
-    got = nats_per_dim(gaussian(1.0, 2.0), batches(x))
+    total, got = likelihood(gaussian(1.0, 2.0), batches(x))
     expected = 0.5 * math.log(2 * math.pi * math.e) + math.log(2.0)
     assert abs(got.mean - expected) < 4 * got.standard_error
     assert 0 < got.standard_error < 0.02
     assert (got.name, got.unit) == ("nats_per_dim", "nats/dim")
-    bits = bits_per_dim(got)
-    assert bits.name == "bits_per_dim" and math.isclose(bits.mean * math.log(2), got.mean)
+    assert (total.name, total.unit) == ("nats", "nats") and total.mean == 2 * got.mean
+
+
+def test_only_images_have_bits_per_dim_and_x_may_come_alone():
+    image = CINN(Chain([Standardize(1.0, 2.0)]), (1, 2, 1))
+    x = tf.ones((6, 1, 2, 1))
+    total, nats, bits = likelihood(image, tf.data.Dataset.from_tensor_slices(x).batch(4))
+    assert (bits.name, bits.unit) == ("bits_per_dim", "bits/dim")
+    assert math.isclose(bits.mean * math.log(2), nats.mean)
+    assert math.isclose(total.mean, math.log(2 * math.pi) + 2 * math.log(2), rel_tol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_gather(tmp_path, capsys):
     }
     files = {
         "usr/share/sky.jpg": photo(5, "JPEG"),
-        "usr/share/no-suffix": photo(6, "PNG"),
+        "usr/share/other.PNG": photo(6, "PNG"),
         "usr/share/again.webp": photo(1),
         "usr/share/gray.png": encode(pixels(300, 300)[..., 0]),
         "usr/share/gradient.png": encode(gradient()),
@@ -210,11 +210,11 @@ def test_gather(tmp_path, capsys):
         "LICENSES.md",
         "synthetic-photos/copyright",
         "synthetic-photos/usr/share/again.webp",
-        "synthetic-photos/usr/share/no-suffix",
+        "synthetic-photos/usr/share/other.PNG",
         "synthetic-photos/usr/share/sky.jpg",
         "synthetic-photos/usr/share/things.rcc/p/deeper/z.webp",
     ]
-    for name in ("usr/share/sky.jpg", "usr/share/no-suffix"):
+    for name in ("usr/share/sky.jpg", "usr/share/other.PNG"):
         assert (output / "synthetic-photos" / name).read_bytes() == files[name]
     z = output / "synthetic-photos/usr/share/things.rcc/p/deeper/z.webp"
     assert z.read_bytes() == inside["p/deeper/z.webp"]
@@ -222,7 +222,7 @@ def test_gather(tmp_path, capsys):
     assert oct(output.stat().st_mode & 0o700) == "0o700"
 
     printed = capsys.readouterr().out
-    assert "synthetic-photos 1.2-3: 4 photographs, 0.4 megapixels; left out 9 images (" in printed
+    assert "synthetic-photos 1.2-3: 4 photographs, 0.4 megapixels; left out 10 images (" in printed
     for words in (
         "1 too small",
         "1 duplicate",

@@ -13,13 +13,11 @@ import torch
 import tfp_cinn
 from tfp_cinn import UsageError, architectures, tasks
 from tfp_cinn.data import load_nothing
-from tfp_cinn.export import export_run
 from tfp_cinn.interop import export_freia, read_checkpoint
 from tfp_cinn.training import (
     color_digits_config,
     colorization_config,
     default_config,
-    export_run_to_freia,
     import_run_from_freia,
     train,
 )
@@ -59,24 +57,10 @@ def test_an_imported_run_serves_as_if_it_had_been_trained_here(config, weights, 
 
     picture = tasks.sample(run, cond=["3", "7"], num_samples=2, output=tmp_path / "x.npz")
     assert np.load(picture)["x"].shape == (2, 2, 8, 8, 1)
-    export_run_to_freia(run, tmp_path / "back.safetensors")
-    theirs, back = read_checkpoint(weights), read_checkpoint(tmp_path / "back.safetensors")
+    theirs, back = read_checkpoint(weights), export_freia(saved)
     assert theirs.keys() == back.keys()
     for name, tensor in theirs.items():
         np.testing.assert_array_equal(tensor, back[name])
-    export_run_to_freia(run, tmp_path / "newer.safetensors", "pypi")
-    newer = safetensors.numpy.load_file(tmp_path / "newer.safetensors")
-    assert "cinn.module_list.1.perm" in newer
-
-
-@pytest.mark.long
-def test_an_imported_run_is_evaluated_and_exported(config, weights, tmp_path):
-    run = tmp_path / "imported"
-    import_run_from_freia(config, weights, run)
-    figures = tasks.evaluate(run, num_samples=2)
-    assert np.isfinite(figures["bits_per_dim"]["mean"])
-    version = export_run(run, tmp_path / "models" / "digits", batch_sizes=[1])
-    assert (version / "saved_model.pb").exists()
 
 
 def test_the_python_of_the_docs_works_when_pasted(config, weights, tmp_path, monkeypatch):

@@ -1,11 +1,9 @@
 """A run that was stopped ends as one that never was."""
 
-import contextlib
 import gc
 import os
 import random
 import signal
-import subprocess
 import zipfile
 
 import keras
@@ -15,15 +13,14 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.binaries import start
-from tests.helpers.child import FillDiskAtStep, KillAtStep, KillInWrite, finish
-from tests.helpers.synthetic_photos import write_folder
-from tfp_cinn import UsageError, architectures, data, tasks
+from tests.helpers.child import KillAtStep, KillInWrite, finish
+from tfp_cinn import architectures, tasks
 from tfp_cinn.configs import TrainConfig
 from tfp_cinn.data import Photos, PhotoSplit
 from tfp_cinn.tasks import Colorization
-from tfp_cinn.training import checkpoints, colorization_config, train
+from tfp_cinn.training import checkpoints, train
 from tfp_cinn.training.checkpoints import Moment
-from tfp_cinn.training.resumable import Interrupted, Resumable
+from tfp_cinn.training.resumable import Interrupted
 from tfp_cinn.training.train import _batches
 from tfp_cinn.workdir import Workdir
 
@@ -55,8 +52,8 @@ def test_a_checkpoint_holds_every_variable_that_training_changes(config, tmp_pat
     names = {v.name for v, _ in changed}
     assert {"kernel", "seed_generator_state", "iteration", "total"} <= names
     assert len(changed) > 3 * len(model.trainable_weights)  # each with Adam's two moments
-    moment = Moment(13, 1, 3, 0.1 + 0.2, 2, [{"epoch": 1, "nats_per_dim": 0.1}], {"seed": 1})
-    checkpoints.save(model, Workdir(tmp_path), moment, keep=1)
+    moment = Moment(13, 1, 3, 0.1 + 0.2, [{"epoch": 1, "nats_per_dim": 0.1}], {"seed": 1})
+    checkpoints.save(model, Workdir(tmp_path), moment)
     for variable, value in changed:
         variable.assign(np.zeros_like(value))
     assert checkpoints.restore(model, Workdir(tmp_path)) == moment
@@ -122,9 +119,9 @@ def test_photographs_of_unknown_number_go_on_where_they_stopped(steps_per_epoch,
     def batches(moment):
         return _batches(task, config, steps, moment)
 
-    first = epoch * steps + 1 + 2
+    first = epoch * steps + 1
     whole = [x.numpy() for x, _ in batches(Moment()).take(first + 5)]
-    resumed = batches(Moment(epoch=epoch, batch=1, skipped=2)).take(5)
+    resumed = batches(Moment(epoch=epoch, batch=1)).take(5)
     for a, (b, _) in zip(whole[first:], resumed, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -157,86 +154,15 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(
     assert_same_run(finished, broken)
 
 
-@contextlib.contextmanager
-def small_disk(path):
-    path.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount, and not in every container")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", path], check=True)
-
-
 @pytest.mark.long
-def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(
-    config, finished, tmp_path, assert_same_run
-):
-    with small_disk(tmp_path / "disk") as disk:
-        broken = Workdir(disk / "run")
-        # Full from the fifth step on.
-        status, output = finish(
-            config, broken, FillDiskAtStep(5, disk / "filler"), tmp_path / "log"
-        )
-        assert status == 2, output
-        assert "the old file is kept; training continues" in output
-        last = output.splitlines()[-1]
-        assert "training stopped; last good checkpoint: " in last and "step-000000004.npz" in last
-        assert "epoch 2/2" in output and "Traceback" not in output
-        assert not list(broken.path.rglob(".*"))
-        broken.load_model()
-        (disk / "filler").unlink()
-        status, output = finish(config, broken, log=tmp_path / "log")
-        assert status == 0 and "resuming after epoch 1, batch 1 of the next" in output
-        assert_same_run(finished, broken)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_program_with_a_checkpoint(tmp_path, number):
+def test_a_signal_stops_the_program_with_a_checkpoint(tmp_path, number=signal.SIGINT):
     small = ["--config.model.blocks=2", "--config.model.hidden=(16,)", "--config.train.epochs=1000"]
     process = start("train", "--config=digits", f"--workdir={tmp_path}", *small)
-    assert "epoch    1/1000" in process.stdout.readline()
+    while "bits_per_dim" not in process.stdout.readline():
+        assert process.poll() is None
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert f"stopped by {number.name}; saved" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     assert checkpoints.newest(Workdir(tmp_path)) is not None
-
-
-@pytest.mark.long
-def test_data_that_disappear_stop_the_run_where_it_is(tmp_path, monkeypatch):
-    folder = write_folder(tmp_path / "photos", 6, 64, 64)
-    config = colorization_config()
-    config.data.update(
-        {"folder": str(folder), "downscale": 1, "size": 16, "ab_size": 16, "noise_std": 0.1}
-    )
-    config.data.update({"validation_fraction": 0.0, "test_fraction": 0.0})
-    config.model.update({"widths": (8, 8, 8, 8), "levels": ((8, 8), (8, 8), (8,)), "vector": 8})
-    # Many epochs, since some are read ahead.
-    config.train.update({"epochs": 30, "batch_size": 16})
-    # Read from the disk at each use, as more photographs than fit the memory are.
-    load = data.load_photos
-    monkeypatch.setattr(data, "load_photos", lambda *a, **k: load(*a, **k, cache_bytes=0))
-    victim, hidden = folder / "3.png", tmp_path / "hidden.png"
-    count, run = Resumable.on_train_batch_end, Workdir(tmp_path / "run")
-
-    def disappear(self, batch, logs=None):
-        count(self, batch, logs)
-        if self.moment.step == 8:
-            victim.rename(hidden)
-
-    monkeypatch.setattr(Resumable, "on_train_batch_end", disappear)
-    with pytest.raises(UsageError) as caught:
-        train(config, run)
-    message = str(caught.value)
-    assert f"the data can't be read any more ({victim}; No such file or directory)" in message
-    assert "; saved " in message and "\n" not in message
-    hidden.rename(victim)
-    monkeypatch.setattr(Resumable, "on_train_batch_end", count)
-    assert 8 <= int(checkpoints.newest(run).stem.partition("-")[2]) < 30 * 6
-    train(config, run)
-    assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [*range(1, 31)]

@@ -42,7 +42,7 @@ def test_a_run_goes_on_to_more_epochs_and_ends_when_it_gets_no_better(config, wo
     config.train.update({"epochs": 10, "learning_rate": 1.0, "patience": 1})
     train(config, workdir)
     out = capsys.readouterr().out
-    assert "resuming after epoch 2" in out and "epoch  3/10  train" in out and "bits/dim" in out
+    assert "resuming after epoch 2" in out and "Epoch 3/10" in out and "bits_per_dim: " in out
     rows = metrics(workdir)
     assert list(rows["epoch"]) == [1, 2, 3]  # the third is worse
     assert rows["val_nats_per_dim"][2] > rows["val_nats_per_dim"][1]
@@ -68,17 +68,14 @@ def test_the_learning_rate_follows_the_config():
     ("field", "value", "expected"),
     [
         ("epochs", 0, "at least 1, got 0"),
-        ("epochs", True, "at least 1, got True"),
         ("batch_size", 2.5, "at least 1, got 2.5"),
         ("patience", 0, "at least 1, or None, got 0"),
         ("learning_rate", 0.0, "more than 0, got 0.0"),
-        ("learning_rate", float("nan"), "more than 0, got nan"),
         ("checkpoint_seconds", -1.0, "0 or more, got -1.0"),
-        ("milestones", 3, r"at most 100 epochs, such as \(20, 40\), got 3"),
-        ("final_decay", 1e9, "more than 0, at most 1000"),
+        ("milestones", 3, r"epochs, such as \(20, 40\), got 3"),
+        ("final_decay", 1e9, "more than 0, at most 1, got"),
         ("seed", -1, "0 to 2"),
         ("memory", "forget", "'store' or 'recompute', got 'forget'"),
-        ("on_nan", "pray", "'stop' or 'skip', got 'pray'"),
     ],
 )
 def test_a_wrong_field_is_refused_in_one_line(field, value, expected):
@@ -167,19 +164,6 @@ def test_nan_stops_with_the_last_good_checkpoint(config, workdir, poison):
     workdir.load_model()
 
 
-def test_nan_is_skipped_by_config_and_counted_up_to_a_number(config, workdir, poison, capsys):
-    config.train.update({"epochs": 4, "on_nan": "skip", "max_skipped": 2})
-    # One in the middle of an epoch, two in a row at its end, three within the next.
-    poison(7, 9, 10, 12, 13, 14)
-    with pytest.raises(NonFiniteError, match=r"data x hold NaN.*after 2 that were skipped.*000009"):
-        train(config, workdir)
-    errors = capsys.readouterr().err
-    assert errors.count("the batch is skipped") == 5
-    assert "epoch 3, batch 2: the data x hold NaN" in errors
-    assert metrics(workdir)["skipped"][2] == 3
-    assert checkpoints.newest(workdir).name == "step-000000009.npz"  # an epoch keeps its steps
-
-
 def test_a_diverged_epoch_is_not_saved(config, workdir, monkeypatch):
     good = data.evaluation_batches
 
@@ -195,18 +179,42 @@ def test_a_diverged_epoch_is_not_saved(config, workdir, monkeypatch):
 
 def test_a_checkpoint_that_cannot_be_written_is_tried_again(config, workdir, monkeypatch, capsys):
     config.train.update({"epochs": 3})
-    written, write_through = [], files.write_through
+    tries, write_through = [0], files.write_through
 
     def full(place):
         if str(place).endswith(".npz"):
-            written.append(place)
-            if len(written) < 3:
+            tries[0] += 1
+            if tries[0] <= failures:
                 raise OSError(errno.ENOSPC, "No space left on device")
         write_through(place)
 
     monkeypatch.setattr(files, "write_through", full)
+    failures = 99
+    with pytest.raises(UsageError, match=r"training stopped; last good checkpoint: .*000006.npz"):
+        train(config, workdir)
+    workdir.load_model()
+    tries[0], failures = 0, 2
+    capsys.readouterr()
     train(config, workdir)
     errors = capsys.readouterr().err
-    assert errors.count("No space left on device); the old file is kept; training continues") == 1
+    assert errors.count("No space left on device); the old file is kept; training continues") == 2
     assert checkpoints.newest(workdir).name == "step-000000009.npz"
     assert not list(workdir.path.rglob(".*"))
+
+
+def test_a_file_of_the_data_that_disappears_stops_the_run_where_it_is(
+    config, workdir, monkeypatch, tmp_path
+):
+    good, gone = data.training_batches, str(tmp_path / "3.png")
+
+    def bad(*args, epoch, **kwargs):
+        read = lambda x, c: (x + tf.cast(tf.strings.length(tf.io.read_file(gone)), x.dtype), c)  # noqa: E731
+        batches = good(*args, epoch=epoch, **kwargs)
+        return batches.take(1).concatenate(batches.skip(1).map(read))
+
+    monkeypatch.setattr(data, "training_batches", bad)
+    config.train.epochs = 3
+    with pytest.raises(UsageError, match=f"the data can't be read any more .{gone}") as caught:
+        train(config, workdir)
+    assert "; saved " in str(caught.value) and "\n" not in str(caught.value)
+    assert checkpoints.newest(workdir).name == "step-000000007.npz"

@@ -14,11 +14,14 @@ from tfp_cinn.bijectors import (
     Bounded,
     Chain,
     ConditionalBijector,
+    Coupling,
     ElementwiseConditional,
+    Ensemble,
     FactorOut,
     Flatten,
     GlowCoupling,
     HaarDownsampling,
+    HeavyTails,
     RationalQuadraticSpline,
     Reshape,
     SoftPermutation,
@@ -44,6 +47,9 @@ _DENSE_UP_TO = 1024
 
 _SUMMARIES = {"deep_set": DeepSet, "set_transformer": SetTransformer, "series": SeriesFeatures}
 """Networks for parts `[M, D]`."""
+
+_SPLINES_UP_TO = 16
+"""Entries of an x up to which its couplings are splines."""
 
 _LONG_VECTOR = 64
 """Entries of a condition from which a network makes it shorter."""
@@ -79,6 +85,7 @@ def from_shapes(
     clamp: float = 2.0,
     features: int = 64,
     summary: str | None = None,
+    ensemble: int = 1,
     weight_prior: float = 2e-4,
 ) -> CINN:
     """Build a flow for the shapes of x and of the condition, standardized inside.
@@ -87,25 +94,29 @@ def from_shapes(
 
     The flow is one of:
 
-    * "elementwise", for a number: affine, then a spline, then affine, with parameters from c alone;
-    * "dense", for up to 1024 entries, of a vector, series or map: `blocks` times (rotation, Glow
-      coupling of a small MLP beside a linear map);
+    * "elementwise", for a number: affine, then a spline, then affine, with parameters from c alone,
+      then `HeavyTails`;
+    * "spline", for up to 16 entries: `blocks` times (rotation, coupling of rational quadratic
+      splines with a small MLP beside a linear map), then `HeavyTails`;
+    * "affine", for up to 1024 entries, of a vector, series or map: the same with Glow couplings;
     * "convolutional", for maps `[H, W, C]`: on each scale a Haar downsampling and Glow couplings of
-      small convolutions, half of the channels leaving after each.
+      small convolutions, half of the channels leaving after each, with an affine flow at the end.
 
     Args:
         data: shapes, moments and bounds of x and c.
         flow: one of the above; chosen by the shape of x if None.
-        blocks: couplings in all of a dense flow (12 if None), or on each scale of a convolutional
-            one (4 if None).
+        blocks: couplings in all (6 of splines, 12 affine ones if None), or on each scale of a
+            convolutional flow (4 if None).
         hidden: widths of the subnets' hidden layers; chosen by the size of x if None.
         activation: name of the subnets' Keras activation.
         dropout: dropout rate in dense subnets.
-        clamp: bound of a coupling's log-scale, nats.
+        clamp: bound of an affine coupling's log-scale, nats.
         features: length of the vector that a network makes of a series, map, set or long vector.
         summary: what a set goes through: "deep_set" (if None), "set_transformer", or "series" for a
             part that has a mask of its points and whose order matters.
-        weight_prior: see `tfp_cinn.CINN`.
+        ensemble: number of such flows, which are trained at once and whose mixture is the model;
+            see `bijectors.Ensemble`.
+        weight_prior: see `tfp_cinn.CINN`; of each member of an ensemble.
 
     Raises:
         UsageError: if an argument is out of range, or the flow can't take x.
@@ -114,13 +125,20 @@ def from_shapes(
     size = math.prod(shape)
     if flow is None:
         image = len(shape) == 3 and shape[0] % 2 == 0 and shape[1] % 2 == 0
-        flow = "elementwise" if size == 1 else "dense"
+        flow = "spline" if size <= _SPLINES_UP_TO else "affine"
+        flow = "elementwise" if size == 1 else flow
         flow = "convolutional" if size > _DENSE_UP_TO and image else flow
-    makers = {"elementwise": _elementwise, "dense": _dense, "convolutional": _convolutional}
+    makers = {
+        "elementwise": _elementwise,
+        "spline": _spline,
+        "affine": _affine,
+        "convolutional": _convolutional,
+    }
     if flow not in makers:
         raise UsageError(f"model.flow: expected one of {', '.join(makers)}, got {flow!r}")
-    if blocks is not None and blocks < 1:
-        raise UsageError(f"model.blocks: expected at least 1, got {blocks}")
+    for name, number in (("blocks", blocks), ("ensemble", ensemble)):
+        if number is not None and number < 1:
+            raise UsageError(f"model.{name}: expected at least 1, got {number}")
     if size == 1 and flow != "elementwise":
         raise UsageError(f'model.flow: expected "elementwise" for a number x, got {flow!r}')
     if hidden is None:
@@ -130,23 +148,23 @@ def from_shapes(
         subnet = ConvNet(hidden, activation)
     else:
         subnet = MLP(hidden, activation, dropout=dropout, skip=True)
-    members: list[ConditionalBijector] = []
-    if data.bounds is not None:
-        members.append(Bounded(*data.bounds))
-    members.append(Standardize(*data.moments))
-    members += makers[flow](shape, subnet, blocks, clamp)
+    first = [] if data.bounds is None else [Bounded(*data.bounds)]
+    first.append(Standardize(*data.moments))
+    flows = [makers[flow](shape, subnet, blocks, clamp, 100 * k) for k in range(ensemble)]
+    rest = flows[0] if ensemble == 1 else [Ensemble([Chain(members) for members in flows])]
     model = CINN(
-        Chain(members),
+        Chain([*first, *rest]),
         shape,
         conditioner=condition_network(data.cond_shape, data.parts, features, summary),
         cond_shape=data.cond_shape,
-        weight_prior=weight_prior,
+        weight_prior=weight_prior / ensemble,  # as the loss is the mean of the members'
         name="cinn",
     )
-    couplings = sum(isinstance(m, (GlowCoupling, ElementwiseConditional)) for m in members)
+    couplings = sum(isinstance(m, (Coupling, ElementwiseConditional)) for m in flows[0])
     what = f"{couplings} blocks of {'x'.join(map(str, hidden))}" if couplings else "several scales"
+    times = f"{ensemble} times " if ensemble > 1 else ""
     print(
-        f"x {shape} given {data.cond_shape}: {flow} flow, {what}, "
+        f"x {shape} given {data.cond_shape}: {times}{flow} flow, {what}, "
         f"{model.count_params():,} weights; config.model overrides each choice"
     )
     return model
@@ -236,34 +254,44 @@ def _flat(shape: Shape) -> list[ConditionalBijector]:
     return [Flatten()] if len(shape) == 3 else [Reshape(shape, (math.prod(shape),))]
 
 
-def _elementwise(shape, subnet, blocks, clamp):
+def _elementwise(shape, subnet, blocks, clamp, seed):
     transforms = Affine(5.0), RationalQuadraticSpline(), Affine(5.0)
-    return _flat(shape) + [ElementwiseConditional(subnet, t) for t in transforms]
+    layers = [ElementwiseConditional(subnet, t) for t in transforms]
+    return [*_flat(shape), *layers, HeavyTails()]
 
 
-def _dense(shape, subnet, blocks, clamp):
+def _spline(shape, subnet, blocks, clamp, seed):
+    return _dense(shape, subnet, blocks or 6, RationalQuadraticSpline(bins=8), seed)
+
+
+def _affine(shape, subnet, blocks, clamp, seed):
+    return _dense(shape, subnet, blocks or 12, Affine(clamp), seed)
+
+
+def _dense(shape, subnet, blocks, transform, seed):
     members = _flat(shape)
-    for k in range(blocks or 12):
-        members += [SoftPermutation(seed=k), GlowCoupling(subnet, clamp=clamp)]
-    return members
+    for k in range(blocks):
+        members += [SoftPermutation(seed=seed + k), Coupling(subnet, transform)]
+    return [*members, HeavyTails()]
 
 
-def _convolutional(shape, subnet, blocks, clamp):
+def _convolutional(shape, subnet, blocks, clamp, seed):
     """One scale, and the next ones inside of it; dense at the end."""
     if len(shape) != 3 or shape[0] % 2 or shape[1] % 2:
         raise UsageError(
             "model.flow: convolutional flows need a map of even height and width, got x "
-            f'{tuple(shape)}; crop x, or set model.flow="dense"'
+            f'{tuple(shape)}; crop x, or set model.flow="affine"'
         )
     height, width, channels = shape
     members: list[ConditionalBijector] = [HaarDownsampling()]
     for k in range(blocks or 4):
-        members += [SoftPermutation(seed=k), GlowCoupling(subnet, clamp=clamp, event_ndims=3)]
+        members += [SoftPermutation(seed + k), GlowCoupling(subnet, clamp=clamp, event_ndims=3)]
     height, width, channels = height // 2, width // 2, 4 * channels
     kept = channels // 2
     rest = (height, width, kept)
     if math.prod(rest) > _DENSE_UP_TO and height % 2 == 0 and width % 2 == 0:
-        inner = _convolutional(rest, subnet, blocks, clamp)
+        inner = _convolutional(rest, subnet, blocks, clamp, seed)
     else:
-        inner = _dense(rest, MLP((256, 256), subnet.activation, skip=True), blocks, clamp)
+        wide = MLP((256, 256), subnet.activation, skip=True)
+        inner = _affine(rest, wide, blocks, clamp, seed)
     return [*members, FactorOut(kept, Chain(inner))]

@@ -15,7 +15,10 @@ from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector
 from tfp_cinn.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling, GlowCoupling
 from tfp_cinn.bijectors.downsampling import HaarDownsampling, Squeeze
 from tfp_cinn.bijectors.elementwise_conditional import ElementwiseConditional
+from tfp_cinn.bijectors.ensemble import Ensemble
 from tfp_cinn.bijectors.factor_out import FactorOut
+from tfp_cinn.bijectors.heavy_tails import HeavyTails
+from tfp_cinn.bijectors.householder import Householder
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.bijectors.linear import Linear
 from tfp_cinn.bijectors.random_permutation import RandomPermutation
@@ -43,12 +46,15 @@ __all__ = [
     "Coupling",
     "ElementwiseConditional",
     "Embed",
+    "Ensemble",
     "Exp",
     "FactorOut",
     "Flatten",
     "GlowCoupling",
     "Halves",
     "HaarDownsampling",
+    "HeavyTails",
+    "Householder",
     "LatentScale",
     "Linear",
     "RandomPermutation",

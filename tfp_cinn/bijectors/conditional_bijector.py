@@ -236,10 +236,7 @@ class ConditionalBijector(tfp.bijectors.Bijector):
     def build(self, event_shape: Shape, cond_shape: Any = None) -> None:
         """Create the weights for data of `event_shape` and conditions of `cond_shape`.
 
-        Args:
-            event_shape: shape of x without batch dimensions.
-            cond_shape: shape of the condition without batch dimensions: a tuple, a dict of tuples,
-                or None for no condition.
+        Both are without batch dimensions; `cond_shape` is a tuple, a dict of tuples, or None.
 
         Raises:
             UsageError: if the shapes don't suit this bijector, or it was built for others.
@@ -283,17 +280,8 @@ class ConditionalBijector(tfp.bijectors.Bijector):
 
     # Copies.
 
-    def copy(self, **overrides: Any) -> ConditionalBijector:
-        """Return a copy with weights of its own, of the same values.
-
-        Raises:
-            UsageError: if an argument is given, which TFP would hand on to the constructor.
-        """
-        if overrides:
-            raise UsageError(
-                f"{self.name}: copy takes no {', '.join(overrides)}, since other arguments would "
-                f"mean other weights; make a new {type(self).__name__}"
-            )
+    def copy(self) -> ConditionalBijector:
+        """Return a copy with weights of its own, of the same values."""
         return copy.deepcopy(self)
 
     def get_config(self) -> dict[str, Any]:
@@ -318,12 +306,7 @@ class ConditionalBijector(tfp.bijectors.Bijector):
     # Passes.
 
     def calibrate(self, x: tf.Tensor, cond: Any = None) -> None:
-        """Initialize data-dependent weights (every `ActNorm` inside) from one batch.
-
-        Args:
-            x: data, `[..., *event_shape]`.
-            cond: the condition of x.
-        """
+        """Initialize data-dependent weights (every `ActNorm` inside) from x `[..., *event]`."""
         x, cond, _ = self._fold("x", x, cond)
         if not tf.reduce_all(tf.math.is_finite(x)) or not tf.size(x):
             raise UsageError(f"{self.name}: expected a batch of finite data to calibrate on")

@@ -73,6 +73,9 @@ class Coupling(ConditionalBijector):
     A vector condition meeting feature maps is broadcast over space; a feature map has to have the
     resolution of x. Both are concatenated to the passive part along the channels.
 
+    Subnets compute in the precision of their layers. With float32 layers, a few rows of an x in
+    float64 come back to 1e-8 only, those whose passive part rounds to another float32.
+
     Args:
         subnet: makes a subnet from its number of output channels. To be saved it has to be
             registered with Keras, as those of `tfp_cinn.networks` are.

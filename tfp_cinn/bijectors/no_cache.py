@@ -8,10 +8,7 @@ __all__ = ["NoCache"]
 
 
 class NoCache:
-    """Stands in for TFP's bijector cache, which hands out stale values after a weight update.
-
-    TFP keys its cache by the identity of tensors alone.
-    """
+    """Stands in for TFP's bijector cache, whose values are stale after a weight update."""
 
     def __init__(self, bijector: Any = None):
         self._bijector = bijector

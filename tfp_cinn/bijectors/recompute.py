@@ -67,10 +67,7 @@ def add_up(first: Sequence[Gradient], second: Sequence[Gradient]) -> list[Gradie
 
 
 def after(tensor: tf.Tensor, others: Sequence[Gradient]) -> tf.Tensor:
-    """Return the same tensor, but not before the others have been computed.
-
-    Nothing else keeps a graph from rebuilding all activations before it uses the first of them.
-    """
+    """Return the same tensor once the others are computed, so that activations come one by one."""
     with tf.control_dependencies([t for t in others if t is not None]):
         return tf.identity(tensor)
 

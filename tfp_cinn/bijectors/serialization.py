@@ -16,12 +16,7 @@ __all__ = ["Saved", "constructor_arguments", "restore", "serialize"]
 
 
 def serialize(owner: str, argument: str, value: Any) -> Any:
-    """Return a constructor's argument as JSON and Keras have it.
-
-    Args:
-        owner: name of the bijector, for the error message.
-        argument: name of the argument.
-        value: a number, string, array (None for infinity), a registered object or maker, or a list.
+    """Return a constructor's argument as JSON and Keras have it; infinity in an array is None.
 
     Raises:
         UsageError: if a process that has only imported the same packages couldn't rebuild it.

@@ -59,13 +59,10 @@ def map_event_shape(
     built: Shape | None,
     function: Callable[[Shape], Shape | None],
 ) -> tf.TensorShape:
-    """Map the event of a shape `[*batch, *event]` by a function.
+    """Map the event of a shape `[*batch, *event]` by a function, which may return None.
 
-    Args:
-        shape: the shape.
-        min_ndims: rank of the smallest event.
-        built: shape of the event that a bijector was built for, taken where its rank fits.
-        function: from event shape to event shape, or None if that isn't known.
+    The event has the rank of `built`, the event that a bijector was built for, if there is one and
+    the shape has that many dimensions; else `min_ndims`.
     """
     if shape.rank is None:
         return shape
@@ -98,49 +95,34 @@ def leaves(cond: Any) -> list[tf.Tensor]:
 
 
 def condition_parts(owner: str, cond: Any, cond_shape: Any) -> Parts:
-    """Name the tensors of a condition, in the order of `leaves`, checking their shapes.
-
-    Args:
-        owner: who asks, for the error message.
-        cond: None, a tensor `[*batch, *cond_shape]` or a dict of them.
-        cond_shape: None, a shape or a dict of shapes.
+    """Name the tensors of a condition, in the order of `leaves`.
 
     Raises:
-        UsageError: if structure or shape of cond isn't that of cond_shape.
+        UsageError: if structure or shape of cond isn't that of cond_shape, for `owner`.
     """
     if cond_shape is None:
         if cond is not None:
             raise UsageError(f"{owner}: has no condition, but was given one")
         return {}
-    if not isinstance(cond_shape, Mapping):
-        if cond is None or isinstance(cond, Mapping):
-            got = "none" if cond is None else "a dict (pick an entry with Select)"
-            raise UsageError(
-                f"{owner}: expected cond of shape {_shape_text(cond_shape)}, got {got}"
-            )
-        return {"cond": (cond, _batch_ndims(owner, "cond", cond, cond_shape))}
-    keys = sorted(cond_shape)
-    got = sorted(cond) if isinstance(cond, Mapping) else type(cond).__name__
-    if got != keys:
-        raise UsageError(f"{owner}: expected cond to be a dict with keys {keys}, got {got}")
-    names = {key: f"cond[{key!r}]" for key in keys}
-    return {
-        names[key]: (cond[key], _batch_ndims(owner, names[key], cond[key], cond_shape[key]))
-        for key in keys
-    }
-
-
-def _batch_ndims(owner: str, name: str, t: tf.Tensor, event_shape: Shape) -> int:
-    ndims = -1 if t.shape.rank is None else t.shape.rank - len(event_shape)
-    if ndims < 0 or not t.shape[ndims:].is_compatible_with(event_shape):
-        raise UsageError(
-            f"{owner}: expected {name} of shape {_shape_text(event_shape)}, got {t.shape}"
-        )
-    return ndims
-
-
-def _shape_text(event_shape: Shape) -> str:
-    return f"[{', '.join(['...', *map(str, event_shape)])}]"
+    given = {"cond": (cond, cond_shape)}
+    if isinstance(cond_shape, Mapping):
+        keys = sorted(cond_shape)
+        got = sorted(cond) if isinstance(cond, Mapping) else type(cond).__name__
+        if got != keys:
+            raise UsageError(f"{owner}: expected cond to be a dict with keys {keys}, got {got}")
+        given = {f"cond[{key!r}]": (cond[key], cond_shape[key]) for key in keys}
+    parts = {}
+    for name, (t, shape) in given.items():
+        got = "none" if t is None else "a dict (pick an entry with Select)"
+        ndims = -1
+        if tf.is_tensor(t):
+            got = t.shape
+            ndims = -1 if got.rank is None else got.rank - len(shape)
+        if ndims < 0 or not got[ndims:].is_compatible_with(shape):
+            expected = ", ".join(["...", *map(str, shape)])
+            raise UsageError(f"{owner}: expected {name} of shape [{expected}], got {got}")
+        parts[name] = t, ndims
+    return parts
 
 
 class Batch(NamedTuple):
@@ -163,15 +145,11 @@ def fold(owner: str, parts: Parts) -> tuple[list[tf.Tensor], Batch]:
 
     Batches of one dimension each, all of unknown size, are taken to be equal.
 
-    Args:
-        owner: who asks, for the error message.
-        parts: the tensors.
-
     Returns:
         The tensors as `[N, *event]`, and their common batch shape.
 
     Raises:
-        UsageError: if the batch shapes don't broadcast.
+        UsageError: if the batch shapes don't broadcast, for `owner`.
     """
     shapes = {name: t.shape[:ndims] for name, (t, ndims) in parts.items()}
     try:
@@ -202,24 +180,15 @@ def _broadcast_and_fold(t: tf.Tensor, ndims: int, batch: Batch) -> tf.Tensor:
 
 
 def spoil(outputs: Any, inputs: Sequence[tf.Tensor]) -> Any:
-    """Make the rows of outputs NaN whose inputs aren't finite.
+    """Make the rows `[N, ...]` of outputs NaN whose inputs aren't finite.
 
     On a CPU, TensorFlow's fused MatMul, BiasAdd and Relu turns NaN into 0, so that a bad row would
     give a good-looking output. Integers, such as labels, are left to whom they are given.
-
-    Args:
-        outputs: a structure of tensors `[N, ...]`.
-        inputs: tensors of the same N.
     """
-    bad = [
-        tf.cast(sum_event(tf.stop_gradient(t) * 0), tf.float32)
-        for t in inputs
-        if t.dtype.is_floating
-    ]
-    if not bad:
+    floats = [tf.stop_gradient(t) for t in inputs if t.dtype.is_floating]
+    if not floats:
         return outputs
-
-    bad = functools.reduce(tf.add, bad)
+    bad = functools.reduce(tf.add, [tf.cast(sum_event(t * 0), tf.float32) for t in floats])
 
     def add(t):
         rows = tf.cast(bad, t.dtype)
@@ -243,11 +212,7 @@ def in_shards(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Run a pass on parts of a batch, and put their outputs and log-determinants together.
 
-    Args:
-        run: the pass, of a tensor and a condition of one batch dimension.
-        value: `[N, ...]`.
-        cond: its condition: None, a tensor `[N, ...]` or a dict of them.
-        shards: number of parts, of N / shards rows each, rounded; some may be empty.
+    Each part has N / shards rows, rounded; some may be empty.
     """
     if shards == 1:
         return run(value, cond)

@@ -130,21 +130,19 @@ class RationalQuadraticSpline(Transform):
 
     def inverse(self, x, params):
         """Map data to latents: return z and log dz/dx."""
-        inside = tf.clip_by_value(x, -self.bound, self.bound)
-        (left, right), (low, high), slopes = self._piece(inside, params, by_height=False)
-        width = right - left
-        xi, rest = (inside - left) / width, (right - inside) / width
-        s = (high - low) / width
-        z = low + (high - low) * xi * (s * xi + slopes[0] * rest) / _q(xi, rest, s, slopes)
+        unit = self._unit(x)
+        left, low, width, height, *slopes = self._piece(unit, params, by_height=False)
+        xi = tf.clip_by_value((unit - left) / width, 0.0, 1.0)
+        rest, s = 1 - xi, height / width
+        z = low + height * xi * (s * xi + slopes[0] * rest) / _q(xi, rest, s, slopes)
         return self._or_identity(x, z, _log_slope(xi, rest, s, slopes))
 
     def forward(self, z, params):
         """Map latents to data: return x and log dx/dz."""
-        inside = tf.clip_by_value(z, -self.bound, self.bound)
-        (left, right), (low, high), slopes = self._piece(inside, params, by_height=True)
-        height = high - low
-        eta, rest = (inside - low) / height, (high - inside) / height
-        s = height / (right - left)
+        unit = self._unit(z)
+        left, low, width, height, *slopes = self._piece(unit, params, by_height=True)
+        eta = tf.clip_by_value((unit - low) / height, 0.0, 1.0)
+        rest, s = 1 - eta, height / width
         # The discriminant is a sum of squares, so that rounding can't make it negative; xi and
         # 1 - xi are fractions of positive terms, so that nothing cancels.
         e = slopes[0] * rest - slopes[1] * eta
@@ -152,36 +150,35 @@ class RationalQuadraticSpline(Transform):
         near = 2 * s * tf.where(e < 0, rest, eta)
         small, large = near / (p + near), p / (p + near)
         xi, rest = tf.where(e < 0, large, small), tf.where(e < 0, small, large)
-        x = left + (right - left) * xi
-        return self._or_identity(z, x, -_log_slope(xi, rest, s, slopes))
+        return self._or_identity(z, left + width * xi, -_log_slope(xi, rest, s, slopes))
 
-    def _piece(self, u, params, by_height):
-        """The knots to both sides of each entry, in x and in y, and the slopes there."""
-        params = tf.reshape(params, [-1, *u.shape[1:], self.params_per_channel])
+    def _unit(self, u):
+        """Map [-bound, bound] to [0, 1]."""
+        return tf.clip_by_value(u / (2 * self.bound) + 0.5, 0.0, 1.0)
+
+    def _piece(self, unit, params, by_height):
+        """Where each entry's piece begins in x and in y, its width, its height, and its slopes."""
+        params = tf.reshape(params, [-1, *unit.shape[1:], self.params_per_channel])
         widths, heights, slopes = tf.split(params, [self.bins, self.bins, self.bins - 1], axis=-1)
         least = 1e-3
-        end = tf.ones_like(slopes[..., :1])
-
-        def knots(logits):
-            lengths = least + (1 - least * self.bins) * tf.nn.softmax(logits)
-            inner = 2 * tf.cumsum(lengths, axis=-1)[..., :-1] - 1
-            return self.bound * tf.concat([-end, inner, end], axis=-1)
-
+        # Few operations, of all that is alike: on small tensors each costs more than its numbers.
+        lengths = least + (1 - least * self.bins) * tf.nn.softmax(tf.stack([widths, heights], -2))
+        starts = tf.cumsum(lengths, axis=-1, exclusive=True)
         slopes = least + tf.nn.softplus(slopes + math.log(math.expm1(1 - least)))
-        x, y, slopes = knots(widths), knots(heights), tf.concat([end, slopes, end], axis=-1)
-        passed = u[..., tf.newaxis] >= (y if by_height else x)[..., 1:-1]
+        end = tf.ones_like(slopes[..., :1])
+        slopes = tf.stack(
+            [tf.concat([end, slopes], axis=-1), tf.concat([slopes, end], axis=-1)], axis=-2
+        )
+        passed = unit[..., tf.newaxis] >= starts[..., int(by_height), 1:]
         index = tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1)
-        piece = tf.one_hot(index, self.bins, dtype=u.dtype)
+        piece = tf.one_hot(index, self.bins, dtype=unit.dtype)[..., tf.newaxis, :]
+        table = tf.concat([starts, lengths, slopes], axis=-2)
+        return tf.unstack(tf.reduce_sum(table * piece, axis=-1), axis=-1)
 
-        def ends(values):
-            both = values[..., :-1], values[..., 1:]
-            return tuple(tf.reduce_sum(v * piece, axis=-1) for v in both)
-
-        return ends(x), ends(y), ends(slopes)
-
-    def _or_identity(self, u, value, log_slope):
+    def _or_identity(self, u, unit, log_slope):
         inside = tf.abs(u) < self.bound
-        return tf.where(inside, value, u), tf.where(inside, log_slope, tf.zeros_like(u))
+        value = tf.where(inside, self.bound * (2 * unit - 1), u)
+        return value, tf.where(inside, log_slope, tf.zeros_like(u))
 
 
 def _q(xi, rest, s, slopes):

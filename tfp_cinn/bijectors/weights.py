@@ -48,11 +48,8 @@ class Spec(tf.TypeSpec):
     """Tells a walk over a `tf.Module` which variables an object has, at the time of the walk.
 
     Keras 3 layers aren't modules, so that the walk wouldn't find their weights. What it does look
-    into are composite tensors, and a new list of their components is made each time.
-
-    Args:
-        owner: the object, a composite tensor.
-        layers: returns the layers whose weights are its components.
+    into are composite tensors, and a new list of their components is made each time: here the
+    weights of what `layers` returns.
     """
 
     def __init__(self, owner: Any, layers: Callable[[], Sequence[keras.layers.Layer]]):
@@ -109,11 +106,7 @@ def _frozen(variable):
 
 
 class Listed(tf.__internal__.CompositeTensor):
-    """Attribute of a bijector that shows its weights to a walk over a `tf.Module`.
-
-    Args:
-        bijector: the bijector; the walk finds its members by itself.
-    """
+    """Attribute of a bijector that shows its own weights to a walk over a `tf.Module`."""
 
     def __init__(self, bijector: Any):
         self._bijector = bijector

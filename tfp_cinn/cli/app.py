@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = ["fail", "run"]
 
 _OUT_OF_MEMORY = {"MemoryError", "_ArrayMemoryError", "ResourceExhaustedError"}
 
 
-class _Stop:
-    """Turns SIGINT and SIGTERM into KeyboardInterrupt.
-
-    Attributes:
-        number: the signal that came, None if none did.
-    """
-
-    # A second signal so soon after the first means the same; scratch files still have to go.
-    _PATIENCE = 5.0  # seconds
-
-    def __init__(self):
-        self.number: int | None = None
-        self._came = 0.0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
-
-    def _receive(self, number, frame):
-        if self.number is not None and time.monotonic() - self._came < self._PATIENCE:
-            return
-        self.number, self._came = number, time.monotonic()
-        raise KeyboardInterrupt
-
-
-def run(
-    main: Callable[[list[str]], None], flag_values=None, description: str | None = None
-) -> None:
+def run(main: Callable[[Any], None], flag_values=None, description: str | None = None) -> None:
     """Parse a program's flags and run its `main`.
 
     A `UsageError` ends in one line on standard error and exit status 2, not in a traceback. SIGINT
@@ -46,11 +20,19 @@ def run(
     line and exit status 128 plus the signal's number.
 
     Args:
-        main: takes the positional arguments, which are none.
-        flag_values: absl's FlagValues or `tfp_cinn.cli.flags.Flags`; absl's global ones if None.
+        main: takes the values of `Flags` by name, or the positional arguments, which are none.
+        flag_values: a `tfp_cinn.cli.flags.Flags`; absl's global flags if None.
         description: what --help shows above the flags; the docstring of the script if None.
     """
-    stop = _Stop()
+    received = []
+
+    def stop(number, frame):
+        received.append(number)
+        if len(received) == 1:  # a second one doesn't keep scratch files from going
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         from tfp_cinn.cli import flags
         from tfp_cinn.errors import UsageError
@@ -66,9 +48,9 @@ def run(
             fail(f"out of memory ({' '.join(str(error).split())[:200]}); ask for less at once")
     except BaseException as error:
         # Libraries wrap an interruption that comes while they call back, as AutoGraph does.
-        if stop.number is None and not isinstance(error, KeyboardInterrupt):
+        if not received and not isinstance(error, KeyboardInterrupt):
             raise
-        number = stop.number or signal.SIGINT
+        number = received[0] if received else signal.SIGINT
         message = str(error) if isinstance(error, KeyboardInterrupt) else ""
         name = signal.Signals(number).name
         fail(message or f"stopped by {name}", status=getattr(error, "status", 128 + number))

@@ -9,12 +9,11 @@ import functools
 import operator
 import pathlib
 import re
-from typing import Any
 
 import ml_collections
 
 from tfp_cinn.cli import user_code
-from tfp_cinn.configs import as_dict, default_config, flat
+from tfp_cinn.configs import default_config, flat
 from tfp_cinn.errors import UsageError
 
 __all__ = ["help", "load", "shipped", "split"]
@@ -56,8 +55,8 @@ def split(argv: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     return rest, overrides
 
 
-def load(name: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
-    """Return a config as nested dicts.
+def load(name: str, overrides: list[tuple[str, str]]) -> ml_collections.ConfigDict:
+    """Return a config.
 
     Args:
         name: a file, or a shipped config, `digits` or `configs/digits.py`.
@@ -70,7 +69,7 @@ def load(name: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
     # The arguments that the model may have depend on its architecture.
     for field, text in sorted(overrides, key=lambda each: each[0] != "model.architecture"):
         _override(config, field, text)
-    return as_dict(config)
+    return config
 
 
 def help(name: str | None) -> str:

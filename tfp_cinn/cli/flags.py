@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags, logging
@@ -28,82 +29,80 @@ class _Path(flags.ArgumentParser):
 class Flags(flags.FlagValues):
     """The flags of one program.
 
-    `values` returns them for its `main`; it imports `--module` and loads `--config`.
+    Args:
+        target: the function that gets them, by its full name.
+        help: the help of flags that several programs share, by name.
     """
 
-    def __init__(self):
+    def __init__(self, target: str, help: Mapping[str, str] | None = None):
         super().__init__()
-        self.__dict__["overrides"] = []
+        self.__dict__["target"], self.__dict__["_shared_help"] = target, help or {}
         self.string("module", "A module or .py file of your own to import first, with your tasks.")
 
-    def string(self, name: str, help: str, default: str | None = None, **options: Any) -> None:
+    def string(self, name: str, help: str | None = None, default: str | None = None) -> None:
         """Define a flag of text."""
-        flags.DEFINE_string(name, default, help, flag_values=self, **options)
+        self._define(flags.ArgumentParser(), name, help, default)
 
-    def path(self, name: str, help: str, **options: Any) -> None:
+    def path(self, name: str, help: str | None = None, required: bool = False) -> None:
         """Define a flag of a file or folder."""
-        flags.DEFINE(_Path(), name, None, help, flag_values=self, **options)
+        self._define(_Path(), name, help, None, required=required)
 
-    def integer(self, name: str, help: str, default: int | None = None, **options: Any) -> None:
+    def integer(
+        self, name: str, help: str | None = None, default: int | None = None, **bounds: int
+    ) -> None:
         """Define a flag of a whole number."""
-        flags.DEFINE_integer(name, default, help, flag_values=self, **options)
+        self._define(flags.IntegerParser(**bounds), name, help, default)
 
-    def number(self, name: str, help: str, default: float | None = None, **options: Any) -> None:
+    def number(
+        self, name: str, help: str | None = None, default: float | None = None, **bounds: float
+    ) -> None:
         """Define a flag of a number."""
-        flags.DEFINE_float(name, default, help, flag_values=self, **options)
+        self._define(flags.FloatParser(**bounds), name, help, default)
 
     def boolean(self, name: str, help: str, default: bool | None = None) -> None:
         """Define a flag that is on or off."""
         flags.DEFINE_bool(name, default, help, flag_values=self)
 
-    def list(self, name: str, help: str) -> None:
+    def list(self, name: str, help: str | None = None) -> None:
         """Define a flag of texts between commas."""
-        flags.DEFINE_list(name, None, help, flag_values=self)
+        flags.DEFINE_list(name, None, help or self._shared_help[name], flag_values=self)
 
     def config(self) -> None:
         """Define `--config`, a shipped config's name or a file, and its overrides."""
-        self.string(
-            "config",
-            "The experiment: a file, or one of " + ", ".join(configs.shipped()) + ". Each field "
-            "can be overridden, as by --config.train.epochs=3.",
-            required=True,
+        help = (
+            f"The experiment: a file, or one of {', '.join(configs.shipped())}. Each field can be "
+            "overridden, as by --config.train.epochs=3."
         )
+        self._define(flags.ArgumentParser(), "config", help, None, required=True)
 
-    def values(self) -> dict[str, Any]:
-        """Return what was given, by name, with the config as nested dicts."""
-        given = self.flag_values_dict()
-        if module := given.pop("module"):
-            user_code.import_module(module)
-        # Photographs, among conditions.
-        lists = {name: value for name, value in given.items() if isinstance(value, list)}
-        given |= {name: [*map(os.path.expanduser, value)] for name, value in lists.items()}
-        if "config" in given:
-            given["config"] = configs.load(given["config"], self.overrides)
-        return given
+    def _define(self, parser, name, help, default, **options):
+        help = help or self._shared_help[name]
+        flags.DEFINE(parser, name, default, help, flag_values=self, **options)
 
 
-def parse(argv: list[str], values: flags.FlagValues | None, description: str | None) -> list[str]:
+def parse(argv: list[str], values: flags.FlagValues | None, description: str | None) -> Any:
     """Parse a command line into flags; print help and exit where it is asked for.
 
     Args:
         argv: the program and its arguments.
-        values: of the program; absl's global flags if None.
+        values: `Flags`, or absl's global flags if None.
         description: shown by --help; the docstring of the script if None.
 
     Returns:
-        The program's name alone.
+        The values of `Flags` by name, after importing `--module`; `--config` as a ConfigDict. The
+        program's name alone for absl's.
 
     Raises:
         UsageError: names the flag at fault.
     """
-    values = flags.FLAGS if values is None else values
-    argv = values.read_flags_from_files(argv, force_gnu=False)
-    if isinstance(values, Flags) and "config" in values:
-        argv, values.__dict__["overrides"] = configs.split(argv)
+    values, ours = flags.FLAGS if values is None else values, isinstance(values, Flags)
+    argv, overrides = values.read_flags_from_files(argv, force_gnu=False), []
+    if ours and "config" in values:
+        argv, overrides = configs.split(argv)
     if _HELP & set(argv):
         print(description or sys.modules["__main__"].__doc__)
-        print(values.get_help() if isinstance(values, Flags) else values.main_module_help())
-        if isinstance(values, Flags) and "config" in values:
+        print(values.get_help() if ours else values.main_module_help())
+        if ours and "config" in values:
             named = [arg.partition("=")[2] for arg in argv if arg.lstrip("-").startswith("config=")]
             print(f"\nThe config's fields:\n{configs.help(named[-1] if named else None)}")
         sys.exit(0)
@@ -117,4 +116,14 @@ def parse(argv: list[str], values: flags.FlagValues | None, description: str | N
     flags.FLAGS.mark_as_parsed()
     if len(argv) > 1:
         raise UsageError(f"unexpected argument {argv[1]!r}; all options are flags (--help)")
-    return argv
+    if not ours:
+        return argv
+    given = values.flag_values_dict()
+    if module := given.pop("module"):
+        user_code.import_module(module)
+    for name, value in given.items():
+        if isinstance(value, list):  # photographs, among conditions
+            given[name] = [*map(os.path.expanduser, value)]
+    if "config" in given:
+        given["config"] = configs.load(given["config"], overrides)
+    return given

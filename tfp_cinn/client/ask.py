@@ -13,7 +13,7 @@ import tqdm
 
 from tfp_cinn import files, tasks
 from tfp_cinn.client.base import UNREADABLE, Client
-from tfp_cinn.client.connection import connect
+from tfp_cinn.client.grpc_client import connect
 from tfp_cinn.client.local_client import open_local
 from tfp_cinn.errors import UsageError
 from tfp_cinn.tasks.conditions import num_conditions
@@ -48,8 +48,7 @@ def ask_for_samples(
         temperature: factor on the latents.
         seed: an integer from 0.
         output: the file to write.
-        **of_server: `protocol`, `model`, `label`, `timeout` and `tls`, as in `connect`; None for
-            its default.
+        **of_server: `model`, `label`, `timeout` and `tls`, as in `connect`; None for its default.
 
     Raises:
         UsageError: if an argument is wrong, or the model can't be reached.
@@ -71,12 +70,8 @@ def ask_for_samples(
     else:
         client = connect(server, version=version, **{"model": ""} | of_server)
     with client:
-        start = time.perf_counter()
         card = client.card()
-        milliseconds = 1e3 * (time.perf_counter() - start)
-        protocol = of_server.get("protocol", "grpc")
-        where = "in this process, without a server" if server is None else f"by {protocol}"
-        print(f"{client}: version {card.get('version')}, asked {where}; card {milliseconds:.1f} ms")
+        print(f"{client}: version {card.get('version')}")
         sampler = _ClientSampler(client, card)
         tasks.restore(card).sample(sampler, cond, num_samples, temperature, seed, output)
         sampler.print_latency()
@@ -133,12 +128,5 @@ class _ClientSampler(Sampler):
         return answer
 
     def print_latency(self) -> None:
-        ms = 1e3 * np.array(self._seconds)
-        latency = f"{ms[0]:.1f} ms"
-        if len(ms) > 1:
-            latency = (
-                f"first {latency}, median {np.median(ms):.1f} ms, 90th percentile "
-                f"{np.percentile(ms, 90):.1f} ms"
-            )
-        asked = f"{len(ms)} request{'s' * (len(ms) > 1)}, {self._rows} rows"
-        print(f"{asked}: {latency}; {1e3 * self._rows / ms.sum():.0f} rows/s")
+        count, median = len(self._seconds), 1e3 * np.median(self._seconds)
+        print(f"{count} request{'s' * (count > 1)}, {self._rows} rows: median {median:.1f} ms")

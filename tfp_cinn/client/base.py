@@ -1,4 +1,4 @@
-"""The base class of clients of an exported model, with checks of requests and answers."""
+"""The base class of clients of an exported model."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ class Tensor(NamedTuple):
             m in (None, n) for n, m in zip(value.shape, self.shape, strict=True)
         )
 
+    def __str__(self) -> str:
+        return f"{'string' if self.dtype.kind == 'O' else self.dtype} {shape_text(self.shape)}"
+
 
 _CARD = {"card": Tensor(np.dtype(object), (None,))}
 
@@ -63,7 +66,7 @@ class Client(abc.ABC):
             UsageError: if the model can't be reached, or wasn't exported by this package.
         """
         if self._card is None:
-            answer = self._checked_answer("card", {"row": np.zeros(1, np.int32)}, _CARD)
+            answer = self._answer("card", {"row": np.zeros(1, np.int32)}, _CARD)
             try:
                 card = json.loads(answer["card"][0])
                 self._signatures = {
@@ -88,7 +91,7 @@ class Client(abc.ABC):
         """Answer one request with any number of rows.
 
         Splits more than `batch_size` rows into batches. Zero rows are answered without the server:
-        JSON can't hold their shape, and a batching server pads with copies of the first row.
+        a batching server pads with copies of the first row.
 
         Args:
             signature: its name, one of the card's.
@@ -98,10 +101,10 @@ class Client(abc.ABC):
             A value for each output; strings as `bytes` in an array of objects.
 
         Raises:
-            UsageError: if signature, names, dtypes, shapes or values are wrong, the model can't be
-                reached, or a row of its answer is NaN or flagged as invalid.
+            UsageError: if signature, names, dtypes or shapes are wrong, the model can't be reached,
+                or a row of its answer is NaN or flagged as invalid.
         """
-        batch_size, names = self.batch_size, self.card().get("class_names")
+        batch_size = self.batch_size
         if signature not in self._signatures:
             raise UsageError(
                 f"{self}: no signature {signature!r}, expected one of {', '.join(self._signatures)}"
@@ -113,7 +116,7 @@ class Client(abc.ABC):
                 f"{', '.join(inputs) or 'none'}"
             )
         values = {
-            key: _checked_input(f"{signature}: input {key}", key, inputs[key], tensor, names)
+            key: _checked(f"{signature}: input {key}", inputs[key], tensor)
             for key, tensor in expected.items()
         }
         counts = {key: len(value) for key, value in values.items()}
@@ -126,7 +129,7 @@ class Client(abc.ABC):
                 for key, tensor in outputs.items()
             }
         answers = [
-            self._checked_answer(
+            self._answer(
                 signature,
                 {key: value[start : start + batch_size] for key, value in values.items()},
                 outputs,
@@ -139,9 +142,12 @@ class Client(abc.ABC):
             if value.dtype.kind == "f":
                 bad |= np.isnan(value).any(axis=tuple(range(1, value.ndim)))
         if bad.any():
+            numbers = np.flatnonzero(bad)
+            shown = ", ".join(map(str, numbers[:_SHOWN])) + ", ..." * (numbers.size > _SHOWN)
             raise UsageError(
-                f"{self}: {signature}: {bad.sum()} of {rows} rows of the answer aren't numbers "
-                f"({_rows(bad)}); the model can't answer these inputs"
+                f"{self}: {signature}: {numbers.size} of {rows} rows of the answer aren't numbers "
+                f"(row {shown}): their input holds a label out of range, a temperature below 0, "
+                "NaN or infinity, or the model can't answer it"
             )
         return answer
 
@@ -156,21 +162,21 @@ class Client(abc.ABC):
         self.close()
 
     @abc.abstractmethod
-    def _ask(
-        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
-    ) -> dict[str, np.ndarray]:
+    def _ask(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Answer one request of at most `batch_size` rows, or raise a `UsageError`."""
 
-    def _checked_answer(
+    def _answer(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
     ) -> dict[str, np.ndarray]:
-        answer = self._ask(signature, inputs, outputs)
+        answer = self._ask(signature, inputs)
         rows = len(next(iter(inputs.values())))
-        if answer.keys() != outputs.keys() or not all(
-            value.dtype == outputs[key].dtype and outputs[key].fits(value) and len(value) == rows
-            for key, value in answer.items()
+        got = {key: Tensor(value.dtype, value.shape) for key, value in answer.items()}
+        if got.keys() != outputs.keys() or not all(
+            each.dtype == outputs[key].dtype
+            and outputs[key].fits(answer[key])
+            and each.shape[0] == rows
+            for key, each in got.items()
         ):
-            got = {key: Tensor(value.dtype, value.shape) for key, value in answer.items()}
             raise UsageError(
                 f"{self}: {signature}: expected an answer of {rows} rows of {_text(outputs)}, got "
                 f"{_text(got)}; reconnect if the served version changed"
@@ -186,34 +192,18 @@ def _tensors(side: Mapping[str, Any]) -> dict[str, Tensor]:
     }
 
 
-def _checked_input(what: str, key: str, value: Any, tensor: Tensor, names: Any) -> np.ndarray:
-    """Return the value of an input in the expected dtype; `names` are those of the classes."""
+def _checked(what: str, value: Any, tensor: Tensor) -> np.ndarray:
+    """Return the value of an input in the expected dtype."""
     try:
         value = np.asarray(value)
-    except ValueError as error:
-        raise UsageError(f"{what}: expected an array ({error})") from None
-    if value.size and not np.can_cast(value.dtype, tensor.dtype, "same_kind"):
-        raise UsageError(f"{what}: expected {tensor.dtype}, got {value.dtype}")
-    if not tensor.fits(value):
-        raise UsageError(
-            f"{what}: expected {shape_text(tensor.shape)}, got {shape_text(value.shape)}"
-        )
-    with np.errstate(over="ignore"):
-        cast = value.astype(tensor.dtype, copy=False)
-    if tensor.dtype.kind == "f":
-        bad, expected = (
-            np.isnan(cast) | (np.isinf(cast) & np.isfinite(value)),
-            f"a number of {cast.dtype}",
-        )
-    else:
-        bad, expected = cast != value, str(cast.dtype)
-    if not bad.any() and key == "temperature":
-        bad, expected = (cast < 0) | np.isinf(cast), "0 or more, and finite"
-    if not bad.any() and key == "cond" and cast.ndim == 1 and isinstance(names, list):
-        bad, expected = (cast < 0) | (cast >= len(names)), f"a class, 0 to {len(names) - 1}"
-    if bad.any():
-        rows = bad.any(axis=tuple(range(1, bad.ndim)))
-        raise UsageError(f"{what}: expected {expected}, got {value[bad][0]} ({_rows(rows)})")
+        with np.errstate(over="ignore"):
+            cast = value.astype(tensor.dtype, casting="same_kind" if value.size else "unsafe")
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what}: expected {tensor} ({cut(str(error))})") from None
+    if not tensor.fits(cast):
+        raise UsageError(f"{what}: expected {tensor}, got {shape_text(value.shape)}")
+    if cast.dtype.kind == "i" and (cast != value).any():
+        raise UsageError(f"{what}: expected {cast.dtype}, got {value[cast != value][0]}")
     return cast
 
 
@@ -223,14 +213,5 @@ def cut(message: str, length: int = 300) -> str:
     return message if len(message) <= length else message[:length] + "..."
 
 
-def _rows(bad: np.ndarray) -> str:
-    rows = np.flatnonzero(bad)
-    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if rows.size > _SHOWN else "")
-    return f"row {shown}" if rows.size == 1 else f"rows {shown}"
-
-
 def _text(tensors: Mapping[str, Tensor]) -> str:
-    return ", ".join(
-        f"{key} {'string' if t.dtype.kind == 'O' else t.dtype} {shape_text(t.shape)}"
-        for key, t in tensors.items()
-    )
+    return ", ".join(f"{key} {tensor}" for key, tensor in tensors.items())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfp_cinn import files
-from tfp_cinn.client.base import Client, Tensor
+from tfp_cinn.client.base import Client
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export.publish import versions
 from tfp_cinn.export.session import SavedModelSession
@@ -65,9 +65,7 @@ class _LocalClient(Client):
     def __str__(self) -> str:
         return str(self._path)
 
-    def _ask(
-        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, Tensor]
-    ) -> dict[str, np.ndarray]:
+    def _ask(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
             return self._session.predict(signature, inputs)
         except ValueError as error:

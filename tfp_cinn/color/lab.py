@@ -56,7 +56,7 @@ def rgb_to_lab(rgb: Any) -> tf.Tensor:
     Raises:
         UsageError: if the dtype is an integer or there aren't three channels.
     """
-    rgb = as_channels("rgb_to_lab", "rgb", rgb, 3, to_float="divide 8-bit values by 255.0")
+    rgb = as_channels("rgb", rgb, 3)
     # Keep the unused branch away from 0, where its infinite slope would give 0 * inf = NaN.
     power = ((tf.maximum(rgb, _RGB_KNEE) + 0.055) / 1.055) ** _GAMMA
     linear = tf.where(rgb > _RGB_KNEE, power, rgb / 12.92)
@@ -84,7 +84,7 @@ def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
     Raises:
         UsageError: if the dtype is an integer or there aren't three channels.
     """
-    lab = as_channels("lab_to_rgb", "lab", lab, 3)
+    lab = as_channels("lab", lab, 3)
     L, a, b = tf.unstack(lab, axis=-1)
     y = (L + 16.0) / 116.0
     x, z = y + a / 500.0, y - b / 200.0
@@ -98,29 +98,15 @@ def lab_to_rgb(lab: Any, clip: bool = True) -> tf.Tensor:
     return tf.clip_by_value(rgb, 0.0, 1.0) if clip else rgb
 
 
-def as_channels(
-    who: str, what: str, value: Any, channels: int, to_float: str = "cast it"
-) -> tf.Tensor:
-    """Convert an argument to a float tensor `[..., channels]`.
-
-    Args:
-        who: the calling function, for the message.
-        what: its argument, likewise.
-        value: the tensor or array.
-        channels: their number.
-        to_float: how to convert another dtype, for the message.
-
-    Raises:
-        UsageError: if the dtype is neither float32 nor float64, or the number of channels is wrong.
-    """
+def as_channels(what: str, value: Any, channels: int) -> tf.Tensor:
+    """Return an argument as a tensor; raise a UsageError unless it is floats `[..., channels]`."""
     value = tf.convert_to_tensor(value)
     if value.dtype not in (tf.float32, tf.float64):
         raise UsageError(
-            f"{who}: expected {what} of dtype float32 or float64, got {value.dtype.name}: "
-            f"{to_float}"
+            f"{what}: expected float32 or float64, got {value.dtype.name}; divide 8-bit RGB by 255"
         )
     if not value.shape.rank or value.shape[-1] != channels:
-        raise UsageError(f"{who}: expected {what} of shape [..., {channels}], got {value.shape}")
+        raise UsageError(f"{what}: expected shape [..., {channels}], got {value.shape}")
     return value
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfp_cinn.color.lab import as_channels, lab_to_rgb, rgb_to_lab
-from tfp_cinn.color.resample import area_average, dimension
-from tfp_cinn.color.upsample import upsample_ab
+from tfp_cinn.color.upsample import area_average, upsample_ab
 from tfp_cinn.errors import UsageError
 
 __all__ = ["LabParts", "split_lab", "to_rgb"]
@@ -41,24 +39,14 @@ def split_lab(rgb: Any, size: tuple[int, int]) -> LabParts:
     Raises:
         UsageError: if rgb has an integer dtype or another shape, or size is larger.
     """
-    rgb = as_channels("split_lab", "rgb", rgb, 3, to_float="divide 8-bit values by 255.0")
-    if rgb.shape.rank < 3:
-        raise UsageError(f"split_lab: expected rgb of shape [..., H, W, 3], got {rgb.shape}")
-    h, w = size
-    height, width = dimension(rgb, -3), dimension(rgb, -2)
-    if any(n < 1 or m is not None and n > m for n, m in zip(size, rgb.shape[-3:-1], strict=True)):
-        raise UsageError(
-            f"split_lab: expected a size of at least (1, 1) and at most {rgb.shape[-3:-1]}, got "
-            f"{(h, w)}"
-        )
-    sizes = [dimension(rgb, axis) for axis in range(rgb.shape.rank - 3)]
-    lab = rgb_to_lab(rgb)
-    small = area_average(tf.reshape(lab, [math.prod(sizes), height, width, 3]), h, w)
-    small = tf.reshape(small, [*sizes, h, w, 3])
+    lab = rgb_to_lab(as_channels("rgb", rgb, 3))
+    if any(m is not None and n > m for n, m in zip(size, lab.shape[-3:-1], strict=True)):
+        raise UsageError(f"size: expected at most {lab.shape[-3:-1]}, got {tuple(size)}")
+    small = area_average(lab, size)
     return LabParts(lab[..., :1], small[..., :1], small[..., 1:])
 
 
-def to_rgb(L: Any, ab: Any, method: str = "joint_bilateral") -> tf.Tensor:
+def to_rgb(L: Any, ab: Any) -> tf.Tensor:
     """Combine lightness and color of a lower resolution into a photograph.
 
     12 megapixels take 1.6 GB in float32, or 0.6 GB in a `tf.function`.
@@ -67,7 +55,6 @@ def to_rgb(L: Any, ab: Any, method: str = "joint_bilateral") -> tf.Tensor:
         L: `[*batch, H, W, 1]`, in 0..100.
         ab: `[..., *batch, h, w, 2]`, of the same dtype; extra dimensions on the left are samples
             for the same photographs.
-        method: see `upsample_ab`.
 
     Returns:
         `[..., *batch, H, W, 3]`: sRGB in [0, 1], clipped as `lab_to_rgb` does.
@@ -76,6 +63,6 @@ def to_rgb(L: Any, ab: Any, method: str = "joint_bilateral") -> tf.Tensor:
         UsageError: as `upsample_ab`.
     """
     L = tf.convert_to_tensor(L)
-    ab = upsample_ab(ab, L, method)
+    ab = upsample_ab(ab, L)
     L = tf.broadcast_to(L, tf.concat([tf.shape(ab)[:-1], [1]], axis=0))
     return lab_to_rgb(tf.concat([L, ab], axis=-1))

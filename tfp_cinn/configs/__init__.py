@@ -24,7 +24,44 @@ __all__ = [
     "flat",
 ]
 
-_MOST = 1 << 53  # floats hold all integers up to this
+
+def _checked(default: Any, expected: str, is_good: Callable[[Any], bool]) -> Any:
+    """Return a field of a dataclass that knows its values; a default of None is one of them."""
+    if default is None:
+        expected, is_value = f"{expected}, or None", is_good
+        is_good = lambda value: value is None or is_value(value)  # noqa: E731
+    return dataclasses.field(default=default, metadata={"expected": expected, "is_good": is_good})
+
+
+def _whole(default: int | None, low: int = 1, high: int = 1 << 53) -> Any:
+    return _checked(
+        default,
+        f"at least {low}" if high == 1 << 53 else f"{low} to {high}",
+        lambda value: type(value) is int and low <= value <= high,
+    )
+
+
+def _number(default: float, above: float | None = 0.0, most: float = 1e300) -> Any:
+    """Return a field of more than `above`, or of 0 or more if that is None, up to `most`."""
+    low = "0 or more" if above is None else f"more than {above:g}"
+    return _checked(
+        default,
+        low if most == 1e300 else f"{low}, at most {most:g}",
+        lambda value: (
+            type(value) in (int, float)
+            and (0 if above is None else above) <= value <= most
+            and value != above
+        ),
+    )
+
+
+def _one_of(*values: Any) -> Any:
+    """Return a field of one of these values, by default the first."""
+    return _checked(values[0], " or ".join(map(repr, values)), lambda value: value in values)
+
+
+def _are_epochs(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(type(v) is int and v >= 0 for v in value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,36 +79,31 @@ class TrainConfig:
         UsageError: names the field at fault, what was expected, and what it got.
     """
 
-    epochs: int = 60
+    epochs: int = _whole(60)
     # All data once if None.
-    steps_per_epoch: int | None = None
-    batch_size: int = 256
-    learning_rate: float = 5e-4
-    milestones: tuple[int, ...] = (20, 40)
-    milestone_decay: float = 0.1
-    final_decay: float = 1.0
-    warm_up_epochs: int = 0
+    steps_per_epoch: int | None = _whole(None)
+    batch_size: int = _whole(256)
+    learning_rate: float = _number(5e-4)
+    milestones: tuple[int, ...] = _checked((20, 40), "epochs, such as (20, 40)", _are_epochs)
+    milestone_decay: float = _number(0.1, most=1.0)
+    final_decay: float = _number(1.0, most=1.0)
+    warm_up_epochs: int = _whole(0, low=0)
     # Stop after so many epochs without a better validation likelihood; never if None.
-    patience: int | None = None
+    patience: int | None = _whole(None)
     # Adam's epsilon, and the bound of the gradient's global norm (0 for none).
-    epsilon: float = 1e-8
-    clip_norm: float = 10.0
+    epsilon: float = _number(1e-8)
+    clip_norm: float = _number(10.0, above=None)
     # "recompute" rebuilds activations in the backward pass; see `CINN.compile`.
-    memory: str = "store"
+    memory: str = _one_of("store", "recompute")
     # Number of parts of a batch to compute in parallel: the number of cores, for dense subnets on
     # a CPU.
-    shards: int = 1
-    seed: int = 0
+    shards: int = _whole(1)
+    seed: int = _whole(0, low=0, high=2**32 - 1)
     # Whether to use only deterministic operations: the same bits on every run on the same
     # hardware, but slower on a GPU. Applies to the whole process.
-    deterministic: bool = False
-    # What to do about a batch with a NaN or infinite loss or gradient: "stop" or "skip", and the
-    # maximal number skipped in a row.
-    on_nan: str = "stop"
-    max_skipped: int = 10
-    # Seconds between checkpoints, and how many are kept besides the best epoch's model.
-    checkpoint_seconds: float = 60.0
-    keep_checkpoints: int = 2
+    deterministic: bool = _one_of(False, True)
+    # Seconds between checkpoints.
+    checkpoint_seconds: float = _number(60.0, above=None)
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> TrainConfig:
@@ -85,11 +117,13 @@ class TrainConfig:
         return cls(**section)
 
     def __post_init__(self):
-        for name, (expected, is_good) in _EXPECTED.items():
-            value = getattr(self, name)
-            if not is_good(value):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not field.metadata["is_good"](value):
                 shown = " ".join(repr(value).split())[:100]
-                raise UsageError(f"config.train.{name}: expected {expected}, got {shown}")
+                raise UsageError(
+                    f"config.train.{field.name}: expected {field.metadata['expected']}, got {shown}"
+                )
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
@@ -98,52 +132,6 @@ class TrainConfig:
         passed = sum(epoch >= milestone for milestone in self.milestones)
         done = (epoch - self.warm_up_epochs) / self.epochs
         return self.learning_rate * self.milestone_decay**passed * self.final_decay**done
-
-
-def _whole(low: int, high: int = _MOST) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and value is not True and low <= value <= high
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MOST
-
-
-def _one_of(*values: Any) -> tuple[str, Callable[[Any], bool]]:
-    return " or ".join(map(repr, values)), lambda value: value in values
-
-
-_COUNT = "at least 1", _whole(1)
-_COUNT_OR_NONE = "at least 1, or None", lambda value: value is None or _whole(1)(value)
-_POSITIVE = "more than 0", lambda value: _number(value) and value > 0
-_NOT_NEGATIVE = "0 or more", lambda value: _number(value) and value >= 0
-# Bounded, so that no power of it overflows.
-_DECAY = "more than 0, at most 1000", lambda value: _number(value) and 0 < value <= 1000
-_EXPECTED = {
-    "epochs": _COUNT,
-    "steps_per_epoch": _COUNT_OR_NONE,
-    "batch_size": _COUNT,
-    "learning_rate": _POSITIVE,
-    "milestones": (
-        "at most 100 epochs, such as (20, 40)",
-        lambda value: (
-            isinstance(value, (list, tuple)) and len(value) <= 100 and all(map(_whole(0), value))
-        ),
-    ),
-    "milestone_decay": _DECAY,
-    "final_decay": _DECAY,
-    "warm_up_epochs": ("0 or more", _whole(0)),
-    "patience": _COUNT_OR_NONE,
-    "epsilon": _POSITIVE,
-    "clip_norm": _NOT_NEGATIVE,
-    "memory": _one_of("store", "recompute"),
-    "shards": _COUNT,
-    "seed": ("0 to 2^32 - 1", _whole(0, 2**32 - 1)),
-    "deterministic": _one_of(True, False),
-    "on_nan": _one_of("stop", "skip"),
-    "max_skipped": _COUNT,
-    "checkpoint_seconds": _NOT_NEGATIVE,
-    "keep_checkpoints": _COUNT,
-}
 
 
 def _fields_of(section: type) -> dict[str, Any]:

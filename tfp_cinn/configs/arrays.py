@@ -47,6 +47,7 @@ def get_config():
             "clamp": 2.0,
             "features": 64,
             "summary": placeholder(str),
+            "ensemble": 1,
             "weight_prior": 2e-4,
         }
     )

@@ -1,7 +1,7 @@
 """Labeled images, colored digits, photographs, and their batches."""
 
-from tfp_cinn.data.batches import evaluation_batches, training_batches
-from tfp_cinn.data.color_digits import evaluation_color_digits, training_color_digits
+from tfp_cinn.data.batches import dequantize, evaluation_batches, training_batches
+from tfp_cinn.data.color_digits import paint_digits
 from tfp_cinn.data.crops import evaluation_crops, training_crops
 from tfp_cinn.data.datasets import DATASETS, load, load_nothing
 from tfp_cinn.data.idx import read_idx
@@ -15,16 +15,16 @@ __all__ = [
     "PhotoSplit",
     "Photos",
     "Split",
+    "dequantize",
     "evaluation_batches",
-    "evaluation_color_digits",
     "evaluation_crops",
     "load",
     "load_nothing",
     "load_photos",
     "load_prepared_photos",
     "no_photos",
+    "paint_digits",
     "read_idx",
     "training_batches",
-    "training_color_digits",
     "training_crops",
 ]

@@ -6,8 +6,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter1d
 
-from tfp_cinn.data.batches import check_batch_size, check_noise, shuffled_epoch
-from tfp_cinn.data.labeled_images import Split
+from tfp_cinn.data.batches import Draw, check_noise
 
 HUES: tuple[tuple[float, float], ...] = (
     (0.0, 20.0), (50.0, 10.0), (110.0, 30.0), (180.0, 20.0), (235.0, 25.0), (305.0, 25.0),
@@ -20,9 +19,6 @@ PAIRINGS: tuple[tuple[int, int], ...] = (
 """Indices of the hues of foreground and background for each class."""
 
 _MNIST_SIDE = 28
-
-# Held-out images that are painted together, whatever the batch size.
-_BLOCK = 256
 
 
 def class_hues() -> np.ndarray:
@@ -63,98 +59,40 @@ def paint(gray: tf.Tensor, hues: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     return tf.image.hsv_to_rgb(tf.stack([tf.math.floormod(hue, 1.0), saturation, value], axis=-1))
 
 
-def training_color_digits(
-    split: Split,
-    levels: int,
-    batch_size: int,
-    *,
-    noise_std: float = 0.0,
-    seed: int = 0,
-    epoch: int | tf.Tensor | None = None,
-) -> tf.data.Dataset:
-    """Return one epoch of shuffled batches `(x, gray)`, as `training_batches` does.
+def paint_digits(levels: int, noise_std: float = 0.0) -> Draw:
+    """Return what colors gray digits, for `training_batches` and `evaluation_batches`.
 
     The hues h_fg and h_bg of an image are drawn from the normal distributions of its class
-    (`class_hues`), the image is painted (`paint`), and x = rgb + noise_std * n for n ~ N(0, 1).
-    Colors are new in every epoch; the paper's code colors its images only once.
+    (`class_hues`), the image is painted (`paint`), and x = rgb + noise_std * n for n ~ N(0, 1),
+    given the gray image, from 0 to 1. So colors are new in every epoch of training; the paper's
+    code colors its images only once.
 
     Args:
-        split: images `[N, H, W, 1]` and labels `[N]`, 0 to 9.
         levels: number of gray levels.
-        batch_size: B, 1 .. N.
         noise_std: standard deviation of the noise on x.
-        seed: see `training_batches`.
-        epoch: likewise.
-
-    Returns:
-        N // B pairs of x, float32 `[B, H, W, 3]`, and gray from 0 to 1, float32 `[B, H, W, 1]`.
 
     Raises:
-        UsageError: a batch larger than the split or below 1, or noise that is negative or not
-            finite.
+        UsageError: a `noise_std` that is negative or not finite.
 
     References:
         L. Ardizzone et al.: Guided image generation with conditional invertible neural networks,
         2019, arXiv:1907.02392.
     """
-    check_batch_size(batch_size, len(split.labels))
     check_noise(noise_std)
-    with tf.device("CPU:0"):
-        images, labels = tf.constant(split.images), tf.constant(split.labels)
 
-    def draw(key: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _draw(tf.gather(images, rows), tf.gather(labels, rows), levels, key, noise_std)
+    def draw(images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        gray = tf.cast(images, tf.float32) / (levels - 1)
+        shape = [*gray.shape[1:3], 3]
+        size = math.prod(shape)
+        # One row of numbers per image, so that they don't depend on the number of images.
+        normal = tf.random.stateless_normal([tf.shape(gray)[0], 2 + 2 * size], key, alg="philox")
+        hues, noise, more_noise = tf.split(normal, [2, size, size], axis=1)
+        mean_and_std = tf.gather(class_hues(), labels)
+        hues = mean_and_std[..., 0] + mean_and_std[..., 1] * hues
+        rgb = paint(gray, hues, tf.reshape(noise, [-1, *shape]))
+        return rgb + noise_std * tf.reshape(more_noise, [-1, *shape]), gray
 
-    return shuffled_epoch(len(split.labels), batch_size, draw, seed=seed, epoch=epoch)
-
-
-def evaluation_color_digits(
-    split: Split, levels: int, batch_size: int, *, noise_std: float = 0.0, seed: int = 0
-) -> tf.data.Dataset:
-    """Return all images once, in order, as batches `(x, gray)`, the same at every iteration.
-
-    x is as in `training_color_digits`. Colors and noise of image i depend only on `seed` and i, so
-    results don't depend on the batch size. The last batch may be smaller.
-
-    Raises:
-        UsageError: `batch_size` is below 1, or noise that is negative or not finite.
-    """
-    check_batch_size(batch_size)
-    check_noise(noise_std)
-    with tf.device("CPU:0"):
-        images, labels = tf.constant(split.images), tf.constant(split.labels)
-    seed %= 1 << 63
-
-    def block(n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        rows = slice(n * _BLOCK, (n + 1) * _BLOCK)
-        key = tf.stack([seed, -1 - n])  # the keys of training are not negative
-        return _draw(images[rows], labels[rows], levels, key, noise_std)
-
-    count = len(split.labels)
-    return (
-        tf.data.Dataset.range(math.ceil(count / _BLOCK))
-        .map(block, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .unbatch()
-        .batch(batch_size)
-        .apply(tf.data.experimental.assert_cardinality(math.ceil(count / batch_size)))
-        .prefetch(tf.data.AUTOTUNE)
-    )
-
-
-def _draw(
-    images: tf.Tensor, labels: tf.Tensor, levels: int, key: tf.Tensor, noise_std: float
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images in hues of their classes, with noise, and in gray from 0 to 1."""
-    gray = tf.cast(images, tf.float32) / (levels - 1)
-    shape = [*gray.shape[1:3], 3]
-    size = math.prod(shape)
-    # One row of numbers per image, so that they don't depend on the number of images.
-    normal = tf.random.stateless_normal([tf.shape(gray)[0], 2 + 2 * size], key, alg="philox")
-    hues, noise, more_noise = tf.split(normal, [2, size, size], axis=1)
-    mean_and_std = tf.gather(class_hues(), labels)
-    hues = mean_and_std[..., 0] + mean_and_std[..., 1] * hues
-    rgb = paint(gray, hues, tf.reshape(noise, [-1, *shape]))
-    return rgb + noise_std * tf.reshape(more_noise, [-1, *shape]), gray
+    return draw
 
 
 def _blur(noise: tf.Tensor, sigma: float) -> tf.Tensor:

@@ -9,35 +9,36 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfp_cinn.data.image_files import SUFFIXES, Unusable, format_of, open_image, quiet, to_rgb
+from tfp_cinn.data.image_files import SUFFIXES, Unusable, open_image, quiet, to_rgb
+from tfp_cinn.errors import UsageError
 
-MAX_DOWNSCALE = 16
-
-_HEAD = 12  # bytes that tell the formats
-_GRAY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "F"}
 _GRAY_LEVELS, _GRAY_SHARE = 8, 0.01
 
 
-def find(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """List possible photographs at any depth, and the folders that can't be read.
+def find(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """List the files at any depth that have the suffix of an image, sorted by path.
 
-    Files are recognized by suffix or first bytes. Symbolic links are followed, but every folder is
-    entered only once, so that loops end.
+    Symbolic links are followed, but every folder is entered only once, so that loops end.
 
-    Returns:
-        Files and unreadable folders, each sorted by path.
+    Raises:
+        UsageError: a folder can't be read.
     """
-    files, closed, entered = [], [], set()
-    walk = os.walk(folder, followlinks=True, onerror=lambda error: closed.append(error.filename))
-    for base, folders, names in walk:
+
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: the folder can't be read ({error.strerror})")
+
+    files, entered = [], set()
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         status = os.stat(base)
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
         folders.sort()
-        files += [path for path in (pathlib.Path(base, name) for name in names) if _maybe(path)]
-    return sorted(files), sorted(map(pathlib.Path, closed))
+        paths = (pathlib.Path(base, name) for name in names if name.lower().endswith(SUFFIXES))
+        # Dead links are reported later; reading a named pipe would block forever.
+        files += [path for path in paths if path.is_file() or not path.exists()]
+    return sorted(files)
 
 
 def read_folder(
@@ -60,9 +61,7 @@ def read_folder(
         except Unusable as reason:
             return str(reason)
 
-    paths, closed = find(folder)
-    skipped |= {str(path): "unreadable" for path in closed}
-    seen = set()
+    paths, seen = find(folder), set()
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
         with quiet():
@@ -83,26 +82,24 @@ def fraction(digest: bytes) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def read(path: pathlib.Path, *, size: int, downscale: int) -> np.ndarray:
-    """Read one photograph, if its header doesn't rule it out.
+def read(path: str | os.PathLike[str], size: int, downscale: int) -> np.ndarray:
+    """Read one photograph, averaged over squares of `downscale` pixels.
 
     Args:
         path: the file.
         size: minimal number of rows and columns after downscaling.
-        downscale: see `decode`.
+        downscale: 1 .. 16.
 
     Returns:
         uint8 `[height, width, 3]`.
 
     Raises:
         Unusable: an image that `image_files` can't read, or one that is "CMYK" (whose colors depend
-            on a profile), "too small" or "gray": of one channel, or `is_gray`.
+            on a profile), "too small" or "gray" (`is_gray`).
     """
     image = open_image(path)
     if image.mode == "CMYK":
         raise Unusable("CMYK")
-    if image.mode in _GRAY_MODES:
-        raise Unusable("gray")
     if min(image.size) // downscale < size:
         raise Unusable("too small")
     with tf.device("CPU:0"):
@@ -110,30 +107,6 @@ def read(path: pathlib.Path, *, size: int, downscale: int) -> np.ndarray:
         if is_gray(pixels):
             raise Unusable("gray")
     return pixels.numpy()
-
-
-def decode(path: tf.Tensor, downscale: int) -> tf.Tensor:
-    """Decode a photograph that `read` accepted, in a graph, to the same pixels.
-
-    Each pixel is the mean of `downscale` x `downscale` pixels of the file (`area_average`).
-
-    Args:
-        path: the file, a string scalar.
-        downscale: 1 .. 16.
-
-    Returns:
-        uint8 `[H, W, 3]`.
-    """
-    image = tf.numpy_function(_pixels, [path], tf.uint8, stateful=False)
-    return area_average(tf.ensure_shape(image, [None, None, 3]), downscale)
-
-
-def _pixels(path: bytes) -> np.ndarray:
-    path = os.fsdecode(path)
-    try:
-        return to_rgb(open_image(path))
-    except Unusable as error:
-        raise Unusable(f"{path}; {error}") from None
 
 
 def is_gray(pixels: tf.Tensor) -> tf.Tensor:
@@ -154,16 +127,3 @@ def area_average(image: tf.Tensor, downscale: int) -> tf.Tensor:
     means = tf.image.resize(image, shape, tf.image.ResizeMethod.AREA)
     # Means are multiples of 1 / downscale**2, so a small offset rounds all halves up.
     return tf.cast(means + (0.5 + 1e-3), tf.uint8)
-
-
-def _maybe(path: pathlib.Path) -> bool:
-    if path.suffix.lower() in SUFFIXES:
-        # Dead links are reported later; reading a named pipe would block forever.
-        return path.is_file() or not path.exists()
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            return format_of(file.read(_HEAD)) is not None
-    except OSError:
-        return False

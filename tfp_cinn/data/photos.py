@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.image_files import by_reason
-from tfp_cinn.data.photo_files import MAX_DOWNSCALE
+from tfp_cinn.data.image_files import Unusable, by_reason
 from tfp_cinn.errors import UsageError
+
+_MAX_DOWNSCALE = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,15 +26,12 @@ class PhotoSplit:
             the fixed order, or an int64 `[2]` key of a random order, as far as the source allows.
         files: path of each of the N photos; empty if they don't come from files.
         shapes: int64 `[N, 2]`, rows and columns of each; None if unknown.
-        pixels: uint8 tensor `[P, 3]`, the pixels of all photos, concatenated; None if they aren't
-            in memory.
     """
 
     size: int
     stream: Callable[[tf.Tensor | None], tf.data.Dataset]
     files: tuple[str, ...] = ()
     shapes: np.ndarray | None = None
-    pixels: tf.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,9 +75,9 @@ def check_crops(size: int, downscale: int) -> None:
     """Raise a UsageError for invalid crop sizes or factors."""
     if size < 1:
         raise UsageError(f"size is {size}, expected at least 1 pixel")
-    if downscale not in range(1, MAX_DOWNSCALE + 1):
+    if downscale not in range(1, _MAX_DOWNSCALE + 1):
         raise UsageError(
-            f"downscale is {downscale}, expected a whole number from 1 to {MAX_DOWNSCALE}"
+            f"downscale is {downscale}, expected a whole number from 1 to {_MAX_DOWNSCALE}"
         )
 
 
@@ -138,7 +136,7 @@ def load_photos(
         raise UsageError(f"{root} is not a folder, expected one with photographs: check the path")
 
     def read(path: pathlib.Path) -> np.ndarray:
-        return photo_files.read(path, size=size, downscale=downscale)
+        return photo_files.read(path, size, downscale)
 
     photos: dict[bytes, _Photo] = {}
     skipped: dict[str, str] = {}
@@ -184,29 +182,26 @@ class _Photo(NamedTuple):
 
 
 def _split(photos: list[_Photo], size: int, downscale: int) -> PhotoSplit:
-    """Make a split of some photos, in memory if all their pixels are."""
-    shapes = np.array([photo.shape for photo in photos], np.int64).reshape(-1, 2)
-    files = tuple(photo.path for photo in photos)
-    with tf.device("CPU:0"):
-        lengths, ends = tf.constant(shapes), tf.constant(shapes.prod(axis=1).cumsum())
-        paths = tf.constant([os.fsencode(path) for path in files], tf.string)
-        pixels = None
-        if all(photo.pixels is not None for photo in photos):
-            flat = [photo.pixels.reshape(-1, 3) for photo in photos]
-            pixels = tf.constant(np.concatenate([np.empty((0, 3), np.uint8), *flat]))
+    """Make a split of some photos, which are read again where their pixels aren't in memory."""
+
+    def read(i: int) -> np.ndarray:
+        path, _, pixels = photos[i]
+        try:
+            return pixels if pixels is not None else photo_files.read(path, size, downscale)
+        except Unusable as error:
+            raise Unusable(f"{path}; {error}") from None
 
     def photo(i: tf.Tensor) -> tf.Tensor:
-        if pixels is None:
-            return photo_files.decode(tf.gather(paths, i), downscale)
-        shape, end = tf.gather(lengths, i), tf.gather(ends, i)
-        own = pixels[end - tf.reduce_prod(shape) : end]
-        return tf.reshape(own, tf.concat([shape, [3]], axis=0))
+        pixels = tf.numpy_function(read, [i], tf.uint8, stateful=False)
+        return tf.ensure_shape(pixels, [None, None, 3])
 
     def stream(key: tf.Tensor | None) -> tf.data.Dataset:
-        order = tf.range(len(files), dtype=tf.int64)
+        order = tf.range(len(photos), dtype=tf.int64)
         if key is not None:
             order = tf.random.experimental.stateless_shuffle(order, key, alg="philox")
         numbers = tf.data.Dataset.from_tensor_slices(order)
         return numbers.map(photo, tf.data.AUTOTUNE, deterministic=True)
 
-    return PhotoSplit(size, stream, files, shapes, pixels)
+    files = tuple(photo.path for photo in photos)
+    shapes = np.array([photo.shape for photo in photos], np.int64).reshape(-1, 2)
+    return PhotoSplit(size, stream, files, shapes)

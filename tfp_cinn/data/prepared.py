@@ -1,12 +1,10 @@
 """Data sets by way of TensorFlow Datasets, failing fast without a network."""
 
-import glob
 import os
 import urllib.parse
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from tfp_cinn.data.idx import where_to_get
 from tfp_cinn.data.labeled_images import Fitting, Source, make_split
@@ -41,8 +39,9 @@ def read_tfds(
             read, has no training set of labeled images, or its images differ in size and `fitting`
             has none.
     """
+    root = data_root(data_dir)
     if name in DOWNLOADED:
-        _prepare(name, data_dir)
+        _prepare(name, root)
     builder = open_prepared(name, data_dir)
     import tensorflow_datasets as tfds  # imported here as it takes seconds
 
@@ -67,7 +66,7 @@ def read_tfds(
         parts["train"] = "train"
     else:
         parts |= {"train": f"train[:{cut}]", "test": f"train[{cut}:]"}
-    root, splits, shape = _root(data_dir), {}, None
+    splits, shape = {}, None
     for part in sorted(parts, reverse=True):  # training first
         # Whatever a file system or a damaged record raises has one remedy.
         try:
@@ -88,23 +87,22 @@ def read_tfds(
     return Source(splits, tuple(label.names))
 
 
-def _prepare(name: str, data_dir: str | None) -> None:
+def _prepare(name: str, root: str) -> None:
     """Download a data set and prepare it, if it isn't yet."""
     import tensorflow_datasets as tfds
 
-    root = _root(data_dir)
     cls = tfds.builder_cls(name)
     # Look before making the builder: if the data isn't prepared, its constructor queries Google
     # Cloud Storage, which can hang for minutes.
-    info = os.path.join(root, name, str(cls.VERSION), "dataset_info.json")
-    if tf.io.gfile.exists(info):
+    folder = os.path.join(root, name, str(cls.VERSION))
+    if os.path.exists(os.path.join(folder, "dataset_info.json")):
         return
+    otherwise = f"set --config.data.idx_dir=DIR to {where_to_get(name)}, or use 'digits'"
     cause = unreachable(urllib.parse.urljoin(cls.URL, "train-images-idx3-ubyte.gz"))
     if cause:
-        host = urllib.parse.urlsplit(cls.URL).netloc
         raise UsageError(
-            f"{name} is not prepared under {root} and {host} can't be reached ({cause}): "
-            f"run once with a network, or {_without_network(name)}"
+            f"{name} is not prepared under {root} and {cls.URL} can't be reached ({cause}): "
+            f"run once with a network, or {otherwise}"
         )
     # Whatever a download, a checksum or a file system raises has one remedy.
     try:
@@ -112,7 +110,7 @@ def _prepare(name: str, data_dir: str | None) -> None:
     except Exception as error:
         raise UsageError(
             f"{name} can't be prepared under {root} ({_one_line(error)}): "
-            f"remove {os.path.dirname(info)} and try again, or {_without_network(name)}"
+            f"remove {folder} and try again, or {otherwise}"
         ) from error
 
 
@@ -124,27 +122,16 @@ def open_prepared(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder"
     Raises:
         UsageError: it isn't prepared under `data_dir`, or what is there can't be read.
     """
-    root = _root(data_dir)
-    base = glob.escape(os.path.join(root, name))
-    found = tf.io.gfile.glob(os.path.join(base, "*.*.*", "dataset_info.json"))
-    if not found:
-        configs = tf.io.gfile.glob(os.path.join(base, "*", "*.*.*", "dataset_info.json"))
-        names = sorted({f"{name}/{path.split(os.sep)[-3]}" for path in configs})
-        hint = f"name one of {', '.join(names)}" if names else f"run `tfds build {name}` once"
-        raise UsageError(
-            f"{name} is not prepared under {root}, expected {name}/VERSION/dataset_info.json "
-            f"there: {hint}, set data_dir, or use a folder of images"
-        )
-    folder = os.path.dirname(max(found, key=_version))
-    # Errors of missing packages, file systems and damaged files all have one remedy.
-    try:
-        import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.read_only_builder import builder_from_files
 
-        return tfds.builder_from_directory(folder)
+    root = data_root(data_dir)
+    # Errors of names, missing packages, file systems and damaged files all have one remedy.
+    try:
+        return builder_from_files(name, data_dir=root)
     except Exception as error:
         raise UsageError(
-            f"{name} under {root} can't be opened ({_one_line(error)}): prepare it again, or use a "
-            "folder of images"
+            f"{name} is not prepared under {root} ({_one_line(error)}): run `tfds build {name}` "
+            "once, set data_dir, or use a folder of images"
         ) from error
 
 
@@ -160,6 +147,12 @@ def unreachable(url: str) -> str | None:
     return None if response.ok else f"HTTP status {response.status_code}"
 
 
+def data_root(data_dir: str | None) -> str:
+    """Return the folder of TensorFlow Datasets."""
+    root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    return os.path.expanduser(root)
+
+
 def _read(
     builder: "tfds.core.DatasetBuilder", part: str, keys: dict[str, str], fitting: Fitting
 ) -> tuple[list[np.ndarray], list[int]]:
@@ -173,23 +166,6 @@ def _read(
     return images, labels
 
 
-def _root(data_dir: str | None) -> str:
-    root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
-    return os.path.expanduser(root)
-
-
-def _version(info: str) -> tuple[int, ...]:
-    parts = os.path.basename(os.path.dirname(info)).split(".")
-    return tuple(int(part) if part.isdigit() else -1 for part in parts)
-
-
-def _without_network(name: str) -> str:
-    return (
-        f"set --config.data.idx_dir=DIR to {where_to_get(name)}, "
-        "or use the embedded data set 'digits'"
-    )
-
-
 def _one_line(error: Exception) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= 200 else text[:197] + "..."
+    return text if len(text) <= 400 else text[:397] + "..."

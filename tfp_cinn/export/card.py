@@ -83,11 +83,7 @@ def make_card(
         "batch_sizes": list(batch_sizes),
         "xla": xla,
         "signatures": {
-            s.name: {
-                "meaning": s.meaning,
-                "inputs": {feature.name: _row(feature) for feature in s.inputs},
-                "outputs": {feature.name: _row(feature) for feature in s.outputs},
-            }
+            s.name: {"meaning": s.meaning, "inputs": _rows(s.inputs), "outputs": _rows(s.outputs)}
             for s in signatures
         },
         "made_with": {
@@ -96,11 +92,10 @@ def make_card(
     }
 
 
-def _row(feature: Feature) -> dict[str, Any]:
+def _rows(features: Sequence[Feature]) -> dict[str, dict[str, Any]]:
     return {
-        "dtype": feature.dtype,
-        "shape": [None, *feature.shape],
-        "meaning": feature.meaning,
+        each.name: {"dtype": each.dtype, "shape": [None, *each.shape], "meaning": each.meaning}
+        for each in features
     }
 
 
@@ -114,55 +109,31 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         "A conditional invertible neural network, p(x | cond), exported by "
         f"tfp_cinn {card['made_with']['tfp_cinn']} on {card['created']}.",
         "",
-        *_table(
-            ["", ""],
-            *(
-                [key.replace("_", " "), _text(value)]
-                for key, value in card.items()
-                if key not in said
-            ),
-            *card["made_with"].items(),
-        ),
+        *(f"- {key.replace('_', ' ')}: {_text(v)}" for key, v in card.items() if key not in said),
+        *(f"- {package} {version}" for package, version in card["made_with"].items()),
         "",
-        "## Signatures",
-        "",
-        "`sample` answers requests that name none. Dimension 0 of every input and output is the "
-        "batch, of any size; each row is answered by itself, up to rounding. A row "
-        "with a label out of range, a NaN, or a temperature that is negative or not finite comes "
-        "back as NaN, or as 0 with `valid` false where a signature has that output.",
+        "`sample` answers requests that name no signature. Dimension 0 of every input and output "
+        "is the batch, of any size; each row is answered by itself, up to rounding. A row with a "
+        "label out of range, a NaN, or a temperature that is negative or not finite comes back as "
+        "NaN, or as 0 with `valid` false where a signature has that output.",
     ]
     for name, signature in card["signatures"].items():
-        rows = [
-            [f"{side[:-1]} `{key}`", row["dtype"], shape_text(row["shape"]), row["meaning"]]
-            for side in ("inputs", "outputs")
-            for key, row in signature[side].items()
-        ]
-        lines += ["", f"### `{name}`: {signature['meaning']}", ""]
-        lines += _table(["", "dtype", "shape", ""], *rows)
+        lines += ["", f"## `{name}`: {_text(signature['meaning'])}", ""]
+        for side in ("inputs", "outputs"):
+            for key, row in signature[side].items():
+                kind = f"{row['dtype']} {shape_text(row['shape'])}"
+                lines.append(f"- {side[:-1]} `{key}`, {kind}: {_text(row['meaning'])}")
     if card.get("evaluation"):
-        rows = [
-            [
-                f"{each.name} of {each.of}" if each.of else each.name,
-                f"{each.mean:.4g}",
-                f"{each.standard_error:.2g}",
-                each.unit,
-                each.meaning,
-            ]
-            for each in from_json(card["evaluation"])
-        ]
-        lines += ["", "## Measured on test data", ""]
-        lines += _table(["", "mean", "standard error", "unit", ""], *rows)
+        lines += ["", "## Measured on test data, with standard errors", ""]
+    for each in from_json(card.get("evaluation", {})):
+        name = f"{each.name} of {each.of}" if each.of else each.name
+        value = f"{each.mean:.4g} ± {each.standard_error:.2g} {each.unit}".rstrip()
+        lines.append(f"- {_text(name)}: {value}{f', {_text(each.meaning)}' * bool(each.meaning)}")
     return "\n".join(lines) + "\n"
 
 
-def _table(*rows: Sequence[str]) -> list[str]:
-    """Return the lines of a Markdown table; the first row is its header."""
-    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
-
-
 def _text(value: Any) -> str:
+    """Return a value as one line."""
     if isinstance(value, list) and not any(isinstance(part, (list, dict)) for part in value):
-        return ", ".join(map(str, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        value = ", ".join(map(str, value))
+    return " ".join((value if isinstance(value, str) else json.dumps(value)).split())

@@ -22,6 +22,7 @@ from tfp_cinn.export.card import checked_facts, make_card, to_markdown
 from tfp_cinn.export.colorize import colorize
 from tfp_cinn.export.publish import choose_version, publishing, verify
 from tfp_cinn.export.signatures import Signature, card_signature, signatures
+from tfp_cinn.export.stablehlo import write_stablehlo
 from tfp_cinn.export.warm_up import write_warm_up
 from tfp_cinn.model import CINN
 from tfp_cinn.networks import LabelEmbedding, OneHot
@@ -45,7 +46,7 @@ def export_run(
     Args:
         workdir: the training run; its description and figures go into the card.
         output: folder of the model's versions, `MODELS/NAME`.
-        **options: of `export_model`: `version`, `batch_sizes`, `xla`, `bad_rows`.
+        **options: of `export_model`: `version`, `batch_sizes`, `xla`, `bad_rows`, `stablehlo`.
 
     Raises:
         UsageError: if workdir, output or another argument is wrong.
@@ -75,6 +76,7 @@ def export_model(
     xla: bool = False,
     facts: Mapping[str, Any] | None = None,
     bad_rows: str = "nan",
+    stablehlo: bool = False,
 ) -> pathlib.Path:
     """Write a model as a SavedModel that TensorFlow Serving loads, `output/version`.
 
@@ -91,8 +93,7 @@ def export_model(
         batch_sizes: increasing numbers of rows that a server may batch, at most 100;
             `BATCH_SIZES` if None, and 1 for a model with `colorize`, since a server that batches
             images of different sizes fails all of them. Clients may send any number up to the last.
-        xla: whether to compile with XLA. A server needs a flag for such a model, and its noise
-            differs from the plain graph's for the same seed.
+        xla: whether to compile with XLA. A server needs a flag for such a model.
         facts: more facts for the card: `task` and what describes it, as in a training run's
             `task.json` (a task may add signatures), `evaluation` as
             `{name: {"mean": , "standard_error": }}`, and any JSON values under names that the card
@@ -100,6 +101,8 @@ def export_model(
         bad_rows: the answer for invalid rows: "nan", or "flag" for 0 and a second output `valid`,
             false for such rows, in every signature that computes. JSON has no NaN: browsers reject
             a whole answer that holds one.
+        stablehlo: whether to write the folder `stablehlo` too, for JAX without TensorFlow: each
+            signature for each of the batch sizes. Needs JAX.
 
     Returns:
         The folder of the version.
@@ -143,6 +146,8 @@ def export_model(
         bar.update()
         bar.set_description("export: writing")
         _write_saved_model(path, functions)
+        if stablehlo:
+            write_stablehlo(path / "stablehlo", model, served, batch_sizes)
         (path / "model_card.json").write_text(text + "\n")
         (path / "MODEL_CARD.md").write_text(to_markdown(card))
         (path / "batching_params.pbtxt").write_text(_batching_parameters(batch_sizes))

@@ -25,14 +25,7 @@ def transfer(
 
         transfer(dist, x, labels, tf.range(10)[:, None])   # [10, N, ...]: each x as every class
 
-    Args:
-        dist: the flow's distribution.
-        x: `[*batch, *event]`.
-        cond: the condition of x; its batch dimensions broadcast with those of x.
-        new_cond: the new condition; its batch dimensions broadcast with those of x and cond.
-
-    Returns:
-        `[*batch, *event]` with the broadcast batch shape; x, up to rounding, if new_cond is cond.
+    The batch dimensions of x `[*batch, *event]` and of both conditions broadcast.
 
     Source: arXiv 1907.02392, sec. 4; `style_transfer` in the published mnist_cINN/eval.py.
     """
@@ -52,15 +45,8 @@ def sweep(
     necessarily the likeliest x; at 1 they are the model's samples; above 1, z lies where the flow
     saw no data. The published code goes from 0 to 1.5 (`temperature` in mnist_cINN/eval.py).
 
-    Args:
-        dist: the flow's distribution.
-        cond: the condition, `[*batch, *cond_shape]`.
-        temperatures: T numbers, 0 or more.
-        num_samples: samples per condition.
-        seed: an integer, or two, to draw z with.
-
     Returns:
-        `[T, num_samples, *batch, *event]`.
+        `[temperatures, num_samples, *batch, *event]`.
     """
     return tf.stack([dist.sample(cond, num_samples, seed, float(each)) for each in temperatures])
 
@@ -78,13 +64,7 @@ def resample(
     z' ~ N(0, I) replaces z[start:stop] of `dist.bijector.latent_scales[scale]`; the samples show
     what that resolution controls. With `FactorOut`, the first scale is the finest.
 
-    Args:
-        dist: the distribution of a flow with `FactorOut`; without it, scale 0 is all of z.
-        z: `[*batch, *latent event]`.
-        cond: the condition; its batch dimensions broadcast against those of z.
-        scale: index of the resolution.
-        seed: seed of the draws.
-        num_samples: number of samples.
+    Without `FactorOut`, scale 0 is all of z, `[*batch, *latent event]`.
 
     Returns:
         `[num_samples, *batch, *event]`.

@@ -17,7 +17,7 @@ _SMALLEST_SINE = 1e-6
 def interpolate(z0: Any, z1: Any, steps: int, kind: str = "linear") -> np.ndarray:
     r"""Return latents from z0 to z1 in equal steps, both ends included.
 
-    For t = 0, 1/(steps - 1), ..., 1, with u = z / |z| and Omega the angle between z0 and z1:
+    For t = 0, 1/(steps - 1), ..., 1, with `u = z / |z|` and Omega the angle between z0 and z1:
 
         linear:     z(t) = (1 - t) z0 + t z1
         spherical:  z(t) = r(t) (sin((1 - t) Omega) u0 + sin(t Omega) u1) / sin Omega
@@ -29,14 +29,8 @@ def interpolate(z0: Any, z1: Any, steps: int, kind: str = "linear") -> np.ndarra
     spherical path stay between those of its ends; where z0 and z1 span no plane, it is straight.
     The published code interpolates linearly (`interpolation` in mnist_cINN/eval.py).
 
-    Args:
-        z0: `[*batch, D]`; batch dimensions broadcast.
-        z1: `[*batch, D]`.
-        steps: number of latents, 2 or more.
-        kind: `linear` or `spherical`.
-
     Returns:
-        float32 `[steps, *batch, D]`.
+        float32 `[steps, *batch, D]` for z0 and z1 of `[*batch, D]`, which broadcast.
 
     Raises:
         UsageError: if steps or kind are out of range.

@@ -18,9 +18,7 @@ __all__ = ["latents", "nats_per_dim"]
 def latents(dist: ConditionalTransformedDistribution, batches: Iterable[Any]) -> np.ndarray:
     """Return the latents z = f^-1(x; h(c)) of a data set, each flattened: float32 `[N, D]`.
 
-    Args:
-        dist: the flow's distribution.
-        batches: pairs (x, cond), or x alone, such as a `tf.data.Dataset` of them.
+    Its batches are pairs (x, cond), or x alone, such as a `tf.data.Dataset` yields.
     """
     shape = [-1, math.prod(dist.bijector.latent_shape)]
     return np.concatenate([np.reshape(z, shape) for z in _each(dist, dist.encode, batches)])
@@ -30,11 +28,8 @@ def nats_per_dim(dist: ConditionalTransformedDistribution, batches: Iterable[Any
     """Return -log p(x | c) / D of each example of a data set, in nats/dim: `[N]`.
 
     A density depends on the units of the data: compare only x of one shape with the same noise.
-    The likeliest images are simple ones, such as plain areas, not the best ones.
-
-    Args:
-        dist: the flow's distribution.
-        batches: as in `latents`.
+    The likeliest images are simple ones, such as plain areas, not the best ones. Batches are as in
+    `latents`.
     """
     log_prob = np.concatenate([np.ravel(each) for each in _each(dist, dist.log_prob, batches)])
     return -log_prob / math.prod(dist.event_shape)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_cinn.metrics.figure import Figure
+from tfp_cinn.metrics.likelihood import as_pair
 from tfp_cinn.model import CINN
 
 __all__ = ["latent_moments"]
@@ -14,15 +15,15 @@ __all__ = ["latent_moments"]
 def latent_moments(model: CINN, batches: tf.data.Dataset) -> list[Figure]:
     """Return moments of z = f^-1(x; h(c)) over all examples and dimensions of a data set.
 
-    With m = E z and s^2 = E (z - m)^2, they are m, s, E |z|^2 / D and the kurtosis
+    With m = E z and s^2 = E (z - m)^2, they are m, s, `E |z|^2 / D` and the kurtosis
     E (z - m)^4 / s^4. Standard errors assume independent examples, but not independent dimensions.
 
     Args:
         model: the model.
-        batches: pairs (x, condition).
+        batches: pairs (x, condition), or x alone.
     """
     encode = tf.function(model.distribution.encode)
-    parts = [encode(x, cond).numpy() for x, cond in batches]
+    parts = [encode(*as_pair(batch)).numpy() for batch in batches]
     z = np.concatenate([part.reshape(len(part), -1) for part in parts]).astype(np.float64)
     centered = z - z.mean()
     second, fourth = (centered**2).mean(axis=1), (centered**4).mean(axis=1)

@@ -79,6 +79,8 @@ def application_features(
     image, x = image_input(cond_shape)
     if cond_shape[-1] != 1:
         raise UsageError(f"cond_shape: expected (H, W, 1), got {tuple(cond_shape)}")
+    if not taps and vector is None:
+        raise UsageError("taps: expected at least one, got none")
     if enlarge < 1:
         raise UsageError(f"enlarge: expected an integer of 1 or more, got {enlarge}")
     size = tuple(n * enlarge for n in cond_shape[:2])
@@ -86,8 +88,6 @@ def application_features(
     outputs = {name: _tap(network, application, name, tap) for name, tap in taps.items()}
     if vector is not None:
         outputs[vector] = keras.layers.GlobalAveragePooling2D()(network.output)
-    if not outputs:
-        raise UsageError("taps: expected at least one, got none")
     network = keras.Model(network.input, outputs, name=network.name)
 
     x = LightnessToGray()(x)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from tfp_cinn.networks.subnets import SubnetMaker
+from tfp_cinn.networks.subnets import MadeLayer, SubnetMaker
 
 __all__ = ["DenseConvNet"]
 
@@ -41,30 +41,22 @@ class DenseConvNet(SubnetMaker):
 
     def __call__(self, channels_out: int) -> keras.layers.Layer:
         """Return a new subnet with `channels_out` output channels."""
-        hidden, last = self.layer_arguments()
-        size = {"kernel_size": self.kernel_size, "padding": "same"}
-        layers = [keras.layers.Conv2D(n, **size, **hidden) for n in self.hidden]
-        last = keras.layers.Conv2D(channels_out, 1, **last)
-        return DenselyConnected(layers, last, dtype=self.dtype)
+        return DenselyConnected(self, channels_out)
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
-class DenselyConnected(keras.layers.Layer):
-    """The layer that `DenseConvNet` makes.
+class DenselyConnected(MadeLayer):
+    """The layer that `DenseConvNet` makes."""
 
-    Args:
-        hidden: the convolutions, each of the input and all previous outputs.
-        last: the layer after them.
-        **kwargs: see `keras.layers.Layer`.
-    """
-
-    def __init__(self, hidden: list[keras.layers.Layer], last: keras.layers.Layer, **kwargs: Any):
-        super().__init__(**kwargs)
-        self._names = [f"hidden_{k}" for k in range(len(hidden))]
+    def __init__(self, maker: DenseConvNet, channels_out: int, **kwargs: Any):
+        super().__init__(maker, channels_out, **kwargs)
+        hidden, last = maker.layer_arguments()
+        size = {"kernel_size": maker.kernel_size, "padding": "same"}
+        self._names = [f"hidden_{k}" for k in range(len(maker.hidden))]
         # TensorFlow's checkpoints don't look into a Keras layer's lists.
-        for name, layer in zip(self._names, hidden, strict=True):
-            setattr(self, name, layer)
-        self.last = last
+        for name, channels in zip(self._names, maker.hidden, strict=True):
+            setattr(self, name, keras.layers.Conv2D(channels, **size, **hidden))
+        self.last = keras.layers.Conv2D(channels_out, 1, **last)
 
     @property
     def hidden(self) -> list[keras.layers.Layer]:
@@ -75,26 +67,11 @@ class DenselyConnected(keras.layers.Layer):
         """Build the convolutions."""
         *space, channels = input_shape
         for layer in (*self.hidden, self.last):
-            if not layer.built:  # layers of a saved one are built already
-                layer.build((*space, channels))
+            layer.build((*space, channels))
             channels += layer.filters
 
     def call(self, x):
-        """Map `[N, H, W, C]` to `[N, H, W, channels of last]`."""
+        """Map `[N, H, W, C]` to `[N, H, W, channels_out]`."""
         for layer in self.hidden:
             x = keras.ops.concatenate([x, layer(x)], axis=-1)
         return self.last(x)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {
-            "hidden": [keras.saving.serialize_keras_object(layer) for layer in self.hidden],
-            "last": keras.saving.serialize_keras_object(self.last),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> DenselyConnected:
-        """Rebuild the layer of a `get_config`."""
-        hidden = [keras.saving.deserialize_keras_object(layer) for layer in config["hidden"]]
-        last = keras.saving.deserialize_keras_object(config["last"])
-        return cls(**config | {"hidden": hidden, "last": last})

@@ -33,15 +33,9 @@ def digit_features(
     The defaults are the conditioning network of the paper's color-MNIST flow (cond_net.py of
     mnist_cINN without its classifier, 912,960 weights), for a digit with pixels from 0 to 1.
 
-    Args:
-        cond_shape: shape of the image without batch dimension.
-        width: length of the vector.
-        channels: channels of the four convolutions.
-        hidden: widths of the linear layers before the last.
-        dropout: dropout rate, in training only.
-        padded: whether the convolutions are padded with zeros, for images under 16 pixels.
-        mean: mean to normalize the image with.
-        std: standard deviation likewise.
+    The image is standardized first, (image - mean) / std; `channels` are those of the four
+    convolutions and `hidden` the widths of the linear layers before the last. With `padded`, which
+    images under 16 pixels need, the convolutions are padded with zeros.
 
     Raises:
         UsageError: if a shape, width or rate is out of range, or the image is too small.

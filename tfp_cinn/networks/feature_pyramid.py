@@ -37,12 +37,8 @@ def feature_pyramid(
     (colorization_minimal_example of its reference code, 1,455,680 weights), for the lightness of 64
     x 64 pixels in Lab units. The inputs of its linear layer are in the order H, W, C, not C, H, W.
 
-    Args:
-        cond_shape: shape of the image without batch dimension.
-        levels: channels of the convolutions of each level.
-        vector: length of the vector; None for no such entry.
-        mean: what is subtracted from the image first.
-        std: what it is divided by then.
+    The image is standardized first, (image - mean) / std; `levels` are the channels of the
+    convolutions of each level, and `vector` may be None for no such entry.
 
     Raises:
         UsageError: if a shape or a width is out of range.
@@ -79,12 +75,8 @@ def gray_pyramid(
     optionally the entry "vector", such a map flattened. For the ablation without a conditioning
     network (arXiv 1907.02392, sec. 4.2).
 
-    Args:
-        cond_shape: shape of the image without batch dimension.
-        resolutions: (h, w) of each map by its name.
-        vector: (h, w) of the flattened map.
-        mean: what is subtracted from the image first.
-        std: what it is divided by then.
+    The image is standardized first, (image - mean) / std; `resolutions` are (h, w) by name, and
+    `vector` is that of the flattened map.
 
     Raises:
         UsageError: if a resolution doesn't divide the image's.

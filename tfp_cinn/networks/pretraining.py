@@ -36,14 +36,10 @@ def color_regressor(
         regressor.fit(batches.map(lambda x, c: (c, x)), epochs=3)
         conditioner.save_weights("conditioner.weights.h5")    # for load_weights
 
-    Args:
-        conditioner: the conditioner, trained in place.
-        image_shape: shape (H, W, C) of x without batch dimension.
-        mean: mean of x, a number or one for each channel.
-        std: its standard deviation likewise.
+    The conditioner is trained in place; mean and std of x are numbers, or one for each channel.
 
     Returns:
-        A model from conditions to `[N, H, W, C]`.
+        A model from conditions to x, `[N, *image_shape]`.
 
     Raises:
         UsageError: if there are more or fewer means or standard deviations than channels.
@@ -72,10 +68,6 @@ def color_regressor(
 
 def load_weights(network: keras.Model, path: str | os.PathLike) -> None:
     """Load the weights that `network.save_weights(path)` or `network.save(path)` wrote.
-
-    Args:
-        network: a network with the same layers as the saved one.
-        path: a `.weights.h5` or a `.keras` file.
 
     Raises:
         UsageError: if the file doesn't exist or doesn't hold exactly the weights of the network.

@@ -26,13 +26,9 @@ def strided_features(
     and batch normalization. Each conditional block of the paper's ImageNet flow has one
     (`cond_subnet` of colorization_cINN); see `tfp_cinn.bijectors.Embed`.
 
-    Args:
-        cond_shape: shape of the features without batch dimension.
-        strided: channels of the strided convolutions; may be empty.
-        channels: channels of the output.
-        init_std: standard deviation of the normal distribution of all initial weights, including
-            those of the batch normalization, as in the published code; None for PyTorch's
-            defaults.
+    `strided` are the channels of the strided convolutions, none or more. `init_std` is the standard
+    deviation of all initial weights, including those of the batch normalization, as in the
+    published code; None for PyTorch's defaults.
 
     Raises:
         UsageError: if a shape or a width is out of range.
@@ -55,10 +51,6 @@ def strided_vector(
     ReLUs (0.01) between them, the spatial mean, batch normalization. The defaults are the network
     that the dense blocks of the paper's ImageNet flow share (`fc_cond_net` of colorization_cINN),
     with PyTorch's initial weights.
-
-    Args:
-        cond_shape: shape of the features without batch dimension.
-        strided: channels of the convolutions; at least one.
 
     Raises:
         UsageError: if a shape or a width is out of range.

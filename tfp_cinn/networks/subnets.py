@@ -10,7 +10,7 @@ import keras
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["MLP", "ConvNet", "SubnetMaker", "check_widths"]
+__all__ = ["MLP", "ConvNet", "MadeLayer", "SubnetMaker", "check_widths"]
 
 
 @dataclasses.dataclass(eq=False)
@@ -88,6 +88,24 @@ class SubnetMaker:
         return cls(**config)
 
 
+class MadeLayer(keras.layers.Layer):
+    """A layer that is saved as the maker of a subnet and its number of channels."""
+
+    def __init__(self, maker: SubnetMaker, channels_out: int, **kwargs: Any):
+        super().__init__(**{"dtype": maker.dtype} | kwargs)
+        self.maker, self.channels_out = maker, channels_out
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        maker = keras.saving.serialize_keras_object(self.maker)
+        return super().get_config() | {"maker": maker, "channels_out": self.channels_out}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MadeLayer:
+        """Rebuild the layer of a `get_config`."""
+        return cls(**config | {"maker": keras.saving.deserialize_keras_object(config["maker"])})
+
+
 @keras.saving.register_keras_serializable("tfp_cinn")
 @dataclasses.dataclass(eq=False)
 class MLP(SubnetMaker):
@@ -121,24 +139,26 @@ class MLP(SubnetMaker):
             if self.dropout:
                 layers.append(keras.layers.Dropout(self.dropout, dtype=self.dtype))
         network = keras.Sequential([*layers, keras.layers.Dense(channels_out, **last)])
-        if not self.skip:
-            return network
-        linear = keras.layers.Dense(channels_out, use_bias=False, **last)
-        return SumOfLayers(network, linear, dtype=self.dtype)
+        return SumOfLayers(self, channels_out) if self.skip else network
 
 
-class SumOfLayers(keras.layers.Layer):
-    """The sum of two layers of one input."""
+@keras.saving.register_keras_serializable("tfp_cinn")
+class SumOfLayers(MadeLayer):
+    """The layer that `MLP` makes with `skip`: a network plus a linear map."""
 
-    def __init__(self, one: keras.layers.Layer, other: keras.layers.Layer, dtype: str | None):
-        super().__init__(dtype=dtype)
-        self.one, self.other = one, other
+    def __init__(self, maker: MLP, channels_out: int, **kwargs: Any):
+        super().__init__(maker, channels_out, **kwargs)
+        self.one = dataclasses.replace(maker, skip=False)(channels_out)
+        _, last = maker.layer_arguments()
+        self.other = keras.layers.Dense(channels_out, use_bias=False, **last)
 
     def build(self, input_shape):
+        """Build both."""
         self.one.build(input_shape)
         self.other.build(input_shape)
 
     def call(self, inputs, training=None):
+        """Map `[..., C]` to `[..., channels_out]`."""
         return self.one(inputs, training=training) + self.other(inputs)
 
 

@@ -28,15 +28,8 @@ def conv(
 ) -> Any:
     """Apply a convolution to `[N, H, W, C]`, padded by d (k - 1) / 2 zeros on every side (odd k).
 
-    Args:
-        x: a Keras tensor.
-        channels: number of output channels.
-        kernel_size: k.
-        strides: stride.
-        dilation: d.
-        padded: whether to pad at all.
-        init_std: standard deviation of normal initial weights and biases; None for PyTorch's
-            default, uniform within +-1 / sqrt(k^2 C).
+    `init_std` is the standard deviation of normal initial weights and biases; without it they are
+    PyTorch's, uniform within +-1 / sqrt(k^2 C).
     """
     padding = "valid"
     if padded and strides == 1:
@@ -65,12 +58,7 @@ def dense(x: Any, units: int) -> Any:
 
 
 def batch_norm(x: Any, init_std: float | None = None) -> Any:
-    """Apply batch normalization to the last axis.
-
-    Args:
-        x: a Keras tensor.
-        init_std: standard deviation of normal initial scale and shift; None for 1 and 0.
-    """
+    """Apply batch normalization to the last axis; scale and shift start normal, or as 1 and 0."""
     start = {}
     if init_std is not None:
         start = {"gamma_initializer": _normal(init_std), "beta_initializer": _normal(init_std)}

@@ -36,11 +36,7 @@ def zhang_features(
     Source: Zhang, Isola and Efros, "Colorful Image Colorization", arXiv 1603.08511; as conditioner
     of a flow in arXiv 1907.02392, sec. 4.2.
 
-    Args:
-        cond_shape: shape of the image without batch dimension; H and W divisible by 8.
-        width: w.
-        mean: what is subtracted from the image first.
-        std: what it is divided by then.
+    The image is standardized first, (image - mean) / std; its H and W are divisible by 8.
 
     Raises:
         UsageError: if a shape or the width is out of range.

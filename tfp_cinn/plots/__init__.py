@@ -1,5 +1,6 @@
-"""Pictures of data, samples and training."""
+"""Pictures, without numbers."""
 
-from tfp_cinn.plots.pictures import draw_curve, draw_samples
+from tfp_cinn.plots.curves import draw_curve
+from tfp_cinn.plots.panels import Panel, draw_panels
 
-__all__ = ["draw_curve", "draw_samples"]
+__all__ = ["Panel", "draw_curve", "draw_panels"]

@@ -1,22 +1,27 @@
-"""Pictures of the latent space: labeled panels of images, and scores of several sets."""
+"""Labeled panels of images, and scores of several sets."""
 
 from __future__ import annotations
 
 import math
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["Panel", "ScoredSet", "draw_panels", "draw_scores"]
+from tfp_cinn.errors import UsageError
+
+__all__ = ["Panel", "ScoredSet", "check_picture", "draw_panels", "draw_scores"]
 
 _DPI = 150
 _GAP = 0.06  # between images, relative to their height
 _CAPTION = 0.32  # space for a caption below an image, likewise
 _LETTER = 0.06  # width of a letter in a label, inches
 _LONGEST = 30  # letters in a label
+_MAX_SIDE = 500  # images; a longer picture is beyond what can be drawn or looked at
+_MAX_IMAGES = 10_000
 
 
 class Panel(NamedTuple):
@@ -55,6 +60,20 @@ class ScoredSet(NamedTuple):
     remark: str
 
 
+def check_picture(path: pathlib.Path, rows: int, columns: int) -> None:
+    """Check that a grid of images can be drawn into a file.
+
+    Raises:
+        UsageError: if it would be too large.
+    """
+    side = max(rows, columns) if rows > 1 else 1
+    if side > _MAX_SIDE or rows * columns > _MAX_IMAGES:
+        raise UsageError(
+            f"{path}: {rows} x {columns} samples are too many for a picture, expected up to "
+            f"{_MAX_IMAGES}, {_MAX_SIDE} in a row; use a .npz file"
+        )
+
+
 def draw_panels(
     panels: Sequence[Panel],
     path: str | os.PathLike,
@@ -69,8 +88,11 @@ def draw_panels(
         row_labels: text before each row of the first panel.
         title: text above all.
     """
-    height, width = panels[0].images.shape[2:4]
-    cell = (0.9 if min(height, width) >= 48 else 0.52) / min(height, width)  # inches per pixel
+    rows, columns, height, width = panels[0].images.shape[:4]
+    # Inches of an image, as long as the picture can be drawn.
+    inches = 0.9 if min(height, width) >= 48 else 0.52
+    inches = min(inches, 250 / max(rows, columns), 50 / math.sqrt(rows * columns))
+    cell = inches / min(height, width)
     joined = [_joined(panel) for panel in panels]
     widths = [image.shape[1] for image in joined]
     size = cell * sum(widths) + 0.5 * len(panels) + 0.5, cell * joined[0].shape[0] + 1.0

@@ -19,7 +19,7 @@ from tfp_cinn.memory import check_room
 from tfp_cinn.metrics.condition_range import condition_distances, describe_far, measure_range
 from tfp_cinn.metrics.figure import Figure
 from tfp_cinn.metrics.latents import latent_moments
-from tfp_cinn.metrics.likelihood import bits_per_dim, nats_per_dim
+from tfp_cinn.metrics.likelihood import likelihood
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.conditions import num_conditions, read_conditions
 from tfp_cinn.tasks.explore.explorable import Explorable
@@ -159,9 +159,7 @@ class Task(Explorable):
         batches = self.test_batches(batch_size)
         if batches is None:
             raise UsageError(f"the task {self.name!r} holds out no data to measure on")
-        nats = nats_per_dim(model, batches)
-        bits = [bits_per_dim(nats)] if len(model.event_shape) == 3 else []
-        return [nats, *bits, *latent_moments(model, batches)]
+        return [*likelihood(model, batches), *latent_moments(model, batches)]
 
     def draw_measured(self, workdir: Workdir) -> None:
         """Draw pictures of what `measure` has just found into the workdir; by default none."""

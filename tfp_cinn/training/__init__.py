@@ -6,7 +6,7 @@ from tfp_cinn.configs import (
     colorization_config,
     default_config,
 )
-from tfp_cinn.training.freia import export_run_to_freia, import_run_from_freia
+from tfp_cinn.training.freia import import_run_from_freia
 from tfp_cinn.training.pretrain import pretrain
 from tfp_cinn.training.strategy import STRATEGIES
 from tfp_cinn.training.train import train
@@ -17,7 +17,6 @@ __all__ = [
     "color_digits_config",
     "colorization_config",
     "default_config",
-    "export_run_to_freia",
     "import_run_from_freia",
     "pretrain",
     "train",

@@ -18,6 +18,7 @@ from tfp_cinn.workdir import Workdir
 __all__ = ["Moment", "newest", "restore", "save"]
 
 _MOMENT = "moment.json"
+_KEEP = 2
 
 
 class Moment(NamedTuple):
@@ -28,7 +29,6 @@ class Moment(NamedTuple):
         epoch: number of complete epochs.
         batch: number of batches trained on in the running epoch.
         seconds: time that these batches took.
-        skipped: number of batches skipped because something was NaN or infinite.
         history: metrics of each complete epoch.
         data: what the order of the data depends on; `batch` is only valid for a run with the same.
     """
@@ -37,7 +37,6 @@ class Moment(NamedTuple):
     epoch: int = 0
     batch: int = 0
     seconds: float = 0.0
-    skipped: int = 0
     history: list[dict[str, float]] = []
     data: dict[str, int] = {}
 
@@ -52,8 +51,8 @@ def criterion(metrics: Mapping[str, float]) -> float:
     return metrics.get("val_nats_per_dim", metrics["nats_per_dim"])
 
 
-def save(model: CINN, workdir: Workdir, moment: Moment, keep: int) -> pathlib.Path:
-    """Save a checkpoint, and delete all but the newest `keep`.
+def save(model: CINN, workdir: Workdir, moment: Moment) -> pathlib.Path:
+    """Save a checkpoint, and delete all but the newest two.
 
     It is a `.npz` file with one array per variable (weights, noise generators, the optimizer's
     variables, the sums behind the metrics of the running epoch) and the moment as JSON.
@@ -74,7 +73,7 @@ def save(model: CINN, workdir: Workdir, moment: Moment, keep: int) -> pathlib.Pa
             with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, variable.numpy(), allow_pickle=False)
         archive.writestr(_MOMENT, json.dumps(moment._asdict()))
-    for old in _newest_first(workdir)[keep:]:
+    for old in _newest_first(workdir)[_KEEP:]:
         old.unlink()
     return workdir / name
 
@@ -134,7 +133,8 @@ def _load(model: CINN, path: pathlib.Path) -> Moment:
             raise ValueError(f"{bad} is damaged")
         if _MOMENT not in archive.namelist():
             raise ValueError("not a checkpoint of this release; finish the run with its own")
-        moment = Moment(**json.loads(archive.read(_MOMENT)))
+        said = json.loads(archive.read(_MOMENT))
+        moment = Moment(**{name: said[name] for name in Moment._fields})
     with np.load(path, allow_pickle=False) as arrays:
         members = {name for name in arrays.files if name != _MOMENT}
         variables = _variables(model)

@@ -1,23 +1,19 @@
-"""Weights that were trained with FrEIA, in a training run's folder, and back."""
+"""Weights that were trained with FrEIA, in a training run's folder."""
 
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import safetensors.numpy
-
-from tfp_cinn import files, tasks
+from tfp_cinn import tasks
 from tfp_cinn.configs import as_dict
 from tfp_cinn.errors import UsageError
-from tfp_cinn.interop import export_freia, import_freia, read_checkpoint
+from tfp_cinn.interop import import_freia, read_checkpoint
 from tfp_cinn.model import CINN
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["export_run_to_freia", "import_run_from_freia"]
+__all__ = ["import_run_from_freia"]
 
 
 def import_run_from_freia(
@@ -56,31 +52,3 @@ def import_run_from_freia(
         model.save(workdir.model_path)
     print(f"{workdir.model_path}: the model with the weights of {weights}")
     return model
-
-
-def export_run_to_freia(
-    workdir: str | os.PathLike, output: str | os.PathLike, names: str = "paper"
-) -> pathlib.Path:
-    """Write the weights of a training run's model as a state dict for PyTorch.
-
-    Args:
-        workdir: the training run.
-        output: the `.safetensors` file to write, for `safetensors.torch.load_file`.
-        names: see `tfp_cinn.interop.export_freia`.
-
-    Returns:
-        The file's path, which is also printed.
-
-    Raises:
-        UsageError: if the workdir, its model or an argument is unsuitable.
-    """
-    output = files.user_path(output)
-    if output.suffix != ".safetensors":
-        raise UsageError(f"output: expected a file name that ends in .safetensors, got {output}")
-    tensors = export_freia(Workdir(workdir).load_model(), names)
-    with files.writing(output) as scratch:
-        safetensors.numpy.save_file(
-            {name: np.ascontiguousarray(each) for name, each in tensors.items()}, scratch
-        )
-    print(output)
-    return output

@@ -14,19 +14,16 @@ from collections.abc import Iterator
 import keras
 import pandas as pd
 import tensorflow as tf
-import tqdm
 
 from tfp_cinn.configs import TrainConfig
-from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, WriteError
+from tfp_cinn.errors import NonFiniteError, WriteError
 from tfp_cinn.model import CINN
 from tfp_cinn.replicas import Ballot
 from tfp_cinn.training import checkpoints
 from tfp_cinn.training.checkpoints import Moment, criterion
 from tfp_cinn.workdir import Workdir
 
-__all__ = ["Interrupted", "Resumable", "WriteWarnings"]
-
-_WARN_EVERY_SECONDS = 60.0
+__all__ = ["Interrupted", "Resumable", "training_continues"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -41,22 +38,13 @@ class Interrupted(KeyboardInterrupt):
         self.status = status
 
 
-class WriteWarnings:
-    """Warns of files that can't be written, at most once a minute, while training continues."""
-
-    def __init__(self):
-        self._last = -math.inf
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Return a context in which writing may fail."""
-        try:
-            yield
-        except (WriteError, tf.errors.OpError) as error:
-            if time.time() - self._last >= _WARN_EVERY_SECONDS:
-                self._last = time.time()
-                line = " ".join(str(error).split())
-                tqdm.tqdm.write(f"{line}; training continues", file=sys.stderr)
+@contextlib.contextmanager
+def training_continues() -> Iterator[None]:
+    """Return a context in which writing may fail with a warning."""
+    try:
+        yield
+    except (WriteError, tf.errors.OpError) as error:
+        print(f"{' '.join(str(error).split())}; training continues", file=sys.stderr)
 
 
 class Resumable(keras.callbacks.Callback):
@@ -77,7 +65,6 @@ class Resumable(keras.callbacks.Callback):
         steps: steps per epoch.
         config: how to train.
         workdir: the run; None for a process that doesn't write.
-        warnings: for what can't be written.
         ballot: the vote of several workers.
 
     Attributes:
@@ -91,16 +78,14 @@ class Resumable(keras.callbacks.Callback):
         steps: int,
         config: TrainConfig,
         workdir: Workdir | None,
-        warnings: WriteWarnings,
         ballot: Ballot | None = None,
     ):
         super().__init__()
         self.moment = moment
         self._steps, self._config, self._workdir = steps, config, workdir
-        self._warnings, self._ballot = warnings, ballot
+        self._ballot = ballot
         self._sums: list[tuple[keras.Variable, object]] = []
         self._began, self._last_save = 0.0, time.time()
-        self._skipped_in_a_row, self._skipped_after = 0, -1
         # A second model, without optimizer, holds the weights of the best epoch until it is saved.
         self._best_is_new, self._best_model = False, None
         if workdir is not None:
@@ -125,24 +110,7 @@ class Resumable(keras.callbacks.Callback):
             with self._workdir.writing(self._workdir.model_path.name) as scratch:
                 keras.Model.save(self._best_model, scratch)  # ours would write aside once more
             self._best_is_new = False
-        keep = self._config.keep_checkpoints
-        return checkpoints.save(self.model, self._workdir, self.moment, keep)
-
-    def skip(self, error: NonFiniteStepError) -> None:
-        """Count a batch that the next `fit` must leave out, and say so.
-
-        Raises:
-            NonFiniteError: if the config doesn't allow to skip it.
-        """
-        if self._config.on_nan != "skip":
-            raise error
-        now, most = self.moment, self._config.max_skipped
-        self._skipped_in_a_row = (now.step == self._skipped_after) * self._skipped_in_a_row + 1
-        self._skipped_after = now.step
-        if self._skipped_in_a_row > most:
-            raise NonFiniteError(f"{error} (the step after {most} that were skipped)") from None
-        self.moment = now._replace(skipped=now.skipped + 1)
-        tqdm.tqdm.write(f"{error}; the batch is skipped", file=sys.stderr)
+        return checkpoints.save(self.model, self._workdir, self.moment)
 
     def on_train_begin(self, logs=None):
         """Keep the metrics of a running epoch, which `fit` resets."""
@@ -174,8 +142,6 @@ class Resumable(keras.callbacks.Callback):
                 f"epoch {epoch + 1}: the validation likelihood is {criterion(metrics)} nats/dim; "
                 "lower the learning rate"
             )
-        if now.skipped:
-            metrics["skipped"] = now.skipped
         metrics["seconds"] = round(now.seconds, 2)
         examples = now.batch * self._config.batch_size
         metrics["examples_per_second"] = round(examples / max(now.seconds, 1e-9), 1)
@@ -186,7 +152,7 @@ class Resumable(keras.callbacks.Callback):
             if self.moment.best_epoch == epoch + 1:
                 self._best_is_new = True
                 self._best_model.set_weights(self.model.get_weights())
-            with self._warnings(), self._workdir.writing("metrics.csv") as scratch:
+            with training_continues(), self._workdir.writing("metrics.csv") as scratch:
                 pd.DataFrame(history).to_csv(scratch, index=False)
             if self.finished:
                 self.save()
@@ -197,7 +163,7 @@ class Resumable(keras.callbacks.Callback):
         due = time.time() - self._last_save >= self._config.checkpoint_seconds
         if self._workdir is not None and due and not self.finished:
             self._last_save = time.time()
-            with self._warnings():
+            with training_continues():
                 self.save()
 
     def __enter__(self) -> Resumable:

@@ -85,7 +85,7 @@ class Replicas:
         """Refuse what several replicas can't do.
 
         Raises:
-            UsageError: if a batch can't be divided into equal parts, or steps are to be skipped.
+            UsageError: if a batch can't be divided into equal parts.
         """
         size = config.batch_size
         if size % self.count:
@@ -94,12 +94,6 @@ class Replicas:
                 f"config.train.batch_size: {size} examples, of all replicas together, can't be "
                 f"divided among {self.count} equally; take {f'{below}, or ' * bool(below)}"
                 f"{below + self.count}"
-            )
-        if self.count > 1 and config.on_nan == "skip":
-            # A NaN raises an error within the step, after which replicas can no longer communicate.
-            raise UsageError(
-                'config.train.on_nan: "skip" needs --strategy=none; on several replicas, choose '
-                '"stop", and start again'
             )
 
     def compare(self, content: bytes, what: str) -> None:

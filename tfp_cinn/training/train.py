@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +15,16 @@ import tensorflow as tf
 
 from tfp_cinn import tasks
 from tfp_cinn.configs import TrainConfig, as_dict
-from tfp_cinn.errors import NonFiniteError, NonFiniteStepError, UsageError, WriteError
+from tfp_cinn.errors import NonFiniteError, UsageError, WriteError
 from tfp_cinn.fused_adam import FusedAdam
 from tfp_cinn.model import CINN
 from tfp_cinn.plots import draw_curve
 from tfp_cinn.tasks import Task
 from tfp_cinn.training import checkpoints
-from tfp_cinn.training.callbacks import Progress, TensorBoard
 from tfp_cinn.training.checkpoints import Moment
-from tfp_cinn.training.resumable import Interrupted, Resumable, WriteWarnings
+from tfp_cinn.training.resumable import Interrupted, Resumable
 from tfp_cinn.training.strategy import Replicas, WorkerLostError
+from tfp_cinn.training.tensorboard import TensorBoard
 from tfp_cinn.workdir import Workdir, without_paths
 
 __all__ = ["train"]
@@ -129,7 +130,7 @@ def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Wo
         x, cond = next(iter(task.training_batches(config.batch_size, config.seed, 0)))
         model.bijector.calibrate(x, model.distribution.features(cond))
         moment = Moment(data=data)
-        checkpoints.save(model, workdir, moment, config.keep_checkpoints)
+        checkpoints.save(model, workdir, moment)
         return moment
     if moment.batch and moment.data != data:
         changed = [f"{k} was {v}" for k, v in moment.data.items() if data[k] != v]
@@ -152,29 +153,24 @@ def _fit(
     """Train to the end; write into the workdir, if there is one."""
     validation = task.validation_batches(config.batch_size)
     length = -1 if validation is None else int(validation.cardinality())
-    warnings = WriteWarnings()
-    run = Resumable(model, moment, steps, config, workdir, warnings, replicas.ballot)
-    callbacks = [keras.callbacks.LearningRateScheduler(lambda epoch, _: config.rate(epoch))]
+    run = Resumable(model, moment, steps, config, workdir, replicas.ballot)
+    callbacks = [keras.callbacks.LearningRateScheduler(lambda epoch, _: config.rate(epoch)), run]
     if workdir is not None:
-        callbacks.append(Progress(moment, config.epochs, steps))
-        callbacks.append(TensorBoard(task, workdir, config.epochs, warnings))
+        callbacks.insert(1, TensorBoard(task, workdir, config.epochs))
     try:
         with run, replicas.one_fate():
-            while not run.finished:
+            while not run.finished:  # a broken epoch is ended by itself
                 moment = run.moment
-                try:
-                    model.fit(
-                        replicas.split(_batches(task, config, steps, moment)),
-                        initial_epoch=moment.epoch,
-                        epochs=moment.epoch + 1 if moment.batch else config.epochs,
-                        steps_per_epoch=steps - moment.batch,
-                        validation_data=replicas.split(validation),
-                        validation_steps=length if length >= 0 else None,
-                        callbacks=[*callbacks, run],
-                        verbose=0,
-                    )
-                except NonFiniteStepError as error:
-                    run.skip(error)
+                model.fit(
+                    replicas.split(_batches(task, config, steps, moment)),
+                    initial_epoch=moment.epoch,
+                    epochs=moment.epoch + 1 if moment.batch else config.epochs,
+                    steps_per_epoch=steps - moment.batch,
+                    validation_data=replicas.split(validation),
+                    validation_steps=length if length >= 0 else None,
+                    callbacks=callbacks,
+                    verbose=0 if workdir is None else 1 if sys.stdout.isatty() else 2,
+                )
             return run.moment
     except tf.errors.OpError as error:
         raise UsageError(f"{_unreadable(error)}{_saved(run, workdir)}") from None
@@ -255,7 +251,7 @@ def _batches(task: Task, config: TrainConfig, steps: int, moment: Moment) -> tf.
     def epoch(number):
         return task.training_batches(config.batch_size, config.seed, number)
 
-    first, done = moment.epoch, moment.batch + moment.skipped
+    first, done = moment.epoch, moment.batch
     if config.steps_per_epoch is not None:  # then epochs of the run and of the data differ
         first, done = 0, done + moment.epoch * steps
     if done:

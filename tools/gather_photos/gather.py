@@ -18,7 +18,7 @@ from PIL import Image
 from qt_resources import read_resources
 
 from tfp_cinn.data import photo_files
-from tfp_cinn.data.image_files import Unusable, format_of
+from tfp_cinn.data.image_files import SUFFIXES, Unusable
 from tfp_cinn.errors import UsageError
 
 PACKAGES = ("gcompris-qt-data", "lomiri-wallpapers-16.04")
@@ -195,24 +195,22 @@ def _files(root: pathlib.Path, left_out: collections.Counter) -> Iterator[tuple[
             continue
         name = path.relative_to(root).as_posix()
         if path.suffix != ".rcc":
-            with path.open("rb") as file:
-                if _wanted(name, file.read(_README_BYTES)):
-                    file.seek(0)
-                    yield name, file.read()
+            if _wanted(name, path.stat().st_size):
+                yield name, path.read_bytes()
             continue
         try:
             for inner, contents in read_resources(path.read_bytes()):
                 if contents is None:
                     left_out["in resources that can't be decompressed"] += 1
-                elif _wanted(inner, contents):
+                elif _wanted(inner, len(contents)):
                     yield f"{name}/{inner}", contents
         except ValueError:
             left_out["in damaged .rcc files"] += 1
 
 
-def _wanted(name: str, head: bytes) -> bool:
-    is_readme = name.rpartition("/")[2].startswith("README") and len(head) < _README_BYTES
-    return is_readme or format_of(head) is not None
+def _wanted(path: str, size: int) -> bool:
+    is_readme = path.rpartition("/")[2].startswith("README") and size < _README_BYTES
+    return is_readme or path.lower().endswith(SUFFIXES)
 
 
 def _copy_photo(

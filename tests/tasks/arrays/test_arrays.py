@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 
 from tfp_cinn import tasks
-from tfp_cinn.cli import train as train_program
 from tfp_cinn.cli.flags import parse
+from tfp_cinn.cli.verbs import VERBS
 from tfp_cinn.client.ask import ask_for_samples
 from tfp_cinn.errors import UsageError
 from tfp_cinn.export import export_run
@@ -101,6 +101,69 @@ def test_every_shape_is_learned_saved_and_written(x, cond, tmp_path):
         tf.nest.map_structure(np.testing.assert_allclose, read, first)
 
 
+def gaussian(num, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(num, 2))
+    return x, x + rng.normal(size=x.shape)
+
+
+class Exact(Arrays):
+    """x ~ N(0, I), c = x + N(0, I), which affine maps can be exact of."""
+
+    simulate = staticmethod(gaussian)
+
+    @staticmethod
+    def observe(x, seed):
+        return x + np.random.default_rng(seed).normal(size=x.shape)
+
+
+def test_posteriors_are_measured_and_drawn(tmp_path):
+    (tmp_path / "run").mkdir()
+    task = Exact(simulations=4000)
+    flow = task.build({"blocks": 2, "hidden": (16,), "weight_prior": 0.0})
+    flow.compile(keras.optimizers.Adam(0.01))
+    flow.fit(task.training_batches(200, 0, 0).repeat(10), verbose=0)
+    figures = {(f.name, f.of): f for f in task.measure(flow, num_samples=100)}
+    assert figures["num_test", ""].mean == 200 and figures["non_finite_samples", ""].mean == 0
+    # Two noises of 1 lie between c and c again, in units of c's standard deviation, sqrt 2.
+    expected = {
+        ("coverage_80", "x[0]"): 0.8, ("z_rms", "x[1]"): 1.0, ("contraction", "x[0]"): 0.5,
+        ("c2st", ""): 0.5, ("resimulation_error", "truth"): 1.0,
+        ("resimulation_error", "samples"): 1.0,
+    }  # fmt: skip
+    for key, value in expected.items():
+        assert abs(figures[key].mean - value) < 4 * figures[key].standard_error + 0.05, key
+    task.draw_measured(Workdir(tmp_path / "run"))
+    for name in ("calibration", "coverage", "recovery", "posterior"):
+        assert (tmp_path / "run" / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("x", "cond"),
+    [("vector", "none"), ("series", "vector"), ("number", "label"), ("vector", "missing")]
+    + [("vector", "several"), ("vector", "long vector")],
+)
+def test_every_shape_is_measured(x, cond):
+    held_out = X[x][:40]
+    if cond != "none":
+        held_out = held_out, tf.nest.map_structure(lambda part: part[:40], COND[cond])
+    task = Arrays(X[x], COND[cond], missing=cond == "missing", test=held_out)
+    model = task.build(SMALL)
+    names = {figure.name for figure in task.measure(model, num_samples=20)}
+    assert {"nats", "nats_per_dim", "latent_std"} < names and "bits_per_dim" not in names
+    assert ("rank_p_value" in names) == ("c2st" in names) == (x != "series" and cond != "none")
+
+
+def test_draws_that_are_not_finite_are_counted_and_few_pairs_are_said(capsys):
+    task = Arrays(X["vector"], COND["vector"], test_fraction=0.5)
+    model = task.build(SMALL)
+    figures = {f.name: f.mean for f in task.measure(model, num_samples=30, temperature=1e38)}
+    assert figures["non_finite_samples"] > 0 and "z_rms" not in figures
+    assert "too few to judge them" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="num_samples: expected 20 or more"):
+        task.measure(model, num_samples=3)
+
+
 def config_of(path, **fields):
     config = Arrays.default_config()
     config.data.train = str(path)
@@ -180,8 +243,7 @@ def test_a_simulator_of_a_module_draws_new_pairs_in_every_step(tmp_path, monkeyp
     flags = ["--config=arrays", "--config.data.task=my_problem", "--config.data.simulations=40"]
     flags += ["--config.train.batch_size=20", "--config.train.epochs=1", "--config.model.blocks=1"]
     argv = ["train", f"--module={tmp_path / 'my_problem.py'}", f"--workdir={tmp_path / 'run'}"]
-    parse([*argv, *flags], train_program.FLAGS, None)
-    train_program.main(**train_program.FLAGS.values())
+    train(**parse([*argv, *flags], VERBS["train"](), None))
     assert tasks.restore(Workdir(tmp_path / "run")).cond_shape == (2,)
     task = tasks.find("my_problem", "test")(simulations=100)
     seen = [x for epoch in (0, 1) for x, _ in task.training_batches(10, 0, epoch)]

@@ -47,7 +47,8 @@ def test_noise_has_its_standard_deviation_and_is_new_in_every_epoch(section):
 
 
 def test_the_mean_color_is_that_of_the_training_photographs(experiment):
-    crops = np.concatenate(list(evaluation_crops(experiment.photos.train, 64, per_photo=4)))
+    batches = evaluation_crops(experiment.photos.train, 64, per_photo=4)
+    crops = np.concatenate([rgb for rgb, _ in batches])
     expected = split_lab(crops, (16, 16)).small_ab.numpy().mean(axis=(0, 1, 2))
     np.testing.assert_allclose(experiment.mean_color(), expected, atol=1e-2)
 

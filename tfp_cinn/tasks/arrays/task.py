@@ -18,8 +18,10 @@ from tfp_cinn.data.arrays.batches import in_split
 from tfp_cinn.data.arrays.pairs import as_parts
 from tfp_cinn.data.batches import of_epoch
 from tfp_cinn.errors import UsageError
+from tfp_cinn.metrics.figure import Figure
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.arrays.conditions import check_alike, read_conditions, shapes
+from tfp_cinn.tasks.arrays.posteriors import draw_posteriors, measure_posteriors
 from tfp_cinn.tasks.arrays.samples import check_output, read_truth, write_samples
 from tfp_cinn.tasks.task import Task, register
 
@@ -63,6 +65,8 @@ class Arrays(Task):
     samples_file = "samples.png"
     simulate: Callable[[int, int], Any] | None = None
     """The simulator of a subclass."""
+    observe: Callable[[np.ndarray, int], Any] | None = None
+    """`observe(x, seed) -> cond` of a subclass draws c for given x, to check samples with."""
 
     def __init__(
         self,
@@ -211,6 +215,43 @@ class Arrays(Task):
         """Return further held-out batches, the same each time."""
         rows = self._held_out["test"]
         return None if rows is None else rows.batches(batch_size, seed=-2)
+
+    def measure(
+        self,
+        model: CINN,
+        batch_size: int = 250,
+        num_samples: int = 1000,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> list[Figure]:
+        """Measure likelihood and latents and, where x is a vector, the posteriors.
+
+        Args:
+            model: the model.
+            batch_size: pairs a batch of the likelihood; changes no figure beyond rounding.
+            num_samples: draws for each held-out condition, 20 or more.
+            temperature: factor on the latents of the draws.
+            seed: of the draws.
+
+        Returns:
+            Figures of all test data, then of the posteriors of the first 1000 pairs, for vectors of
+            20 entries at most; see `tfp_cinn.metrics.posterior`.
+
+        Raises:
+            UsageError: if nothing is held out, or `num_samples` is too small.
+        """
+        if num_samples < 20:
+            raise UsageError(
+                f"num_samples: expected 20 or more, to judge posteriors, got {num_samples}"
+            )
+        figures = super().measure(model, batch_size)
+        judged, self._posteriors = measure_posteriors(self, model, num_samples, temperature, seed)
+        return figures + judged
+
+    def draw_measured(self, workdir: Any) -> None:
+        """Draw the posteriors that were measured; see `draw_posteriors`."""
+        if self._posteriors is not None:
+            draw_posteriors(self._posteriors, workdir)
 
     def read_conditions(self, texts: Sequence[str] | None, shape: Any) -> Any:
         """Read conditions; see `tfp_cinn.tasks.arrays.conditions.read_conditions`."""

@@ -14,17 +14,15 @@ from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
 from tfp_cinn.metrics import (
     Figure,
-    bits_per_dim,
     class_accuracy,
     is_recognized,
     latent_moments,
-    nats_per_dim,
+    likelihood,
     neighbor_distance,
     pair_distance,
     train_classifier,
 )
-from tfp_cinn.plots import draw_samples
-from tfp_cinn.plots.pictures import check_picture
+from tfp_cinn.plots.panels import Panel, check_picture, draw_panels
 from tfp_cinn.tasks.sampler import ModelSampler
 from tfp_cinn.tasks.task import Task, register
 
@@ -101,9 +99,8 @@ class ClassImages(Task):
 
     def training_batches(self, batch_size, seed, epoch=None):
         """Return noisy images and their classes."""
-        return data.training_batches(
-            self.images.train, batch_size, noise_std=self._noise_std, seed=seed, epoch=epoch
-        )
+        draw = data.dequantize(self._noise_std)
+        return data.training_batches(self.images.train, batch_size, draw, seed=seed, epoch=epoch)
 
     def validation_batches(self, batch_size):
         """Return dequantized images and their classes."""
@@ -141,7 +138,7 @@ class ClassImages(Task):
         if num_samples < 2:
             raise UsageError("num_samples: expected 2 or more, as diversity is of pairs, got 1")
         images, batches = self.images, self.test_batches(batch_size)
-        nats = nats_per_dim(model, batches)
+        nats = likelihood(model, batches)
         samples, non_finite = self._sampled(model, num_samples, temperature, seed)
         judge = train_classifier(images, seed)
         seen = is_recognized(judge, samples)
@@ -153,8 +150,7 @@ class ClassImages(Task):
             of: pair_distance(x, of=of) for of, x in (("real", images.test), ("samples", samples))
         }
         return [
-            nats,
-            bits_per_dim(nats),
+            *nats,
             class_accuracy(model, batches, images.num_classes),
             *latent_moments(model, batches),
             pairs["samples"]
@@ -206,18 +202,16 @@ class ClassImages(Task):
             super().write_samples(output, x, log_prob, cond)
             return
         names = [self.description["class_names"][label] for label in cond]
-        levels, title = self.description["levels"], self.description.get("dataset", "")
-        x = x.swapaxes(0, 1)
-        if len(x) == 1:
-            columns = math.ceil(math.sqrt(x.shape[1]))
-            rows = math.ceil(x.shape[1] / columns)
-            # Cells left over take the gray of the borders.
-            grid = np.full((rows * columns, *x.shape[2:]), levels / 2, np.float32)
-            grid[: x.shape[1]] = x[0]
-            x = grid.reshape(rows, columns, *x.shape[2:])
-            names, title = [""] * rows, f"{names[0]}, {title}"
+        title, images = self.description.get("dataset", ""), self.show(x.swapaxes(0, 1), None)
+        if len(names) == 1:
+            columns = math.ceil(math.sqrt(images.shape[1]))
+            rows = math.ceil(images.shape[1] / columns)
+            grid = np.full((rows * columns, *images.shape[2:]), np.nan)
+            grid[: images.shape[1]] = images[0]
+            images = grid.reshape(rows, columns, *images.shape[2:])
+            names, title = (), f"{names[0]}, {title}"
         with writing(output) as scratch:
-            draw_samples(x, levels, scratch, names, title)
+            draw_panels([Panel(images)], scratch, names, title)
 
     def show(self, x, examples):
         """Show gray levels from black to white."""

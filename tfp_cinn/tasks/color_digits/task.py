@@ -15,9 +15,10 @@ from tfp_cinn.data.color_digits import class_hues
 from tfp_cinn.data.image_files import SUFFIXES, read_image
 from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
-from tfp_cinn.metrics import Figure, bits_per_dim, nats_per_dim
+from tfp_cinn.metrics import Figure, likelihood
 from tfp_cinn.metrics.hues import circular_distance, digit_hues, hue_distance
-from tfp_cinn.plots.pictures import check_picture, draw_hues, draw_sheet
+from tfp_cinn.plots.curves import draw_hues
+from tfp_cinn.plots.panels import Panel, check_picture, draw_panels
 from tfp_cinn.tasks.conditions import first_of_classes, to_labels
 from tfp_cinn.tasks.explore.explorable import Examples
 from tfp_cinn.tasks.sampler import ModelSampler
@@ -30,7 +31,7 @@ __all__ = ["ColorDigits"]
 class ColorDigits(Task):
     """Labeled images in hues of their class: x is RGB given the gray image, both in [0, 1].
 
-    The class isn't given: the flow has to see it. See `tfp_cinn.data.training_color_digits`.
+    The class isn't given: the flow has to see it. See `tfp_cinn.data.paint_digits`.
 
     Args:
         images: the gray images.
@@ -46,10 +47,8 @@ class ColorDigits(Task):
     pictures = (".png",)
 
     def __init__(self, images: data.LabeledImages, noise_std: float = 0.0):
-        if not 0 <= noise_std < math.inf:
-            raise UsageError(f"noise_std: expected 0 or more, and finite, got {noise_std}")
         self.images = images
-        self.noise_std = noise_std
+        self._draw = data.paint_digits(images.levels, noise_std)
         self.event_shape = (*images.image_shape[:2], 3)
         self.cond_shape = images.image_shape
         self.description = {
@@ -73,13 +72,8 @@ class ColorDigits(Task):
 
     def training_batches(self, batch_size, seed, epoch=None):
         """Return noisy images in new colors, and the gray ones."""
-        return data.training_color_digits(
-            self.images.train,
-            self.images.levels,
-            batch_size,
-            noise_std=self.noise_std,
-            seed=seed,
-            epoch=epoch,
+        return data.training_batches(
+            self.images.train, batch_size, self._draw, seed=seed, epoch=epoch
         )
 
     def validation_batches(self, batch_size):
@@ -101,9 +95,7 @@ class ColorDigits(Task):
 
     def _held_out(self, split, batch_size):
         # Noise as in training, on which the likelihood depends.
-        return data.evaluation_color_digits(
-            split, self.images.levels, batch_size, noise_std=self.noise_std
-        )
+        return data.evaluation_batches(split, batch_size, self._draw)
 
     def test_grays(self, labels: Iterable[int]) -> np.ndarray:
         """Return a test image for each label, in gray; the next one if a label comes again.
@@ -153,7 +145,7 @@ class ColorDigits(Task):
             UsageError: if a coloring isn't finite.
         """
         labels, batches = self.images.test.labels, self.test_batches(batch_size)
-        nats = nats_per_dim(model, batches)
+        nats = likelihood(model, batches)
         data_hues = self._data_hues(batch_size, 2 * num_samples)
         reference, again = np.split(data_hues, 2, axis=1)
         drawn = _model_hues(model, batches, num_samples, temperature, seed)
@@ -168,8 +160,7 @@ class ColorDigits(Task):
                 words = f"{ground}_by_class", "degrees", f"the same of the model's {ground}s"
                 by_class.append(figure.named(*words, name))
         return [
-            nats,
-            bits_per_dim(nats),
+            *nats,
             *(hue_distance(each, reference, labels, of=of) for of, each in hues.items()),
             *by_class,
         ]
@@ -233,7 +224,8 @@ class ColorDigits(Task):
         gray = np.broadcast_to(cond[:, np.newaxis], (len(x), 1, *x.shape[2:]))
         labels = ["gray", *map(str, range(1, x.shape[1] + 1))]
         with writing(output) as scratch:
-            draw_sheet(np.concatenate([gray, x], axis=1), scratch, labels)
+            panel = Panel(np.concatenate([gray, x], axis=1), column_labels=labels)
+            draw_panels([panel], scratch)
 
     def held_out(self, count):
         """Return the first test images in colors of their own, called by their class."""

@@ -14,17 +14,17 @@ import tensorflow as tf
 from PIL import Image
 
 from tfp_cinn.color import lab_to_rgb, rgb_to_lab, upsample_ab
-from tfp_cinn.color.resample import area_average
+from tfp_cinn.color.upsample import area_average
 from tfp_cinn.data import photo_files
 from tfp_cinn.data.image_files import check_image, read_image
 from tfp_cinn.errors import UsageError, WriteError
 from tfp_cinn.files import writing
 from tfp_cinn.latent.noise import noise
 from tfp_cinn.model import CINN
-from tfp_cinn.plots.pictures import check_picture, draw_sheet
+from tfp_cinn.plots.panels import Panel, check_picture, draw_panels
 from tfp_cinn.tasks.sampler import Sampler, sample_seeds
 
-__all__ = ["check_size", "color_photographs", "colorize", "find_images", "on_white", "reduced"]
+__all__ = ["check_size", "color_photographs", "colorize", "find_images"]
 
 _STRIP_ROWS = 128
 _SHOWN_SIDE = 256  # pixels of an image in a contact sheet
@@ -54,7 +54,7 @@ def find_images(cond: Sequence[str] | None) -> list[str]:
         taken, name = next((pair for pair in names if os.path.isfile(pair[1])), (1, rest[0]))
         rest = rest[taken:]
         if os.path.isdir(name):
-            files = [str(path) for path in photo_files.find(pathlib.Path(name))[0]]
+            files = [str(path) for path in photo_files.find(name)]
         elif not os.path.exists(name) and glob.has_magic(name):
             files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
         else:
@@ -99,7 +99,7 @@ def colorize(
     L = np.concatenate(
         [rgb_to_lab(np.repeat(rows, 3, axis=-1))[..., :1] for rows in _strips(gray[0])]
     )
-    small_L = area_average(tf.constant(L[np.newaxis]), *model.cond_shape[:2])
+    small_L = area_average(tf.constant(L[np.newaxis]), model.cond_shape[:2])
     dist = model.distribution
     z = temperature[0] * noise(seed, model.bijector.latent_shape, dist.dtype.name)
     ab = dist.decode(z, small_L)[0]
@@ -192,7 +192,7 @@ def color_photographs(
         _draw_rows(rows, num_samples, output)
 
 
-def reduced(images: np.ndarray) -> np.ndarray:
+def _reduced(images: np.ndarray) -> np.ndarray:
     """Images `[N, H, W, 3]` at the size of a contact sheet, or as they are if smaller."""
     height, width = images.shape[1:3]
     scale = min(1.0, _SHOWN_SIDE / max(height, width))
@@ -200,7 +200,7 @@ def reduced(images: np.ndarray) -> np.ndarray:
     return tf.image.resize(images, size, tf.image.ResizeMethod.AREA).numpy()
 
 
-def on_white(rows: Sequence[np.ndarray]) -> np.ndarray:
+def _on_white(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Rows `[..., H, W, 3]` of images of any sizes as one array, on white."""
     height, width = (max(row.shape[axis] for row in rows) for axis in (-3, -2))
     sheet = np.ones((len(rows), *rows[0].shape[:-3], height, width, 3), np.float32)
@@ -217,7 +217,7 @@ def _color_one(
 ) -> np.ndarray:
     """Save the colorings of a photograph, uint8; return its row of a contact sheet."""
     rgb = read_image(path)
-    original = reduced(rgb[np.newaxis])[0]
+    original = _reduced(rgb[np.newaxis])[0]
     row = [np.repeat(gray_of(original), 3, axis=-1)]
     gray = gray_of(rgb)
     del rgb  # photographs are large
@@ -228,7 +228,7 @@ def _color_one(
             levels = _levels(colored)
             del colored
             save(len(row) - 1, levels)
-            row.append(reduced(levels[np.newaxis])[0] / 255)
+            row.append(_reduced(levels[np.newaxis])[0] / 255)
     except WriteError:
         raise
     except UsageError as error:
@@ -285,4 +285,4 @@ def _save(rgb: np.ndarray, path: pathlib.Path) -> None:
 def _draw_rows(rows: Sequence[np.ndarray], num_samples: int, path: pathlib.Path) -> None:
     labels = ["gray", *map(str, range(1, num_samples + 1)), "original"]
     with writing(path) as scratch:
-        draw_sheet(on_white(rows), scratch, labels)
+        draw_panels([Panel(_on_white(rows), column_labels=labels)], scratch)

@@ -16,8 +16,8 @@ from tfp_cinn.color import LAB_SCALES, split_lab, to_rgb
 from tfp_cinn.data.image_files import read_image
 from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
-from tfp_cinn.metrics import Figure, bits_per_dim, feature_network, nats_per_dim
-from tfp_cinn.plots.pictures import draw_sheet
+from tfp_cinn.metrics import Figure, feature_network, likelihood
+from tfp_cinn.plots.panels import Panel, draw_panels
 from tfp_cinn.tasks.colorization.judge import judge_colorings
 from tfp_cinn.tasks.colorization.photographs import (
     check_size,
@@ -109,33 +109,18 @@ class Colorization(Task):
 
     def training_batches(self, batch_size, seed, epoch=None):
         """Noisy ab and L of random crops."""
-        crops = data.training_crops(
-            self.photos.train, batch_size, seed=seed, epoch=epoch, numbered=True
-        )
-        own = -1 - seed % (1 << 63)  # the crops' keys begin with what isn't negative
-
-        def example(rgb: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return self._example(rgb, tf.stack([own, number]))
-
-        return crops.map(example, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+        crops = data.training_crops(self.photos.train, batch_size, seed=seed, epoch=epoch)
+        return crops.map(self._example, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
     def validation_batches(self, batch_size):
         """Noisy ab and L of a few crops of each held-out photograph."""
         if _is_empty(self.photos.validation):
             return None
-        return self._held_out(self.photos.validation, batch_size)
+        return self._held_out(self._crops(self.photos.validation, batch_size))
 
-    def test_batches(self, batch_size: int) -> tf.data.Dataset:
-        """Noisy ab and L of a few crops of each test photograph, the same each time.
-
-        Args:
-            batch_size: crops a batch.
-
-        Raises:
-            UsageError: if there are none.
-        """
-        self._check_has_test()
-        return self._held_out(self.photos.test, batch_size)
+    def test_batches(self, batch_size):
+        """Noisy ab and L of a few crops of each test photograph, the same each time."""
+        return self._held_out(self.test_crops(batch_size))
 
     def test_crops(self, batch_size: int) -> tf.data.Dataset:
         """The crops behind `test_batches`, `[B, H, W, 3]`, and which photograph each is of, `[B]`.
@@ -146,26 +131,23 @@ class Colorization(Task):
         Raises:
             UsageError: if there are none.
         """
-        self._check_has_test()
-        return data.evaluation_crops(
-            self.photos.test, batch_size, per_photo=_CROPS_A_PHOTO, numbered=True
-        )
+        if _is_empty(self.photos.test):
+            raise UsageError(f"{self.photos.name}: no test photographs; set test_fraction")
+        return self._crops(self.photos.test, batch_size)
 
     def mean_color(self) -> np.ndarray:
         """Mean ab, `[2]`, of a few crops of each training photograph."""
-        crops = data.evaluation_crops(self.photos.train, 32, per_photo=_CROPS_A_PHOTO)
-        means = [split_lab(rgb, (1, 1)).small_ab[:, 0, 0] for rgb in crops]
+        crops = self._crops(self.photos.train, 32)
+        means = [split_lab(rgb, (1, 1)).small_ab[:, 0, 0] for rgb, _ in crops]
         return np.concatenate(means).mean(axis=0)
 
-    def _check_has_test(self):
-        if _is_empty(self.photos.test):
-            raise UsageError(f"{self.photos.name}: no test photographs; set test_fraction")
+    def _crops(self, split, batch_size):
+        return data.evaluation_crops(split, batch_size, per_photo=_CROPS_A_PHOTO)
 
-    def _held_out(self, split, batch_size):
-        crops = data.evaluation_crops(split, batch_size, per_photo=_CROPS_A_PHOTO)
+    def _held_out(self, crops):
         # Noise as in training, on which the likelihood depends.
         return crops.enumerate().map(
-            lambda number, rgb: self._example(rgb, tf.stack([number, 0])), tf.data.AUTOTUNE
+            lambda number, crop: self._example(crop[0], tf.stack([number, 0])), tf.data.AUTOTUNE
         )
 
     def _example(self, rgb, key):
@@ -177,13 +159,14 @@ class Colorization(Task):
         """Held-out crops in gray, colored six times, and as they were."""
         photos = self.photos
         split = photos.train if _is_empty(photos.validation) else photos.validation
-        rgb = next(iter(data.evaluation_crops(split, _SHOWN, per_photo=1)))
+        rgb, _ = next(iter(data.evaluation_crops(split, _SHOWN, per_photo=1)))
         lightness = split_lab(rgb, self.event_shape[:2]).L
         ab = model.distribution.sample(lightness, sample_shape=6, seed=0)
         gray = to_rgb(lightness, tf.zeros_like(ab[0]))
         sheet = tf.stack([gray, *tf.unstack(to_rgb(lightness, ab)), rgb], axis=1)
         with workdir.writing("samples.png") as scratch:
-            draw_sheet(sheet.numpy(), scratch, ["gray", *map(str, range(1, 7)), "original"])
+            labels = ["gray", *map(str, range(1, 7)), "original"]
+            draw_panels([Panel(sheet.numpy(), column_labels=labels)], scratch)
 
     def measure(self, model, batch_size=32, num_samples=8, temperature=1.0, seed=0):
         """Measure a model on crops of test photographs.
@@ -226,7 +209,7 @@ class Colorization(Task):
         figures, photos, non_finite = judge_colorings(
             self, painters, num_samples, network, batch_size, seed
         )
-        nats = nats_per_dim(model, self.test_batches(batch_size), photos)
+        nats = likelihood(model, self.test_batches(batch_size), photos)
         if not network:
             install = feature_network.INSTALL
             print(f"fid_lite0 and top5_agreement are left out: {install} adds them")
@@ -236,8 +219,7 @@ class Colorization(Task):
             "non_finite_samples": (non_finite, "colorings", "with NaN or infinite colors"),
         }
         return [
-            nats,
-            bits_per_dim(nats),
+            *nats,
             *(Figure(n).named(name, *words) for name, (n, *words) in counts.items()),
             *figures,
         ]
@@ -256,9 +238,11 @@ class Colorization(Task):
 
     def held_out(self, count):
         """Return the first crops of test photographs, with noise, called by their photograph."""
-        photos = np.concatenate([photo.numpy() for _, photo in self.test_crops(32)])
-        found = super().held_out(count)
-        return found._replace(names=[f"photo {number}" for number in photos[: len(found.x)]])
+        crops = self.test_crops(100).take(-(-count // 100)).cache()
+        x, lightness = _joined(self._held_out(crops))
+        photos = _joined(crops)[1]
+        names = [f"photo {number}" for number in photos]
+        return Examples(x, lightness, names).take(slice(count))
 
     def cases(self, texts, dist):
         """Return photographs from files, without noise; crops of held-out ones if None."""
@@ -306,6 +290,10 @@ class Colorization(Task):
             "no colors": examples._replace(x=np.float32(noise)),
             **super().foreign(examples, seed),
         }
+
+
+def _joined(batches: tf.data.Dataset) -> list[np.ndarray]:
+    return [np.concatenate(part) for part in zip(*batches.as_numpy_iterator(), strict=True)]
 
 
 def _is_empty(split: data.PhotoSplit) -> bool:
