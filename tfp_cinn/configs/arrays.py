@@ -29,6 +29,8 @@ def get_config():
             "bounds": placeholder(tuple),
             # Whether NaN in a condition means that the entry is missing.
             "missing": False,
+            # Parts [N, M, D] of the condition that are sets of points: their order doesn't matter.
+            "sets": placeholder(tuple),
             # Pairs of a simulator that count as an epoch.
             "simulations": 20_000,
         }
@@ -44,6 +46,7 @@ def get_config():
             "dropout": 0.0,
             "clamp": 2.0,
             "features": 64,
+            "summary": placeholder(str),
             "ensemble": 1,
             "weight_prior": 2e-4,
         }

@@ -56,13 +56,18 @@ COND = {
     "set": {"points": normal(5, 2), "points_mask": RNG.integers(0, 2, (N, 5))},
     "several": {"image": normal(8, 8, 1), "kind": np.arange(N) % 2, "v": normal(2)},
     "missing": missing(normal(3)),
+    "points": normal(3, 2),
+    "missing points": np.where(
+        np.arange(3)[:, None] < RNG.integers(1, 4, (N, 1, 1)), normal(3, 2), np.nan
+    ),
 }
 PAIRS = [(x, "vector") for x in X] + [("vector", c) for c in COND] + [("number", "none")]
 
 
 @pytest.mark.parametrize(("x", "cond"), PAIRS)
 def test_every_shape_is_learned_saved_and_written(x, cond, tmp_path):
-    task = Arrays(X[x], COND[cond], missing=cond == "missing")
+    sets = ("cond",) if "points" in cond else ()
+    task = Arrays(X[x], COND[cond], missing="missing" in cond, sets=sets)
     model = task.build(SMALL | ({"flow": "convolutional"} if x == "map of scales" else {}))
     model.compile("adam", run_eagerly=True)  # sooner than to trace
     batches = task.training_batches(16, 0, 0)
@@ -191,6 +196,7 @@ def test_trained_sampled_exported_and_asked(x, cond, tmp_path):
     ask_for_samples(**asked, output=tmp_path / "asked.npz")
     with np.load(tmp_path / "drawn.npz") as drawn, np.load(tmp_path / "asked.npz") as answered:
         assert drawn["x"].shape == (5, 2, *Workdir(run).load_model().event_shape)
+        assert ("distance" in drawn) == (cond != "label")
         for name in drawn:
             np.testing.assert_allclose(drawn[name], answered[name], rtol=1e-3, atol=1e-3)
 
