@@ -252,13 +252,12 @@ def answer(name, questions, seconds, seed, output):
     trained, _ = _cpu(side.train, epochs)
     answers = {"start_up": start_up, "epochs": epochs, "train": trained}
     answers["log_prob"] = side.log_prob(questions["x"], questions["cond"])
-    observations, cond = questions["observations"], questions["cond"][:1000]
-    side.sample(observations[:1], 10_000), side.sample(cond, 100)  # compiles
-    answers["draws_of_one"], _ = _cpu(side.sample, observations[:1], 10_000)
+    drawn = [_cpu(side.sample, each[None], 10_000) for each in questions["observations"]]
+    answers["posterior"] = np.concatenate([draws for _, draws in drawn])
+    answers["draws_of_one"] = np.median([each for each, _ in drawn])
+    cond = questions["cond"][:1000]
+    side.sample(cond, 100)  # compiles
     answers["draws_of_1000"], answers["draws"] = _cpu(side.sample, cond, 100)
-    answers["posterior"] = np.concatenate(
-        [side.sample(each[None], 10_000) for each in observations]
-    )
     np.savez(output, **answers)
 
 
