@@ -246,7 +246,8 @@ def answer(name, questions, seconds, seed, output):
     """Train a side for so many CPU seconds after its first epoch, and write its answers."""
     with np.load(questions, allow_pickle=True) as arrays:
         questions = dict(arrays)
-    side = SIDES[name](str(questions["pairs"]), seed, questions["bounds"].tolist())
+    bounds = questions["bounds"].tolist()
+    side = SIDES[name](str(questions["pairs"]), seed, bounds and tuple(bounds))
     start_up, epoch = side.start()
     epochs = max(2, round(seconds / epoch))
     trained, _ = _cpu(side.train, epochs)
