@@ -250,7 +250,9 @@ def answer(name, questions, seconds, seed, output):
     side = SIDES[name](str(questions["pairs"]), seed, bounds and tuple(bounds))
     start_up, epoch = side.start()
     epochs = max(2, round(seconds / epoch))
+    print(f"{name}: start-up {start_up:.1f} s, {epochs} epochs of {epoch:.2f} s", flush=True)
     trained, _ = _cpu(side.train, epochs)
+    print(f"{name}: trained in {trained:.1f} s", flush=True)
     answers = {"start_up": start_up, "epochs": epochs, "train": trained}
     answers["log_prob"] = side.log_prob(questions["x"], questions["cond"])
     drawn = [_cpu(side.sample, each[None], 10_000) for each in questions["observations"]]
