@@ -21,6 +21,7 @@ def task(*shape):
     [
         ((), {}, "x (1,) given (): elementwise flow, 3 blocks of 64x64, "),
         ((3,), {"blocks": 1}, "x (3,) given (): spline flow, 1 blocks of 64x64, "),
+        ((6,), {"blocks": 1}, "x (6,) given (): affine flow, 1 blocks of 64x64, "),
         ((8, 4), {"blocks": 1}, "x (8, 4) given (): affine flow, 1 blocks of 128x128, "),
         ((24, 24, 2), {"blocks": 1}, "x (24, 24, 2) given (): convolutional flow, "),
         ((2,), {"blocks": 1, "ensemble": 3}, "given (): 3 times spline flow, 1 blocks of 64x64, "),

@@ -37,8 +37,8 @@ __all__ = ["ShapedPairs", "condition_network", "from_shapes"]
 _DENSE_UP_TO = 1024
 """Entries of an x up to which dense subnets see all of it at once."""
 
-_SPLINES_UP_TO = 16
-"""Entries of an x up to which its couplings are splines."""
+_SPLINES_UP_TO = 5
+"""Entries of an x up to which its couplings are splines; of more they overfit sooner."""
 
 _LONG_VECTOR = 64
 """Entries of a condition from which a network makes it shorter."""
@@ -84,7 +84,7 @@ def from_shapes(
 
     * "elementwise", for a number: affine, then a spline, then affine, with parameters from c alone,
       then `HeavyTails`;
-    * "spline", for up to 16 entries: `blocks` times (rotation, coupling of rational quadratic
+    * "spline", for up to 5 entries: `blocks` times (rotation, coupling of rational quadratic
       splines with a small MLP beside a linear map), then `HeavyTails`;
     * "affine", for up to 1024 entries, of a vector, series or map: the same with Glow couplings;
     * "convolutional", for maps `[H, W, C]`: on each scale a Haar downsampling and Glow couplings of
