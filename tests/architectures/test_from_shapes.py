@@ -86,7 +86,7 @@ def test_an_ensemble_is_trained_evaluated_exported_and_asked_as_one_flow(tmp_pat
     config = Arrays.default_config()
     config.data.train = pairs
     config.model.update({"blocks": 1, "hidden": (8,), "ensemble": 3})
-    config.train.update({"epochs": 2, "batch_size": 16})
+    config.train.update({"epochs": 2, "steps_per_epoch": 5, "batch_size": 16})
     run, exported = tmp_path / "run", tmp_path / "models" / "mine"
     model = train(config.to_dict(), run)
     assert model.bijector.latent_shape == (5,)

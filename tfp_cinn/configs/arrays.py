@@ -51,9 +51,12 @@ def get_config():
             "weight_prior": 2e-4,
         }
     )
+    # At most 6000 steps, however many pairs there are: with few, an epoch is several passes.
     config.train.epochs = 60
+    config.train.steps_per_epoch = 100
+    # The best epoch's weights are kept, by the held-out rows.
+    config.train.patience = 15
     config.train.learning_rate = 1e-3
     config.train.milestones = ()
-    # The best epoch's weights are kept, by the held-out rows.
     config.train.final_decay = 0.01
     return config

@@ -168,7 +168,7 @@ def config_of(path, **fields):
     config = Arrays.default_config()
     config.data.train = str(path)
     config.model.update(SMALL)
-    config.train.update({"epochs": 1, "batch_size": 16, **fields})
+    config.train.update({"epochs": 1, "steps_per_epoch": None, "batch_size": 16, **fields})
     return config.to_dict()
 
 
@@ -241,7 +241,8 @@ def test_a_simulator_of_a_module_draws_new_pairs_in_every_step(tmp_path, monkeyp
     monkeypatch.setattr(tasks.task, "_TASKS", dict(tasks.task._TASKS))
     (tmp_path / "my_problem.py").write_text(textwrap.dedent(SIMULATOR))
     flags = ["--config=arrays", "--config.data.task=my_problem", "--config.data.simulations=40"]
-    flags += ["--config.train.batch_size=20", "--config.train.epochs=1", "--config.model.blocks=1"]
+    flags += ["--config.train.batch_size=20", "--config.train.epochs=1"]
+    flags += ["--config.train.steps_per_epoch=2", "--config.model.blocks=1"]
     argv = ["train", f"--module={tmp_path / 'my_problem.py'}", f"--workdir={tmp_path / 'run'}"]
     train(**parse([*argv, *flags], VERBS["train"](), None))
     assert tasks.restore(Workdir(tmp_path / "run")).cond_shape == (2,)
