@@ -125,9 +125,6 @@ class Colorization(Task):
     def test_crops(self, batch_size: int) -> tf.data.Dataset:
         """The crops behind `test_batches`, `[B, H, W, 3]`, and which photograph each is of, `[B]`.
 
-        Args:
-            batch_size: crops a batch.
-
         Raises:
             UsageError: if there are none.
         """
@@ -238,9 +235,12 @@ class Colorization(Task):
 
     def held_out(self, count):
         """Return the first crops of test photographs, with noise, called by their photograph."""
-        crops = self.test_crops(100).take(-(-count // 100)).cache()
-        x, lightness = _joined(self._held_out(crops))
-        photos = _joined(crops)[1]
+        crops = self.test_crops(100).take(-(-count // 100))
+        parts = [
+            (*self._example(rgb, tf.constant([number, 0], tf.int64)), photo)
+            for number, (rgb, photo) in enumerate(crops)
+        ]
+        x, lightness, photos = (np.concatenate(part) for part in zip(*parts, strict=True))
         names = [f"photo {number}" for number in photos]
         return Examples(x, lightness, names).take(slice(count))
 
@@ -290,10 +290,6 @@ class Colorization(Task):
             "no colors": examples._replace(x=np.float32(noise)),
             **super().foreign(examples, seed),
         }
-
-
-def _joined(batches: tf.data.Dataset) -> list[np.ndarray]:
-    return [np.concatenate(part) for part in zip(*batches.as_numpy_iterator(), strict=True)]
 
 
 def _is_empty(split: data.PhotoSplit) -> bool:
