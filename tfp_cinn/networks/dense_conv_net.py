@@ -63,7 +63,7 @@ class DenselyConnected(MadeLayer):
         """The convolutions before the last layer."""
         return [getattr(self, name) for name in self._names]
 
-    def build(self, input_shape):
+    def build_layers(self, input_shape):
         """Build the convolutions."""
         *space, channels = input_shape
         for layer in (*self.hidden, self.last):

@@ -89,16 +89,29 @@ class SubnetMaker:
 
 
 class MadeLayer(keras.layers.Layer):
-    """A layer that is saved as the maker of a subnet and its number of channels."""
+    """Layers of a subnet, saved as its maker, its number of channels and which are frozen."""
 
-    def __init__(self, maker: SubnetMaker, channels_out: int, **kwargs: Any):
+    def __init__(
+        self, maker: SubnetMaker, channels_out: int, frozen: Sequence[int] = (), **kwargs: Any
+    ):
         super().__init__(**{"dtype": maker.dtype} | kwargs)
-        self.maker, self.channels_out = maker, channels_out
+        self.maker, self.channels_out, self._frozen = maker, channels_out, set(frozen)
+
+    def build(self, input_shape):
+        """Build the layers."""
+        self.build_layers(input_shape)
+        for k, layer in enumerate(self._flatten_layers(include_self=False)):
+            if k in self._frozen:
+                layer.trainable = False
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        maker = keras.saving.serialize_keras_object(self.maker)
-        return super().get_config() | {"maker": maker, "channels_out": self.channels_out}
+        layers = enumerate(self._flatten_layers(include_self=False))
+        return super().get_config() | {
+            "maker": keras.saving.serialize_keras_object(self.maker),
+            "channels_out": self.channels_out,
+            "frozen": [k for k, layer in layers if not layer.trainable],
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MadeLayer:
@@ -152,7 +165,7 @@ class SumOfLayers(MadeLayer):
         _, last = maker.layer_arguments()
         self.other = keras.layers.Dense(channels_out, use_bias=False, **last)
 
-    def build(self, input_shape):
+    def build_layers(self, input_shape):
         """Build both."""
         self.one.build(input_shape)
         self.other.build(input_shape)

@@ -210,10 +210,10 @@ class ColorDigits(Task):
         if output.suffix == ".png":
             check_picture(output, shape[1], shape[0] + 1)
 
-    def write_samples(self, output, x, log_prob, cond):
+    def write_samples(self, output, x, log_prob, cond, distance=None):
         """Write samples into a `.npz`, or a `.png`: a row for each gray image and its colorings."""
         if output.suffix == ".npz":
-            super().write_samples(output, x, log_prob, cond)
+            super().write_samples(output, x, log_prob, cond, distance)
             return
         x = x.swapaxes(0, 1)
         gray = np.broadcast_to(cond[:, np.newaxis], (len(x), 1, *x.shape[2:]))

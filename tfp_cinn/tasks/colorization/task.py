@@ -228,6 +228,10 @@ class Colorization(Task):
     def sample(self, sampler, cond, num_samples, temperature, seed, output):
         """Color photographs; see `color_photographs`."""
         color_photographs(sampler, cond, num_samples, temperature, seed, output)
+        if "condition_range" in self.description:
+            size = self.cond_shape[:2]
+            images = map(read_image, find_images(cond))
+            self.condition_distances(np.stack([split_lab(rgb, size).small_L for rgb in images]))
 
     def held_out(self, count):
         """Return the first crops of test photographs, with noise, called by their photograph."""
