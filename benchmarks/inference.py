@@ -8,7 +8,7 @@ the last line.
     pip download --no-deps sbibm==1.1.0       # reference posteriors; it needs an older sbi to run
     python benchmarks/inference.py --sbibm=sbibm-1.1.0-py2.py3-none-any.whl --output=runs/inference
 
-Shorter: --problems=slcp --sides=ours,zuko_nsf --seeds=1 --seconds=20 --draws=1000.
+Shorter: --problems=slcp --sides=ours,zuko_nsf --seeds=1 --seconds=20 --observations=2.
 """
 
 import json
@@ -35,7 +35,7 @@ _SIDES = flags.DEFINE_list("sides", list(SIDES), "Which.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "How many.")
 _SECONDS = flags.DEFINE_float("seconds", 60.0, "CPU seconds of training after the first epoch.")
 _PAIRS = flags.DEFINE_integer("pairs", 10_000, "Pairs to train on.")
-_DRAWS = flags.DEFINE_integer("draws", 10_000, "Draws that C2ST compares, at most 10,000.")
+_OBSERVATIONS = flags.DEFINE_integer("observations", 10, "That C2ST judges, which takes longest.")
 _SBIBM = flags.DEFINE_string("sbibm", None, "The wheel of sbibm 1.1.", required=True)
 _OUTPUT = flags.DEFINE_string("output", "runs/inference", "Folder of the results.")
 _PYTHON = flags.DEFINE_string("rivals_python", sys.executable, "Python that has the rivals.")
@@ -78,14 +78,7 @@ def score(problem, answers, x, observations, reference):
         "nats": float(-log_prob.mean()),
         "nats_median": float(-np.median(log_prob)),
         "nats_worst": float(-log_prob.min()),
-        "c2st": float(
-            np.mean(
-                [
-                    c2st(one[: _DRAWS.value], other[: _DRAWS.value])
-                    for one, other in zip(posterior, reference, strict=True)
-                ]
-            )
-        ),
+        "c2st": float(np.mean([c2st(*pair) for pair in zip(posterior, reference, strict=True)])),
         "calibration_error": calibration_error(answers["draws"], x[:1000]),
     }
     if problem.bounds is not None:
@@ -114,7 +107,7 @@ def run(name, side, seed, folder):
     np.savez(pairs, x=x, **parts)
     x, cond = problem.simulate(_HELD_OUT, 1000)
     cond = cond["points"] if isinstance(cond, dict) else cond
-    observations, reference = problem.reference(wheel)
+    observations, reference = (a[: _OBSERVATIONS.value] for a in problem.reference(wheel))
     observations = observations.reshape(-1, *cond.shape[1:])
     given = {"x": x, "cond": cond, "observations": observations, "bounds": problem.bounds}
     np.savez(questions, pairs=str(pairs), **given)
@@ -128,7 +121,8 @@ def run(name, side, seed, folder):
     subprocess.run([*map(str, command)], env=environment, check=True, stdout=sys.stderr)
     with np.load(answers) as given:
         figures = score(problem, given, x, observations, reference)
-    setting = {"seconds": _SECONDS.value, "pairs": _PAIRS.value, "draws": _DRAWS.value}
+    setting = {"seconds": _SECONDS.value, "pairs": _PAIRS.value}
+    setting["observations"] = _OBSERVATIONS.value
     result = {"problem": name, "side": side, "seed": seed, **setting, **figures}
     (folder / f"{side}-{seed}.json").write_text(json.dumps(result))
     for file in (pairs, questions):
@@ -136,7 +130,7 @@ def run(name, side, seed, folder):
 
 
 def draw(folders, output, entries=((0, 1), (2, 3))):
-    """Draw the third observation's posterior of each problem, the reference and each side's."""
+    """Draw the first observation's posterior of each problem, the reference and each side's."""
     columns = ["reference", *_SIDES.value]
     figure, axes = plt.subplots(
         len(folders), len(columns), figsize=(2 * len(columns), 2 * len(folders)), squeeze=False
@@ -145,12 +139,12 @@ def draw(folders, output, entries=((0, 1), (2, 3))):
         _, reference = PROBLEMS[folder.name].reference(_SBIBM.value)
         pair = list(entries[reference.shape[-1] > 2])
         for axis, side in zip(row, columns, strict=True):
-            draws = reference[2]
+            draws = reference[0]
             if side != "reference":
                 with np.load(folder / f"answers-{side}-0.npz") as answers:
-                    draws = answers["posterior"][2]
+                    draws = answers["posterior"][0]
             axis.scatter(*draws[:3000, pair].T, s=0.3, alpha=0.3)
-            low, high = np.percentile(reference[2][:, pair], [0.5, 99.5], axis=0)
+            low, high = np.percentile(reference[0][:, pair], [0.5, 99.5], axis=0)
             axis.set(xlim=_wider(low[0], high[0]), ylim=_wider(low[1], high[1]))
             axis.set(xticks=[], yticks=[], title=side if folder is folders[0] else None)
         row[0].set_ylabel(f"{folder.name}\nx{pair[1]}")
@@ -165,7 +159,7 @@ def _wider(low, high):
 
 def table(results):
     """Return the figures of a problem's sides as Markdown, mean and spread over seeds."""
-    figures = results.drop(columns=["problem", "seed", "seconds", "pairs", "draws"])
+    figures = results.drop(columns=["problem", "seed", "seconds", "pairs", "observations"])
     grouped = figures.dropna(axis=1).groupby("side")
     mean, spread = grouped.mean(), grouped.std()
     cells = mean.map("{:.3g}".format)

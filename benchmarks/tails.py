@@ -26,7 +26,7 @@ from tfp_cinn.bijectors import (
 from tfp_cinn.networks import MLP
 
 _ROWS = flags.DEFINE_list("rows", None, "Which rows; all if not given.")
-_EPOCHS = flags.DEFINE_integer("epochs", 30, "Of 39 steps.")
+_EPOCHS = flags.DEFINE_integer("epochs", 15, "Of 39 steps.")
 _PAIRS = 10_000
 _SPLINE = RationalQuadraticSpline(bins=8)
 _CASES = {

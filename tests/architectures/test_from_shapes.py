@@ -21,6 +21,7 @@ def task(*shape):
     [
         ((), {}, "x (1,) given (): elementwise flow, 3 blocks of 64x64, "),
         ((3,), {"blocks": 1}, "x (3,) given (): spline flow, 1 blocks of 64x64, "),
+        ((6,), {"blocks": 1}, "x (6,) given (): affine flow, 1 blocks of 64x64, "),
         ((8, 4), {"blocks": 1}, "x (8, 4) given (): affine flow, 1 blocks of 128x128, "),
         ((24, 24, 2), {"blocks": 1}, "x (24, 24, 2) given (): convolutional flow, "),
         ((2,), {"blocks": 1, "ensemble": 3}, "given (): 3 times spline flow, 1 blocks of 64x64, "),
@@ -51,6 +52,31 @@ def test_a_flow_that_does_not_fit_is_refused(shape, fields, message):
         task(*shape).build(fields)
 
 
+@pytest.mark.parametrize("summary", [None, "set_transformer"])
+@pytest.mark.parametrize("size", [3, 4])
+def test_the_order_of_a_set_does_not_matter(summary, size):
+    points = RNG.normal(size=(40, size, 2))
+    points[:, -1:][RNG.random((40, 1)) < 0.5] = np.nan
+    data = Arrays(RNG.normal(size=(40, 3)), points, sets=("cond",), missing=True)
+    dist = data.build({"blocks": 1, "summary": summary}).distribution
+    for w in dist.variables:
+        w.assign(w + 0.1 * RNG.normal(size=w.shape))
+    x, cond = next(iter(data.training_batches(8, 0, 0)))
+    turned = {name: part[:, ::-1] for name, part in cond.items()}
+    # Up to rounding: sums are in another order.
+    np.testing.assert_allclose(dist.features(turned), dist.features(cond), rtol=1e-5, atol=1e-5)
+    other = {**cond, "cond": cond["cond"] + 1}
+    assert np.abs(dist.log_prob(x, other) - dist.log_prob(x, cond)).max() > 1e-3
+
+
+def test_what_is_no_set_or_no_summary_is_refused():
+    x = RNG.normal(size=(40, 3))
+    with pytest.raises(UsageError, match="data.sets: .* got 'points' among cond"):
+        Arrays(x, x, sets=("points",))
+    with pytest.raises(UsageError, match="model.summary: expected one of deep_set, set_transf"):
+        Arrays(x, x).build({"summary": "magic"})
+
+
 @pytest.mark.long
 def test_an_ensemble_is_trained_evaluated_exported_and_asked_as_one_flow(tmp_path):
     pairs, few = str(tmp_path / "pairs.npz"), str(tmp_path / "few.npz")
@@ -60,7 +86,7 @@ def test_an_ensemble_is_trained_evaluated_exported_and_asked_as_one_flow(tmp_pat
     config = Arrays.default_config()
     config.data.train = pairs
     config.model.update({"blocks": 1, "hidden": (8,), "ensemble": 3})
-    config.train.update({"epochs": 2, "batch_size": 16})
+    config.train.update({"epochs": 2, "steps_per_epoch": 5, "batch_size": 16})
     run, exported = tmp_path / "run", tmp_path / "models" / "mine"
     model = train(config.to_dict(), run)
     assert model.bijector.latent_shape == (5,)

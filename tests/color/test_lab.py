@@ -54,8 +54,8 @@ def jacobian(function, x):
     return tape.batch_jacobian(y, x).numpy()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_gradients_are_finite_and_not_zero_everywhere(dtype):
+def test_gradients_are_finite_and_not_zero_everywhere():
+    dtype = "float32"
     rgb = EDGES.astype(dtype)
     f_knee = 116 * 0.2068966 - 16
     more = np.array([[f_knee, 0, 0], [0, -500, 500], [50, 0, 500]], dtype)

@@ -69,11 +69,10 @@ def test_constant_ab_stays_exactly_constant():
     np.testing.assert_array_equal(upsample_ab(ab, L), np.broadcast_to(ab[0, 0, 0], (2, 19, 23, 2)))
 
 
-@pytest.mark.parametrize("block_bytes", [1, 6000])
-def test_blocks_of_rows_change_nothing(block_bytes, monkeypatch):
+def test_blocks_of_rows_change_nothing(monkeypatch):
     ab, L = random_parts(5, 4, 13, 11, (3,), (2,))
     expected = upsample_ab(ab, L)
-    monkeypatch.setattr(upsample, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(upsample, "_BLOCK_BYTES", 6000)
     np.testing.assert_allclose(upsample_ab(ab, L), expected, rtol=0, atol=1e-4)
 
 

@@ -121,36 +121,19 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path):
     assert sum(map(len, contents(images))) == 20
 
 
-def spoil(root, how):
-    if how == "flat":
-        write(root, "x", pixels(0))
-    elif how == "two sizes":
-        write(fill(root), "a/x", pixels(0, (5, 5, 3)))
-    elif how == "one image":
-        write(fill(root), "c/x", pixels(0))
-    elif how == "unreadable":
-        fill(root)
-        (root / "c").mkdir()
-        (root / "c" / "x.png").write_text("none")
-    elif how == "ok":
-        fill(root)
+def test_wrong_folders_are_told_in_one_line(tmp_path):
+    write(tmp_path, "x", pixels(0))
+    check_error("has no folders in it.*one folder a class", tmp_path)
+    write(fill(tmp_path), "a/x", pixels(0, (5, 5, 3)))
+    check_error(r"2 sizes \(5 x 5, 6 x 8, ...\).*config.data.size=", tmp_path)
+    for name, value in (("size", (0, 4)), ("channels", 2), ("resize", "pad"), ("test_fraction", 1)):
+        check_error(f"{name} is ", tmp_path, **{name: value})
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "x.png").write_text("none")
+    check_error("c: the class has 0 images.*expected 2 or more.*skipped 1 files.*'x.png'", tmp_path)
 
 
-@pytest.mark.parametrize(
-    "how, options, words",
-    [
-        ("flat", {}, "has no folders in it.*one folder a class"),
-        ("two sizes", {}, r"2 sizes \(5 x 5, 6 x 8, ...\).*config.data.size="),
-        ("one image", {}, "c: the class has 1 images.*expected 2 or more"),
-        ("unreadable", {}, "c: the class has 0 images.*skipped 1 files.*'x.png'"),
-        ("ok", {"size": (0, 4)}, r"size is \(0, 4\)"),
-        ("ok", {"channels": 2}, "channels is 2"),
-        ("ok", {"resize": "pad"}, "resize is 'pad'"),
-        ("ok", {"test_fraction": 1}, "test_fraction is 1"),
-    ],
-)
-def test_wrong_input_is_one_line(tmp_path, how, options, words):
-    spoil(tmp_path, how)
+def check_error(words, root, **options):
     with pytest.raises(UsageError, match=words) as caught:
-        load(tmp_path, **options)
+        load(root, **options)
     assert "\n" not in str(caught.value)

@@ -91,7 +91,7 @@ def test_training_is_a_function_of_seed_and_epoch(split):
     tf.random.set_seed(1)
     first, second = (training_crops(split, 7, seed=7) for _ in range(2))
     gc.collect()  # what counts the epochs must live as long as the data set
-    epochs = [list(first.as_numpy_iterator()) for _ in range(3)]
+    epochs = [list(first.as_numpy_iterator()) for _ in range(2)]
     tf.random.set_seed(2)
     for number, one in enumerate(epochs):
         for again in (second, training_crops(split, 7, seed=7, epoch=number)):
@@ -99,7 +99,7 @@ def test_training_is_a_function_of_seed_and_epoch(split):
                 np.testing.assert_array_equal(rgb, same)
                 np.testing.assert_array_equal(key, same_key)
     keys = {tuple(key) for one in epochs for _, key in one}
-    assert len(keys) == 3 * (TOTAL // 7)
+    assert len(keys) == 2 * (TOTAL // 7)
     rgb = [np.concatenate([rgb for rgb, _ in one]) for one in epochs]
     # Photo 0 has one place and four of its crops in 56 look alike.
     assert (rgb[0] == rgb[1]).all((1, 2, 3)).mean() < 0.2
@@ -127,7 +127,7 @@ def test_evaluation_covers_a_grid_and_says_which_photo_a_crop_is_of(split):
         np.testing.assert_array_equal(epoch(evaluation_crops(split, batch_size))[0], rgb)
 
 
-@hypothesis.settings(deadline=None, max_examples=10)
+@hypothesis.settings(deadline=None, max_examples=6)
 @hypothesis.given(
     height=st.integers(SIZE, 70), width=st.integers(SIZE, 70), most=st.integers(1, 80) | st.none()
 )

@@ -26,14 +26,6 @@ def gray(levels):
     return np.repeat(levels[..., np.newaxis], 3, axis=-1)
 
 
-def palette(**options):
-    image = Image.fromarray(RGB).quantize(50)
-    expected = np.asarray(image.convert("RGB")).copy()
-    if options:
-        expected[np.asarray(image) == options["transparency"]] = 255
-    return image, expected
-
-
 def pillow(image, format="PNG", **options):
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     return lambda path: path.write_bytes(encode(image, format, **options))
@@ -47,6 +39,7 @@ def tiff(levels, **options):
     return lambda path: tifffile.imwrite(path, levels, **options)
 
 
+PALETTE = Image.fromarray(RGB).quantize(50)
 ONE_BIT = Image.fromarray(RGB).convert("1")
 PRINT = Image.fromarray(RGB).convert("CMYK")
 TURNED = Image.Exif()
@@ -55,20 +48,13 @@ MODES = {
     "RGB": (pillow(RGB), RGB),
     "RGB, lossless WebP": (pillow(RGB, "WEBP", lossless=True), RGB),
     "RGB of 16 bits": (png(DEEP_RGB), RGB),
-    "RGB of 16 bits, TIFF": (tiff(DEEP_RGB, photometric="rgb"), RGB),
     "RGBA": (pillow(np.dstack([RGB, ALPHA])), on_white(RGB)),
-    "RGBA, TIFF": (
-        tiff(np.dstack([RGB, ALPHA]), photometric="rgb", extrasamples=["unassalpha"]),
-        on_white(RGB),
-    ),
-    "palette": (pillow(palette()[0]), palette()[1]),
     "palette, transparent": (
-        pillow(palette()[0], transparency=3),
-        palette(transparency=3)[1],
+        pillow(PALETTE, transparency=3),
+        np.where(np.asarray(PALETTE)[..., None] == 3, 255, np.asarray(PALETTE.convert("RGB"))),
     ),
     "EXIF": (pillow(RGB, exif=TURNED), np.rot90(RGB, -1)),
     "CMYK": (pillow(PRINT, "TIFF"), np.asarray(PRINT.convert("RGB"))),
-    "gray": (pillow(GRAY), gray(GRAY)),
     "gray, alpha": (pillow(np.dstack([GRAY, ALPHA])), on_white(gray(GRAY))),
     "gray of 16 bits": (png(DEEP[..., np.newaxis]), gray(GRAY)),
     "gray of 16 bits, turned": (pillow(DEEP, exif=TURNED), np.rot90(gray(GRAY), -1)),
@@ -84,8 +70,7 @@ def test_the_same_picture_gives_the_same_pixels_everywhere(tmp_path, mode):
     write(path)
     # To the nearest level, up to how halves of transparent ones are rounded.
     np.testing.assert_allclose(to_rgb(open_image(path)).astype(int), expected, rtol=0, atol=1)
-    levels = np.round(255 * read_image(path))
-    np.testing.assert_array_equal(levels, to_rgb(open_image(path)))
+    np.testing.assert_array_equal(np.round(255 * read_image(path)), to_rgb(open_image(path)))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +91,6 @@ def test_what_can_not_be_read_is_told_in_one_line(tmp_path, write, why):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", ["heic", "NEF"])
-def test_closed_formats_are_told_by_their_suffix(suffix):
+def test_closed_formats_are_told_by_their_suffix():
     with pytest.raises(UsageError, match="HEIC, AVIF or camera raw .convert it to JPEG"):
-        read_image(f"x.{suffix}")
+        read_image("x.HEIC")

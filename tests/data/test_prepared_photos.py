@@ -4,9 +4,9 @@ import socket
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.helpers.synthetic_photos import pixels
+from tests.helpers.tfds_sets import store
 from tfp_cinn import data
 from tfp_cinn.errors import UsageError
 
@@ -16,33 +16,12 @@ SIZE = 8
 def examples(count, seed):
     random = np.random.RandomState(seed)
     shapes = random.randint(2 * SIZE, 60, (count, 2))
-    return [{"image": pixels(*shape, seed=100 * seed + k)} for k, shape in enumerate(shapes)]
-
-
-def prepare(root, name, config, version, splits, shape=(None, None, 3)):
-    """Stores a data set as TensorFlow Datasets does."""
-    import tensorflow_datasets as tfds
-
-    signature = {"image": tf.TensorSpec(shape, tf.uint8)}
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name=name,
-        config=config,
-        version=version,
-        features=tfds.features.FeaturesDict({"image": tfds.features.Image(shape=shape)}),
-        split_datasets={
-            part: tf.data.Dataset.from_generator(
-                lambda rows=rows: iter(rows), output_signature=signature
-            )
-            for part, rows in splits.items()
-        },
-        data_dir=str(root),
-        disable_shuffling=True,
-    )
+    return [pixels(*shape, seed=100 * seed + k) for k, shape in enumerate(shapes)]
 
 
 TRAIN, TEST = examples(12, 0), examples(5, 1)
-TRAIN[3]["image"] = TRAIN[3]["image"][: 2 * SIZE - 1]
-TRAIN[7]["image"] = np.repeat(TRAIN[7]["image"][..., :1], 3, axis=-1)
+TRAIN[3] = TRAIN[3][: 2 * SIZE - 1]
+TRAIN[7] = np.repeat(TRAIN[7][..., :1], 3, axis=-1)
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +30,14 @@ def root(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("[tfds]")  # whose brackets are no pattern
     with pytest.MonkeyPatch.context() as patch:
-        # Storing asks Google Cloud Storage about the new data set.
         patch.setattr(tfds.core.utils.gcs_utils, "_is_gcs_disabled", True)
         splits = {"train": TRAIN, "validation": TEST}
-        prepare(path, "coco", "2017", "1.1.0", splits)
-        prepare(path, "imagenet2012", None, "5.0.0", {"train": TEST, "validation": TEST})
-        prepare(path, "imagenet2012", None, "5.1.0", {**splits, "test": TEST[:1]})
-        prepare(path, "food101", None, "1.0.0", {"train": TRAIN})
-        gray = [{"image": row["image"][..., :1]} for row in TEST]
-        prepare(path, "grays", None, "1.0.0", {"train": gray, "test": gray}, (None, None, 1))
+        store(path, "coco", splits, "1.1.0", "2017")
+        store(path, "imagenet2012", {"train": TEST, "validation": TEST}, "5.0.0")
+        store(path, "imagenet2012", {**splits, "test": TEST[:1]}, "5.1.0")
+        store(path, "food101", {"train": TRAIN})
+        gray = [image[..., :1] for image in TEST]
+        store(path, "grays", {"train": gray, "test": gray}, shape=(None, None, 1))
     return path
 
 
@@ -73,7 +51,7 @@ def no_network(monkeypatch, root):
 
 
 def halved(rows):
-    images = [row["image"].astype(int) for row in rows]
+    images = [image.astype(int) for image in rows]
     shapes = [(image.shape[0] // 2, image.shape[1] // 2) for image in images]
     return [
         (image[: 2 * h, : 2 * w].reshape(h, 2, w, 2, 3).sum((1, 3)) + 2) // 4

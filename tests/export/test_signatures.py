@@ -186,5 +186,5 @@ def test_xla_gives_the_same_function(model, published, tmp_path, rows):
             (a,) = compiled.predict(signature, some(values, plain, signature)).values()
             (b,) = plain.predict(signature, some(values, plain, signature)).values()
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
-        x = sample(compiled, values)
-    assert np.isfinite(x).all()
+        # The noise is the same as well.
+        np.testing.assert_allclose(sample(compiled, values), sample(plain, values), atol=1e-3)

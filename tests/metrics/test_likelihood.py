@@ -40,6 +40,14 @@ def test_only_images_have_bits_per_dim_and_x_may_come_alone():
     assert math.isclose(total.mean, math.log(2 * math.pi) + 2 * math.log(2), rel_tol=1e-6)
 
 
+@pytest.fixture
+def eagerly():
+    """Sooner than to trace each time."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.mark.parametrize(
     ("x", "model", "expected"),
     [
@@ -56,7 +64,7 @@ def test_moments_of_the_latents(x, model, expected):
         assert 0 < figure.standard_error < 0.1
 
 
-def test_standard_errors_of_moments_are_the_spread_over_data_sets():
+def test_standard_errors_of_moments_are_the_spread_over_data_sets(eagerly):
     rng, model = np.random.RandomState(0), gaussian()
     draws = [latent_moments(model, batches(rng.randn(300, 2))) for _ in range(40)]
     means = np.array([[figure.mean for figure in draw] for draw in draws])

@@ -51,7 +51,7 @@ def workdir(tmp_path_factory, section, experiment):
         Chain(flow), experiment.image_shape, keras.Model(image, features), experiment.cond_shape
     )
     model.compile(keras.optimizers.Adam(3e-3))
-    model.fit(experiment.training_batches(16, 0), epochs=20, verbose=0)
+    model.fit(experiment.training_batches(16, 0).repeat(20), verbose=0)
     workdir = Workdir(tmp_path_factory.mktemp("runs") / "colors")
     workdir.prepare({"data": section, "model": {}})
     workdir.describe(experiment.name, experiment.description)

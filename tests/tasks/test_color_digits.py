@@ -9,7 +9,7 @@ from PIL import Image
 
 from tfp_cinn import UsageError, architectures, tasks
 from tfp_cinn.tasks import ColorDigits
-from tfp_cinn.training import color_digits_config, train
+from tfp_cinn.training import color_digits_config
 from tfp_cinn.workdir import Workdir
 
 
@@ -55,8 +55,7 @@ def test_batches_are_noisy_colors_given_the_gray_image(experiment):
     assert (experiment.image_shape, experiment.cond_shape) == ((8, 8, 3), (8, 8, 1))
     still = ColorDigits(experiment.images)
     for noisy, clean in (
-        (experiment.training_batches(64, 3), still.training_batches(64, 3)),
-        (experiment.validation_batches(64), still.validation_batches(64)),
+        (experiment.training_batches(64, 3).take(4), still.training_batches(64, 3).take(4)),
         (experiment.test_batches(64), still.test_batches(64)),
     ):
         (x, gray), (rgb, same) = joined(noisy), joined(clean)
@@ -83,7 +82,7 @@ def test_test_images_are_taken_in_order(experiment):
     sevens = np.flatnonzero(test.labels == 7)
     np.testing.assert_array_equal(16 * grays[[0, 2]], test.images[sevens[:2]])
     assert experiment.test_grays([]).shape == (0, 8, 8, 1)
-    with pytest.raises(UsageError, match="digits has too few images of class 7"):
+    with pytest.raises(UsageError, match="too few held-out examples of class 7"):
         experiment.test_grays([7] * (len(sevens) + 1))
 
 
@@ -126,10 +125,9 @@ def test_samples_color_test_images_of_a_class_and_image_files(workdir, experimen
     ("cond", "message"),
     [
         (["11"], "label 11 is out of range: expected 0 to 9"),
-        (["cat"], "expected class labels"),
         ([], "cond: expected classes or image files, got none"),
         (["/nowhere.png"], "/nowhere.png: can't be read as an image"),
-        (["3"] * 100, "too few images of class 3"),
+        (["3"] * 100, "too few held-out examples of class 3"),
     ],
 )
 def test_wrong_conditions_are_answered_in_one_line(workdir, tmp_path, cond, message):
@@ -149,13 +147,3 @@ def test_wrong_conditions_are_answered_in_one_line(workdir, tmp_path, cond, mess
 def test_wrong_fields_are_answered_in_one_line(config, changes, message):
     with pytest.raises(UsageError, match=message):
         tasks.load(config | {"data": config["data"] | changes})
-
-
-@pytest.mark.long
-def test_a_run_from_training_to_samples(config, tmp_path):
-    train(config, tmp_path / "run")
-    assert Image.open(tmp_path / "run" / "samples.png").size[0] > 500
-    result = tasks.evaluate(tmp_path / "run", num_samples=2)
-    # The best Gaussian for all pixels alike has 0.3: RGB in [0, 1] spreads by a third.
-    assert result["nats_per_dim"]["mean"] < 0
-    tasks.sample(tmp_path / "run", ["3", "7"], 8)

@@ -30,15 +30,26 @@ from tfp_cinn.bijectors import (
 from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
 from tfp_cinn.model import CINN
-from tfp_cinn.networks import MLP, ConvNet, LabelEmbedding, OneHot
+from tfp_cinn.networks import (
+    MLP,
+    ConvNet,
+    DeepSet,
+    LabelEmbedding,
+    OneHot,
+    SeriesFeatures,
+    SetTransformer,
+)
 
 __all__ = ["ShapedPairs", "condition_network", "from_shapes"]
 
 _DENSE_UP_TO = 1024
 """Entries of an x up to which dense subnets see all of it at once."""
 
-_SPLINES_UP_TO = 16
-"""Entries of an x up to which its couplings are splines."""
+_SUMMARIES = {"deep_set": DeepSet, "set_transformer": SetTransformer, "series": SeriesFeatures}
+"""Networks for parts `[M, D]`."""
+
+_SPLINES_UP_TO = 5
+"""Entries of an x up to which its couplings are splines; of more they overfit sooner."""
 
 _LONG_VECTOR = 64
 """Entries of a condition from which a network makes it shorter."""
@@ -60,7 +71,7 @@ class ShapedPairs(Protocol):
     """Low and high of x."""
 
     parts: Mapping[str, Mapping[str, Any]]
-    """What each part of the condition is: shape, num_classes, mean, std, mask."""
+    """What each part of the condition is: shape, num_classes, mean, std, mask, set."""
 
 
 def from_shapes(
@@ -73,6 +84,7 @@ def from_shapes(
     dropout: float = 0.0,
     clamp: float = 2.0,
     features: int = 64,
+    summary: str | None = None,
     ensemble: int = 1,
     weight_prior: float = 2e-4,
 ) -> CINN:
@@ -84,7 +96,7 @@ def from_shapes(
 
     * "elementwise", for a number: affine, then a spline, then affine, with parameters from c alone,
       then `HeavyTails`;
-    * "spline", for up to 16 entries: `blocks` times (rotation, coupling of rational quadratic
+    * "spline", for up to 5 entries: `blocks` times (rotation, coupling of rational quadratic
       splines with a small MLP beside a linear map), then `HeavyTails`;
     * "affine", for up to 1024 entries, of a vector, series or map: the same with Glow couplings;
     * "convolutional", for maps `[H, W, C]`: on each scale a Haar downsampling and Glow couplings of
@@ -100,6 +112,8 @@ def from_shapes(
         dropout: dropout rate in dense subnets.
         clamp: bound of an affine coupling's log-scale, nats.
         features: length of the vector that a network makes of a series, map, set or long vector.
+        summary: what a set goes through: "deep_set" (if None), "set_transformer", or "series" for a
+            part that has a mask of its points and whose order matters.
         ensemble: number of such flows, which are trained at once and whose mixture is the model;
             see `bijectors.Ensemble`.
         weight_prior: see `tfp_cinn.CINN`; of each member of an ensemble.
@@ -141,7 +155,7 @@ def from_shapes(
     model = CINN(
         Chain([*first, *rest]),
         shape,
-        conditioner=condition_network(data.cond_shape, data.parts, features),
+        conditioner=condition_network(data.cond_shape, data.parts, features, summary),
         cond_shape=data.cond_shape,
         weight_prior=weight_prior / ensemble,  # as the loss is the mean of the members'
         name="cinn",
@@ -157,21 +171,29 @@ def from_shapes(
 
 
 def condition_network(
-    cond_shape: Any, parts: Mapping[str, Mapping[str, Any]], features: int = 64
+    cond_shape: Any,
+    parts: Mapping[str, Mapping[str, Any]],
+    features: int = 64,
+    summary: str | None = None,
 ) -> keras.Model | None:
     """Make one vector of all parts of a condition, each standardized.
 
     A label becomes one-hot, or an embedding from 64 classes on; a vector stays as it is up to
-    64 entries; series and maps go through convolutions, sets through a DeepSet (Zaheer et al. 2017,
-    arXiv:1703.06114), longer vectors through dense layers. A part with a mask is zero where the
-    mask is; a mask of single entries is a feature as well.
+    64 entries; series go through `SeriesFeatures`, sets through a `DeepSet` or a `SetTransformer`,
+    maps through convolutions, longer vectors through dense layers. A part with a mask is zero where
+    the mask is; a mask of single entries is a feature as well, and a point of a set that has none
+    isn't there.
 
     Args:
         cond_shape: None, one shape, or one for each part and for each mask, by name.
         parts: what each part is: `shape`, and `num_classes` of a label, or `mean` and `std` of the
-            last axis; `mask` "set" or "entries" if there is an input `NAME_mask`.
+            last axis; `mask` "set" or "entries" if there is an input `NAME_mask`; `set` if it is
+            one.
         features: length of a network's vector.
+        summary: see `from_shapes`.
     """
+    if summary not in (None, *_SUMMARIES):
+        raise UsageError(f"model.summary: expected one of {', '.join(_SUMMARIES)}, got {summary!r}")
     if cond_shape is None:
         return None
     single = not isinstance(cond_shape, Mapping)
@@ -181,14 +203,14 @@ def condition_network(
         for name, shape in shapes.items()
     }
     vectors = [
-        _part_features(inputs[name], inputs.get(f"{name}_mask"), part, features)
+        _part_features(inputs[name], inputs.get(f"{name}_mask"), part, features, summary)
         for name, part in parts.items()
     ]
     vector = keras.layers.Concatenate()(vectors) if len(vectors) > 1 else vectors[0]
     return keras.Model(next(iter(inputs.values())) if single else inputs, vector)
 
 
-def _part_features(value, mask, part: Mapping[str, Any], features: int):
+def _part_features(value, mask, part: Mapping[str, Any], features: int, summary: str | None):
     shape = tuple(part["shape"])
     if not shape:
         classes = part["num_classes"]
@@ -197,33 +219,25 @@ def _part_features(value, mask, part: Mapping[str, Any], features: int):
     value = keras.layers.Normalization(mean=part["mean"], variance=np.square(part["std"]).tolist())(
         value
     )
-    if mask is not None and part["mask"] == "set":
-        return _deep_set(value, keras.layers.Reshape((shape[0], 1))(mask), features)
-    if mask is not None:
+    if mask is not None and part["mask"] == "entries":
         value = keras.layers.Concatenate()([keras.layers.Multiply()([value, mask]), mask])
+        mask = keras.ops.max(mask, axis=-1) if part.get("set") else None
+    if len(shape) == 2:
+        name = (summary or "deep_set") if part.get("set") else "series"
+        strided = {"layers": max(0, math.ceil(math.log2(shape[0] / 8)))} if name == "series" else {}
+        network = _SUMMARIES[name](features, **strided)
+        return network(value if mask is None else {"points": value, "points_mask": mask})
     if len(shape) > 1:
-        return _convolutions(value, len(shape) - 1, features)
+        return _convolutions(value, features)
     if shape[0] > _LONG_VECTOR:
         value = keras.layers.Dense(2 * features, activation="silu")(value)
         return keras.layers.Dense(features)(value)
     return value
 
 
-def _deep_set(value, mask, features: int):
-    for _ in range(2):
-        value = keras.layers.Dense(features, activation="silu")(value)
-    total = keras.ops.sum(value * mask, axis=1)
-    count = keras.ops.sum(mask, axis=1)
-    vector = keras.layers.Concatenate()(
-        [total / keras.ops.maximum(count, 1.0), keras.ops.log(1.0 + count)]
-    )
-    vector = keras.layers.Dense(features, activation="silu")(vector)
-    return keras.layers.Dense(features)(vector)
-
-
-def _convolutions(value, rank: int, features: int):
+def _convolutions(value, features: int):
     """Strided convolutions down to about 8 places a side, then dense: where a thing is counts."""
-    layer = keras.layers.Conv1D if rank == 1 else keras.layers.Conv2D
+    layer = keras.layers.Conv2D
     channels = features // 4
     value = layer(channels, 3, padding="same", activation="silu")(value)
     while max(value.shape[1:-1]) > 8:

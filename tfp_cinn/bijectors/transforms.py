@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
 
 import keras
@@ -130,55 +131,79 @@ class RationalQuadraticSpline(Transform):
 
     def inverse(self, x, params):
         """Map data to latents: return z and log dz/dx."""
-        unit = self._unit(x)
-        left, low, width, height, *slopes = self._piece(unit, params, by_height=False)
-        xi = tf.clip_by_value((unit - left) / width, 0.0, 1.0)
-        rest, s = 1 - xi, height / width
-        z = low + height * xi * (s * xi + slopes[0] * rest) / _q(xi, rest, s, slopes)
-        return self._or_identity(x, z, _log_slope(xi, rest, s, slopes))
+        return _encoded(x, params, self.bins, self.bound)
 
     def forward(self, z, params):
         """Map latents to data: return x and log dx/dz."""
-        unit = self._unit(z)
-        left, low, width, height, *slopes = self._piece(unit, params, by_height=True)
-        eta = tf.clip_by_value((unit - low) / height, 0.0, 1.0)
-        rest, s = 1 - eta, height / width
-        # The discriminant is a sum of squares, so that rounding can't make it negative; xi and
-        # 1 - xi are fractions of positive terms, so that nothing cancels.
-        e = slopes[0] * rest - slopes[1] * eta
-        p = tf.abs(e) + tf.sqrt(e**2 + 4 * s**2 * eta * rest)
-        near = 2 * s * tf.where(e < 0, rest, eta)
-        small, large = near / (p + near), p / (p + near)
-        xi, rest = tf.where(e < 0, large, small), tf.where(e < 0, small, large)
-        return self._or_identity(z, left + width * xi, -_log_slope(xi, rest, s, slopes))
+        return _decoded(z, params, self.bins, self.bound)
 
-    def _unit(self, u):
-        """Map [-bound, bound] to [0, 1]."""
-        return tf.clip_by_value(u / (2 * self.bound) + 0.5, 0.0, 1.0)
 
-    def _piece(self, unit, params, by_height):
-        """Where each entry's piece begins in x and in y, its width, its height, and its slopes."""
-        params = tf.reshape(params, [-1, *unit.shape[1:], self.params_per_channel])
-        widths, heights, slopes = tf.split(params, [self.bins, self.bins, self.bins - 1], axis=-1)
-        least = 1e-3
-        # Few operations, of all that is alike: on small tensors each costs more than its numbers.
-        lengths = least + (1 - least * self.bins) * tf.nn.softmax(tf.stack([widths, heights], -2))
-        starts = tf.cumsum(lengths, axis=-1, exclusive=True)
-        slopes = least + tf.nn.softplus(slopes + math.log(math.expm1(1 - least)))
-        end = tf.ones_like(slopes[..., :1])
-        slopes = tf.stack(
-            [tf.concat([end, slopes], axis=-1), tf.concat([slopes, end], axis=-1)], axis=-2
-        )
-        passed = unit[..., tf.newaxis] >= starts[..., int(by_height), 1:]
-        index = tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1)
-        piece = tf.one_hot(index, self.bins, dtype=unit.dtype)[..., tf.newaxis, :]
-        table = tf.concat([starts, lengths, slopes], axis=-2)
-        return tf.unstack(tf.reduce_sum(table * piece, axis=-1), axis=-1)
+def _traced_once(function):
+    """In graphs, share one trace among all calls with such shapes: a flow starts much sooner."""
+    traced = tf.function(function, autograph=False)
 
-    def _or_identity(self, u, unit, log_slope):
-        inside = tf.abs(u) < self.bound
-        value = tf.where(inside, self.bound * (2 * unit - 1), u)
-        return value, tf.where(inside, log_slope, tf.zeros_like(u))
+    @functools.wraps(function)
+    def run(*args):
+        return function(*args) if tf.executing_eagerly() else traced(*args)
+
+    return run
+
+
+@_traced_once
+def _encoded(x, params, bins, bound):
+    unit = _to_unit(x, bound)
+    left, low, width, height, *slopes = _piece(unit, params, bins, by_height=False)
+    xi = tf.clip_by_value((unit - left) / width, 0.0, 1.0)
+    rest, s = 1 - xi, height / width
+    z = low + height * xi * (s * xi + slopes[0] * rest) / _q(xi, rest, s, slopes)
+    return _or_identity(x, z, _log_slope(xi, rest, s, slopes), bound)
+
+
+@_traced_once
+def _decoded(z, params, bins, bound):
+    unit = _to_unit(z, bound)
+    left, low, width, height, *slopes = _piece(unit, params, bins, by_height=True)
+    eta = tf.clip_by_value((unit - low) / height, 0.0, 1.0)
+    rest, s = 1 - eta, height / width
+    # The discriminant is a sum of squares, so that rounding can't make it negative; xi and 1 - xi
+    # are fractions of positive terms, so that nothing cancels.
+    e = slopes[0] * rest - slopes[1] * eta
+    p = tf.abs(e) + tf.sqrt(e**2 + 4 * s**2 * eta * rest)
+    near = 2 * s * tf.where(e < 0, rest, eta)
+    small, large = near / (p + near), p / (p + near)
+    xi, rest = tf.where(e < 0, large, small), tf.where(e < 0, small, large)
+    return _or_identity(z, left + width * xi, -_log_slope(xi, rest, s, slopes), bound)
+
+
+def _to_unit(u, bound):
+    """Map [-bound, bound] to [0, 1]."""
+    return tf.clip_by_value(u / (2 * bound) + 0.5, 0.0, 1.0)
+
+
+def _piece(unit, params, bins, by_height):
+    """Where each entry's piece begins in x and in y, its width, its height, and its slopes."""
+    params = tf.reshape(params, [-1, *unit.shape[1:], 3 * bins - 1])
+    widths, heights, slopes = tf.split(params, [bins, bins, bins - 1], axis=-1)
+    least = 1e-3
+    # Few operations, of all that is alike: on small tensors each costs more than its numbers.
+    lengths = least + (1 - least * bins) * tf.nn.softmax(tf.stack([widths, heights], axis=-2))
+    starts = tf.cumsum(lengths, axis=-1, exclusive=True)
+    slopes = least + tf.nn.softplus(slopes + math.log(math.expm1(1 - least)))
+    end = tf.ones_like(slopes[..., :1])
+    slopes = tf.stack(
+        [tf.concat([end, slopes], axis=-1), tf.concat([slopes, end], axis=-1)], axis=-2
+    )
+    passed = unit[..., tf.newaxis] >= starts[..., int(by_height), 1:]
+    index = tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1)
+    piece = tf.one_hot(index, bins, dtype=unit.dtype)[..., tf.newaxis, :]
+    table = tf.concat([starts, lengths, slopes], axis=-2)
+    return tf.unstack(tf.reduce_sum(table * piece, axis=-1), axis=-1)
+
+
+def _or_identity(u, unit, log_slope, bound):
+    inside = tf.abs(u) < bound
+    value = tf.where(inside, bound * (2 * unit - 1), u)
+    return value, tf.where(inside, log_slope, tf.zeros_like(u))
 
 
 def _q(xi, rest, s, slopes):

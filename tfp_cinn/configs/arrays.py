@@ -29,6 +29,8 @@ def get_config():
             "bounds": placeholder(tuple),
             # Whether NaN in a condition means that the entry is missing.
             "missing": False,
+            # Parts [N, M, D] of the condition that are sets of points: their order doesn't matter.
+            "sets": placeholder(tuple),
             # Pairs of a simulator that count as an epoch.
             "simulations": 20_000,
         }
@@ -44,13 +46,17 @@ def get_config():
             "dropout": 0.0,
             "clamp": 2.0,
             "features": 64,
+            "summary": placeholder(str),
             "ensemble": 1,
             "weight_prior": 2e-4,
         }
     )
+    # At most 6000 steps, however many pairs there are: with few, an epoch is several passes.
     config.train.epochs = 60
+    config.train.steps_per_epoch = 100
+    # The best epoch's weights are kept, by the held-out rows.
+    config.train.patience = 15
     config.train.learning_rate = 1e-3
     config.train.milestones = ()
-    # The best epoch's weights are kept, by the held-out rows.
     config.train.final_decay = 0.01
     return config

@@ -15,8 +15,10 @@ _HELD_OUT = ("test", "validation", "valid", "val")  # folders beside `train`
 _EXPECTED = "expected FOLDER/CLASS/*.png (or JPEG, WebP, TIFF, BMP, GIF), one folder a class"
 
 
-class _File(NamedTuple):
+class _Row(NamedTuple):
+    is_last: bool  # of its class
     digest: bytes
+    label: int
     pixels: np.ndarray
 
 
@@ -54,31 +56,31 @@ def read_class_folders(
     if not names:
         raise UsageError(f"{folders['train']} has no folders in it, {_EXPECTED}")
     skipped: dict[str, str] = {}
-    members: dict[str, list[tuple[bool, bytes, int, np.ndarray]]] = {}
+    rows: dict[str, list[_Row]] = {}
     for part, place in folders.items():
         unknown = sorted(set(_classes(place)) - set(names))
         if unknown:
             raise UsageError(f"{place} has the class {unknown[0]!r}, which train lacks: rename it")
         for label, name in enumerate(names):
-            files = _read(place / name, fitting, skipped)
-            if part == "train" or files:
-                _check(place / name, files, 1 if len(folders) > 1 else 2, skipped)
-            shares = {part: files}
-            if len(folders) == 1:
-                shares = _by_digest(files, test_fraction)
-            for share, chosen in shares.items():
-                members.setdefault(share, []).extend(
-                    (file is chosen[-1], file.digest, label, file.pixels) for file in chosen
+            files = _read(place / name, label, fitting, skipped)
+            needed = 0 if part != "train" else 1 if len(folders) > 1 else 2
+            if len(files) < needed:
+                raise UsageError(
+                    f"{place / name}: the class has {len(files)} images that can be used, expected "
+                    f"{needed} or more, to train and to test; skipped {by_reason(skipped)}: add "
+                    "images or remove it"
                 )
-    rows = {
-        part: sorted(found, key=lambda row: row[:3]) for part, found in members.items() if found
-    }
-    if "test" not in rows:
+            shares = {part: files} if len(folders) > 1 else _by_digest(files, test_fraction)
+            for share, chosen in shares.items():
+                chosen[-1:] = [row._replace(is_last=True) for row in chosen[-1:]]
+                rows.setdefault(share, []).extend(chosen)
+    if not rows["test"]:
         raise UsageError(f"{folders['test']} has no images, {_EXPECTED}")
-    images = fitting.stack([row[3] for found in rows.values() for row in found], str(root))
+    rows = {part: sorted(found, key=lambda row: row[:3]) for part, found in rows.items() if found}
+    images = fitting.stack([row.pixels for found in rows.values() for row in found], str(root))
     ends = np.cumsum([len(found) for found in rows.values()])
     splits = {
-        part: Split(pixels, np.array([row[2] for row in found], np.int32))
+        part: Split(pixels, np.array([row.label for row in found], np.int32))
         for (part, found), pixels in zip(rows.items(), np.split(images, ends[:-1]), strict=True)
     }
     counts = ", ".join(f"{len(split.labels)} {part}" for part, split in splits.items())
@@ -88,26 +90,23 @@ def read_class_folders(
 
 def _parts(root: pathlib.Path) -> dict[str, pathlib.Path]:
     """Return the folder of each split; all is `train` where there is none of held-out images."""
-    found = [path.name for path in _folders(root)]
+    found = _classes(root)
     held_out = [name for name in _HELD_OUT if name in found]
     if "train" not in found or not held_out or len(found) > 1 + len(held_out):
         return {"train": root}
-    parts = {"train": root / "train", "test": root / held_out[0]}
-    if len(held_out) > 1:
-        parts["validation"] = root / held_out[1]
-    return parts
-
-
-def _folders(root: pathlib.Path) -> list[pathlib.Path]:
-    return [path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"]
+    parts = zip(("train", "test", "validation"), ("train", *held_out), strict=False)
+    return {part: root / name for part, name in parts}
 
 
 def _classes(root: pathlib.Path) -> list[str]:
-    names = sorted(path.name for path in _folders(root))
+    folders = (path for path in root.iterdir() if path.is_dir())
+    names = sorted(path.name for path in folders if path.name[0] not in "._")
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
 
 
-def _read(folder: pathlib.Path, fitting: Fitting, skipped: dict[str, str]) -> list[_File]:
+def _read(
+    folder: pathlib.Path, label: int, fitting: Fitting, skipped: dict[str, str]
+) -> list[_Row]:
     """Read the images of a class, in the order of their digests."""
 
     def read(path: pathlib.Path) -> np.ndarray:
@@ -116,20 +115,12 @@ def _read(folder: pathlib.Path, fitting: Fitting, skipped: dict[str, str]) -> li
             pixels = pixels[..., :1]
         return fitting.image(pixels)
 
-    found = photo_files.read_folder(folder, read, skipped)
-    return sorted((_File(digest, pixels) for _, digest, pixels in found), key=lambda f: f.digest)
+    found = photo_files.read_folder(folder, read, skipped) if folder.is_dir() else ()
+    rows = [_Row(False, digest, label, pixels) for _, digest, pixels in found]
+    return sorted(rows, key=lambda row: row.digest)
 
 
-def _check(folder: pathlib.Path, files: list[_File], needed: int, skipped: dict[str, str]) -> None:
-    if len(files) < needed:
-        here = {path: why for path, why in skipped.items() if folder in pathlib.Path(path).parents}
-        raise UsageError(
-            f"{folder}: the class has {len(files)} images that can be used, expected {needed} or "
-            f"more, to train and to test; skipped {by_reason(here)}: add images or remove it"
-        )
-
-
-def _by_digest(files: list[_File], test_fraction: float) -> dict[str, list[_File]]:
+def _by_digest(files: list[_Row], test_fraction: float) -> dict[str, list[_Row]]:
     number = sum(photo_files.fraction(file.digest) < test_fraction for file in files)
     number = min(max(number, 1), len(files) - 1)
     return {"train": files[number:], "test": files[:number]}

@@ -114,11 +114,8 @@ def load(
 def load_nothing(name: str) -> LabeledImages:
     """Return a data set's shapes, classes and gray levels without any images.
 
-    Args:
-        name: one of `DATASETS`.
-
     Raises:
-        UsageError: an unknown name, or, later, when the mean or standard deviation is used.
+        UsageError: none of `DATASETS`, or, later, when the mean or standard deviation is used.
     """
     if name not in DATASETS:
         raise UsageError(f"unknown data set {name!r}, expected one of {', '.join(DATASETS)}")

@@ -11,50 +11,43 @@ import numpy as np
 from tfp_cinn.data.labeled_images import Source, make_split
 from tfp_cinn.errors import UsageError
 
-# The third byte of an IDX file names its element type; the elements are big-endian.
-_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMENSIONS = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an IDX file: two zero bytes, a type, a rank, the big-endian uint32 sizes, the elements.
+    """Read an IDX file of uint8: 0, 0, 8, a rank, the big-endian uint32 sizes, the elements.
 
     Gzip files are recognized by their first bytes.
 
-    Returns:
-        A writable array in native byte order: uint8, int8, int16, int32, float32 or float64.
-
     Raises:
-        UsageError: the file is missing, damaged, not IDX, or not as long as its header says.
+        UsageError: the file is missing, damaged, not such a file, or not as long as its header
+            says.
 
     References:
         Y. LeCun, C. Cortes, C. J. C. Burges: The MNIST database of handwritten digits, section
         "File formats for the MNIST database".
     """
-    path = pathlib.Path(path)
     try:
-        content = path.read_bytes()
+        content = pathlib.Path(path).read_bytes()
         if content.startswith(_GZIP_MAGIC):
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path} can't be read ({reason}), expected an IDX file") from None
-    known = len(content) >= 4 and content[:2] == b"\0\0" and content[2] in _DTYPES
-    if not known or not 1 <= content[3] <= _MAX_DIMENSIONS:
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= _MAX_DIMENSIONS:
         raise UsageError(
-            f"{path} is not an IDX file: it starts with {content[:4].hex(' ') or 'nothing'}, "
-            f"expected 00 00, a type (08, 09 or 0b to 0e) and 1 to {_MAX_DIMENSIONS} dimensions"
+            f"{path} is not an IDX file of uint8: it starts with {content[:4].hex(' ')}, expected "
+            f"00 00 08 and 1 to {_MAX_DIMENSIONS} dimensions"
         )
-    dtype, start = np.dtype(_DTYPES[content[2]]), 4 + 4 * content[3]
+    start = 4 + 4 * content[3]
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
-    size = start + math.prod(shape) * dtype.itemsize
+    size = start + math.prod(shape)
     if len(content) != size:
         raise UsageError(
             f"{path} holds {len(content)} bytes, expected {size} as its header says: get it again"
         )
-    elements = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return elements.astype(dtype.newbyteorder("="))
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def read_idx_folder(folder: str, name: str, class_names: tuple[str, ...] = ()) -> Source:

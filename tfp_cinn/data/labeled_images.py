@@ -190,8 +190,8 @@ def make_split(
         images: uint8 `[N, H, W]` or `[N, H, W, C]`.
         labels: integers `[N]`.
         source: where they are from, for messages.
-        image_shape: the `(H, W, C)` that the images must have; None for any of 1 or 3 channels.
-        num_classes: labels must be in 0 .. num_classes-1; None for any from 0.
+        image_shape: what it has to be; None for any of 1 or 3 channels.
+        num_classes: labels are below it; None for any from 0.
 
     Raises:
         UsageError: no images, another shape or dtype, counts that differ, a label out of range.

@@ -44,15 +44,9 @@ def find(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
 def read_folder(
     folder: pathlib.Path, read: Callable[[pathlib.Path], np.ndarray], skipped: dict[str, str]
 ) -> Iterator[tuple[pathlib.Path, bytes, np.ndarray]]:
-    """Read the images in a folder at any depth, each file's contents once.
+    """Yield path, SHA-256 and pixels of the images at any depth, each file's contents once.
 
-    Args:
-        folder: where they are.
-        read: returns an image's pixels, or raises `Unusable`.
-        skipped: takes the reason for every file that isn't used.
-
-    Yields:
-        Path, SHA-256 of the file's bytes, and pixels, in the order of the paths.
+    `read` returns pixels or raises `Unusable`; `skipped` takes the reason for each unused file.
     """
 
     def attempt(path: pathlib.Path) -> tuple[np.ndarray, bytes] | str:
@@ -89,9 +83,6 @@ def read(path: str | os.PathLike[str], size: int, downscale: int) -> np.ndarray:
         path: the file.
         size: minimal number of rows and columns after downscaling.
         downscale: 1 .. 16.
-
-    Returns:
-        uint8 `[height, width, 3]`.
 
     Raises:
         Unusable: an image that `image_files` can't read, or one that is "CMYK" (whose colors depend

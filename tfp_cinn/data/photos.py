@@ -58,10 +58,6 @@ class Photos:
 def no_photos(name: str, size: int) -> Photos:
     """Return a data set with a name and the size of its crops, without photographs.
 
-    Args:
-        name: name of the data set.
-        size: rows and columns of a crop.
-
     Raises:
         UsageError: if the size is invalid.
     """

@@ -102,6 +102,7 @@ def _rows(features: Sequence[Feature]) -> dict[str, dict[str, Any]]:
 def to_markdown(card: Mapping[str, Any]) -> str:
     """Return the card as a Markdown page."""
     said = {"name", "version", "created", "signatures", "made_with", "evaluation"}
+    said.add("condition_range")  # numbers for programs
     lines = [
         f"# {card['name']}, version {card['version']}",
         "",

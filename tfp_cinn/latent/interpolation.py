@@ -17,7 +17,7 @@ _SMALLEST_SINE = 1e-6
 def interpolate(z0: Any, z1: Any, steps: int, kind: str = "linear") -> np.ndarray:
     r"""Return latents from z0 to z1 in equal steps, both ends included.
 
-    For t = 0, 1/(steps - 1), ..., 1, with u = z / |z| and Omega the angle between z0 and z1:
+    For t = 0, 1/(steps - 1), ..., 1, with `u = z / |z|` and Omega the angle between z0 and z1:
 
         linear:     z(t) = (1 - t) z0 + t z1
         spherical:  z(t) = r(t) (sin((1 - t) Omega) u0 + sin(t Omega) u1) / sin Omega

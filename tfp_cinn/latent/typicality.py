@@ -21,7 +21,7 @@ class Typicality(NamedTuple):
     the quantile of the left side over held-out data that gives the requested false-alarm rate.
     Unlike a threshold on the likelihood, it also rejects inputs that are too likely: flows give
     plain images more density than their training images, though they never sample any. It can't
-    reject inputs whose likelihood is ordinary by accident, where |z|^2 and log|det| cancel.
+    reject inputs whose likelihood is ordinary by accident, where `|z|^2` and `log|det|` cancel.
 
     The published test is for groups of M inputs; this is M = 1, its weakest case.
 
@@ -63,7 +63,7 @@ class Typicality(NamedTuple):
         return cls(float(entropy), float(threshold))
 
     def distance(self, nats_per_dim: Any) -> np.ndarray:
-        """Return |nats_per_dim - entropy| of each example, `[N]`; infinity for NaN."""
+        """Return `|nats_per_dim - entropy|` of each example, `[N]`; infinity for NaN."""
         distance = np.abs(np.asarray(nats_per_dim, np.float64) - self.entropy)
         return np.where(np.isnan(distance), np.inf, distance)
 

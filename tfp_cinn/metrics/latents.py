@@ -15,7 +15,7 @@ __all__ = ["latent_moments"]
 def latent_moments(model: CINN, batches: tf.data.Dataset) -> list[Figure]:
     """Return moments of z = f^-1(x; h(c)) over all examples and dimensions of a data set.
 
-    With m = E z and s^2 = E (z - m)^2, they are m, s, E |z|^2 / D and the kurtosis
+    With m = E z and s^2 = E (z - m)^2, they are m, s, `E |z|^2 / D` and the kurtosis
     E (z - m)^4 / s^4. Standard errors assume independent examples, but not independent dimensions.
 
     Args:

@@ -157,7 +157,7 @@ def _unexplained(pairs: np.ndarray) -> float:
 
 @metric("1", "1 - variance of the posterior / that of the truths; 0: the condition tells nothing")
 def contraction(samples: np.ndarray, truth: np.ndarray) -> Figure:
-    """Return the mean of 1 - Var(x | c) / Var(x).
+    """Return 1 - E Var(x | c) / Var(x).
 
     Args:
         samples: of one entry, `[draws, n]`.
@@ -165,7 +165,8 @@ def contraction(samples: np.ndarray, truth: np.ndarray) -> Figure:
 
     Source: M. Betancourt, arXiv 1803.08393; D. Schad et al., arXiv 1904.12765.
     """
-    return Figure.average(1 - samples.var(axis=0) / truth.var())
+    pairs = np.stack([truth, samples.var(axis=0)], axis=1)
+    return Figure.bootstrap(pairs, statistic=lambda p: 1 - p[:, 1].mean() / p[:, 0].var())
 
 
 @metric("1", "mean of (posterior mean - truth) / posterior std; 0 is unbiased")

@@ -37,8 +37,9 @@ def draw_corner(
     truth = None if truth is None else truth[:columns]
     limits = []
     for i, values in enumerate(samples.T):
-        # Some width, even where all samples are the same, and the truth inside.
-        shown = values if truth is None else np.append(values, truth[i])
+        # The bulk, which a stray sample would squeeze, and the truth; some width in any case.
+        shown = np.quantile(values, (0.002, 0.998))
+        shown = shown if truth is None else np.append(shown, truth[i])
         margin = 0.05 * np.ptp(shown) or 0.5
         limits.append((shown.min() - margin, shown.max() + margin))
     figure = Figure(figsize=(2 * columns + 1, 2 * columns + 1))

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tfp_cinn.data import LabeledImages
 from tfp_cinn.errors import UsageError
 
-__all__ = ["first_of_classes", "num_conditions", "read_conditions", "to_labels"]
+__all__ = ["num_conditions", "read_conditions", "rows_of", "to_labels"]
 
 
 def num_conditions(cond: Any) -> int:
@@ -65,11 +64,9 @@ def read_conditions(
 def to_labels(
     cond: Sequence[str | int] | str | int | None, class_names: Sequence[str] | None
 ) -> np.ndarray:
-    """Return the numbers, int32, of classes.
+    """Return the numbers, int32, of classes by number or, in any case of letters, by name.
 
-    Args:
-        cond: classes by number or, in any case of letters, by name; all classes if None.
-        class_names: the name of each class; if None, any number will do.
+    All classes if `cond` is None; any number will do if `class_names` is.
 
     Raises:
         UsageError: if there is no such class, or none is given.
@@ -100,22 +97,17 @@ def _label(text: str, names: Sequence[str] | None) -> int:
     return number
 
 
-def first_of_classes(images: LabeledImages, labels: np.ndarray, wanted: Iterable[int]) -> list[int]:
-    """Return rows of a labeled split: the first of each class wanted, the next if it comes again.
-
-    Args:
-        images: the data set, for the message.
-        labels: of the split's examples, `[N]`.
-        wanted: classes.
+def rows_of(names: Sequence[str], wanted: Iterable[str]) -> list[int]:
+    """Return the first row of each name wanted, the next one each time that a name comes again.
 
     Raises:
-        UsageError: if there are too few examples of a class.
+        UsageError: if there are too few rows of a name.
     """
-    rows, unused = [], {}
-    for label in map(int, wanted):
-        of_class = unused.setdefault(label, iter(np.flatnonzero(labels == label)))
-        rows.append(next(of_class, None))
-        if rows[-1] is None:
-            name = images.class_names[label]
-            raise UsageError(f"cond: {images.name} has too few images of class {name}")
+    rows: list[int] = []
+    for name in wanted:
+        unused = (k for k, each in enumerate(names) if each == name and k not in rows)
+        row = next(unused, None)
+        if row is None:
+            raise UsageError(f"cond: too few held-out examples of class {name}")
+        rows.append(row)
     return rows

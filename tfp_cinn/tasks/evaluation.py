@@ -9,7 +9,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tfp_cinn.errors import UsageError
+from tfp_cinn.metrics.condition_range import condition_distances, describe_far, out_of_range
 from tfp_cinn.metrics.figure import Figure
 from tfp_cinn.model import CINN
 from tfp_cinn.tasks.task import Task, check_drawing, load
@@ -56,6 +59,7 @@ def evaluate(
     if unknown := [key for key in options if key not in defaults]:
         raise UsageError(f"{', '.join(unknown)}: not an option of the task {task.name!r}")
     figures = task.measure(model, **options)
+    figures += _out_of_range(task, workdir)
     result = {
         "task": task.name,
         "dataset": task.description.get("dataset"),
@@ -69,6 +73,18 @@ def evaluate(
     with workdir.writing("evaluation.json") as scratch:
         scratch.write_text(line + "\n")
     return result
+
+
+def _out_of_range(task: Task, workdir: Workdir) -> list[Figure]:
+    """Return the share of the test conditions that are far from those of training, if known."""
+    known = workdir.description().get("condition_range")
+    batches = None if known is None else task.test_batches(250)
+    if batches is None:
+        return []
+    far = np.concatenate([condition_distances(known, cond) for _, cond in batches.take(40)])
+    if line := describe_far(far):
+        print(line)
+    return [out_of_range(far)]
 
 
 def load_run(workdir: Workdir, **moved: str | os.PathLike | None) -> tuple[Task, CINN]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from tfp_cinn.bijectors.shapes import Shape
 from tfp_cinn.errors import UsageError
 from tfp_cinn.files import writing
 from tfp_cinn.memory import check_room
+from tfp_cinn.metrics.condition_range import condition_distances, describe_far, measure_range
 from tfp_cinn.metrics.figure import Figure
 from tfp_cinn.metrics.latents import latent_moments
 from tfp_cinn.metrics.likelihood import likelihood
@@ -53,6 +55,7 @@ class Task(Explorable):
         cond_meaning: what the condition is.
         signatures: what an export answers beside the flow, by the names that `tfp_cinn.export`
             knows; the task's methods of these names do the same with a run's model.
+        sets: parts of the condition that are sets, whose order doesn't matter.
         samples_file: where `sample` writes by default, in the workdir.
         pictures: suffixes of files that `write_samples` can write beside `.npz`.
     """
@@ -66,6 +69,7 @@ class Task(Explorable):
     x_meaning: str = "data, in the units that the model was trained on"
     cond_meaning: str = "the condition"
     signatures: Sequence[str] = ()
+    sets: Sequence[str] = ()
     samples_file = "samples.npz"
     pictures: Sequence[str] = ()
 
@@ -173,6 +177,30 @@ class Task(Explorable):
         """
         return read_conditions(texts, shape, self.description.get("class_names"))
 
+    def condition_range(self, batch_size: int, seed: int) -> dict[str, Any] | None:
+        """Measure where the conditions of an epoch are, up to 10,000; None of labels.
+
+        See `tfp_cinn.metrics.condition_range`.
+        """
+        if self.cond_shape in (None, ()):
+            return None
+        batches = self.training_batches(batch_size, seed, 0).take(-(-10_000 // batch_size))
+        return measure_range((cond for _, cond in batches), self.sets)
+
+    def condition_distances(self, cond: Any) -> np.ndarray | None:
+        """Return how far conditions are from those of training; say so of those that are far.
+
+        See `tfp_cinn.metrics.condition_range`. None of labels, of no condition, and of a run or an
+        export that doesn't know.
+        """
+        known = self.description.get("condition_range")
+        if known is None or cond is None:
+            return None
+        distances = condition_distances(known, cond)
+        if line := describe_far(distances):
+            print(line)
+        return distances
+
     def sample(
         self,
         sampler: Sampler,
@@ -209,6 +237,9 @@ class Task(Explorable):
                 "temperature, look whether the condition is like those of training, or train "
                 "further"
             )
+        distances = self.condition_distances(cond)
+        if "distance" in inspect.signature(self.write_samples).parameters:
+            options["distance"] = distances
         self.write_samples(output, x, log_prob, cond, **options)
 
     def check_output(self, output: pathlib.Path, shape: Shape) -> None:
@@ -220,17 +251,26 @@ class Task(Explorable):
             )
 
     def write_samples(
-        self, output: pathlib.Path, x: np.ndarray, log_prob: np.ndarray | None, cond: Any
+        self,
+        output: pathlib.Path,
+        x: np.ndarray,
+        log_prob: np.ndarray | None,
+        cond: Any,
+        distance: np.ndarray | None = None,
     ) -> None:
         """Write samples into a file that `check_output` let pass.
 
         Args:
-            output: the file. A `.npz` holds `x`, `log_prob`, and `cond`, or `cond_NAME` by part.
+            output: the file. A `.npz` holds `x`, `log_prob`, `distance` where it is known, and
+                `cond`, or `cond_NAME` by part.
             x: `[num_samples, conditions, *event]`; without condition, `[num_samples, 1, *event]`.
             log_prob: their log-densities in nats, `[num_samples, conditions]`; pictures need none.
             cond: the conditions, as `read_conditions` returned them.
+            distance: how far each is from those of training; above 1 it is out of range.
         """
         arrays = {"x": x, "log_prob": log_prob}
+        if distance is not None:
+            arrays["distance"] = distance
         if isinstance(cond, Mapping):
             arrays |= {f"cond_{key}": part for key, part in cond.items()}
         elif cond is not None:

@@ -76,7 +76,7 @@ def train(
             moment = Moment()
             if replicas.is_chief:
                 workdir.prepare(config)
-                workdir.describe(task.name, task.description)
+                _describe(task, settings, workdir)
                 moment = _begin(model, task, settings, steps, workdir)
             moment = replicas.same_start(model, moment)
             writes_to = workdir if replicas.is_chief else None
@@ -100,6 +100,21 @@ def _build(
         model.compile(optimizer, shards=settings.shards, memory=settings.memory)
         model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _describe(task: Task, config: TrainConfig, workdir: Workdir) -> None:
+    """Describe the task, and once, when the run begins, the range of its conditions."""
+    description = dict(task.description)
+    if (workdir / "task.json").exists():
+        known = workdir.description().get("condition_range")
+    else:
+        try:
+            known = task.condition_range(config.batch_size, config.seed)
+        except tf.errors.OpError as error:
+            raise UsageError(f"{_unreadable(error)}") from None
+    if known is not None:
+        description["condition_range"] = known
+    workdir.describe(task.name, description)
 
 
 def _begin(model: CINN, task: Task, config: TrainConfig, steps: int, workdir: Workdir) -> Moment:

@@ -1,4 +1,4 @@
-"""Collects photographs out of Debian packages into a folder, with their licenses.
+"""Collects photographs out of two Debian packages into a folder, with their licenses.
 
 python tools/gather_photos --output=photos [--deb_dir=DIR]
 """
@@ -9,14 +9,13 @@ from absl import flags
 from tfp_cinn.cli import app
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to make.", required=True)
-_PACKAGES = flags.DEFINE_list("packages", list(gather.PACKAGES), "Debian packages to look in.")
 _DEB_DIR = flags.DEFINE_string(
     "deb_dir", None, "Folder with their .deb files; they are downloaded if not given."
 )
 
 
 def main(_):
-    gather.gather_photos(_OUTPUT.value, _PACKAGES.value, _DEB_DIR.value)
+    gather.gather_photos(_OUTPUT.value, _DEB_DIR.value)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def test_classes_are_the_folders_in_order(run):
     assert (facts["task"], facts["image_shape"]) == ("classes", [6, 6, 3])
 
 
+@pytest.mark.long
 def test_evaluate_from_another_place(run, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(classifier, "_MAX_EPOCHS", 8)
     moved = tmp_path / "moved"
@@ -81,13 +82,6 @@ def test_samples_are_drawn_in_color(run, tmp_path):
     assert np.ptp(picture, axis=-1).max() > 0.1
     path = tasks.sample(run, num_samples=2, output=tmp_path / "a.npz")
     assert np.load(path)["x"].shape == (2, 3, 6, 6, 3)
-
-
-@pytest.mark.long
-def test_pictures_of_the_latent_space(run, tmp_path):
-    (tmp_path / "x").mkdir()
-    tasks.explore(run, ["temperature", "foreign"], tmp_path / "x", num_examples=50)
-    assert len(list(tmp_path.glob("x/*.png"))) == 2
 
 
 @pytest.mark.long

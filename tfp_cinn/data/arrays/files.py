@@ -62,7 +62,7 @@ def read_conditions(path: str | os.PathLike) -> dict[str, np.ndarray]:
     arrays = _load(path)
     if not isinstance(arrays, Mapping):
         return {"cond": arrays}
-    return _parts(path, {k: v for k, v in arrays.items() if k not in ("x", "log_prob")})
+    return _parts(path, {k: v for k, v in arrays.items() if k not in ("x", "log_prob", "distance")})
 
 
 def read_csv(

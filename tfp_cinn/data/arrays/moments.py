@@ -66,7 +66,7 @@ def examine(
 
     Returns:
         For x and each part `shape`, and `mean` and `std` by entry of the last axis; for a label
-        `num_classes`; `mask` is "set" or "entries" where there is one.
+        `num_classes`; `mask` is "set" or "entries" where there is one, `set` true for the former.
 
     Raises:
         UsageError: if a value is NaN or infinite, out of the bounds, not a class, or an entry
@@ -88,7 +88,7 @@ def examine(
             mask = values.get(f"{name}{MASK}")
             if mask is not None:
                 points = mask.ndim < value.ndim
-                fact["mask"] = "set" if points else "entries"
+                fact |= {"mask": "set", "set": True} if points else {"mask": "entries"}
                 value = np.where((mask[..., np.newaxis] if points else mask) > 0, value, np.nan)
             if name == "x" and unbounded is not None:
                 value = unbounded(value)

@@ -46,12 +46,13 @@ def write_samples(
     log_prob: np.ndarray,
     cond: Any,
     description: Mapping[str, Any],
+    distance: np.ndarray | None = None,
     truth: np.ndarray | None = None,
 ) -> None:
     """Write samples whole or not at all.
 
     * `.npz`: `x` `[num_samples, conditions, ...]`, `log_prob` `[num_samples, conditions]` in nats,
-      and the condition by part, NaN where an entry is missing.
+      `distance` `[conditions]` if given, and the condition by part, NaN where an entry is missing.
     * `.csv`: of vectors, a line a sample: condition, sample, the columns of x, log_prob.
     * `.png`: of vectors a corner plot, of series bands, of maps images; of the first condition, and
       of further ones in files NAME-1.png, NAME-2.png, ..., 8 at most.
@@ -62,12 +63,15 @@ def write_samples(
         log_prob: their log-densities.
         cond: the conditions.
         description: of the task, for names.
+        distance: of each condition from those of training.
         truth: the true x of each condition, `[conditions, ...]`; marked in pictures.
     """
     names = list(description["columns"].get("x", ()))
     if output.suffix == ".npz":
         with writing(output) as scratch:
-            np.savez(scratch, x=x, log_prob=log_prob, **_as_read(cond, description["cond"]))
+            known = {} if distance is None else {"distance": distance}
+            cond = _as_read(cond, description["cond"])
+            np.savez(scratch, x=x, log_prob=log_prob, **known, **cond)
     elif output.suffix == ".csv":
         samples, conditions = np.indices(x.shape[:2]).reshape(2, -1)
         table = pd.DataFrame({"condition": conditions, "sample": samples})

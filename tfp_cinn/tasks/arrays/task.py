@@ -51,6 +51,8 @@ class Arrays(Task):
         bounds: (low, high) of x, or such a pair for each entry of its last axis; None is open. x
             lies between them, and so does every sample.
         missing: whether NaN in a condition means missing: the flow is then given 0 and a mask.
+        sets: parts `[N, M, D]` of the condition that are sets of points, without an order; those
+            with a mask `[N, M]` are. With `missing`, a point of NaN alone isn't there.
         simulations: pairs of a simulator that count as an epoch.
 
     Raises:
@@ -77,6 +79,7 @@ class Arrays(Task):
         test_fraction: float = 0.05,
         bounds: Sequence[Any] | None = None,
         missing: bool = False,
+        sets: Sequence[str] | None = None,
         simulations: int = 20_000,
     ):
         for name, share in (("validation", validation_fraction), ("test", test_fraction)):
@@ -103,6 +106,14 @@ class Arrays(Task):
         bounds = None if bounds is None else _low_and_high(bounds)
         unbounded = None if bounds is None else _unbounded(bounds)
         found = arrays.examine(self._train.chunks(), pairs, bounds, unbounded)
+        for name in sets or self.sets:
+            if len(found.get(name, {}).get("shape", ())) != 2:
+                raise UsageError(
+                    f"data.sets: expected parts [N, M, D] of the condition, got {name!r} among "
+                    f"{', '.join(name for name in found if name != 'x')}"
+                )
+            found[name]["set"] = True
+        self.sets = [name for name, part in found.items() if part.get("set")]
         self.description = {
             "x": found.pop("x"),
             "cond": found,
@@ -154,8 +165,8 @@ class Arrays(Task):
         if paths["x"] is not None:
             source = arrays.read_npy(paths["x"], paths["cond"])
         held_out = {name: read(paths[name]) for name in ("validation", "test")}
-        same = ("validation_fraction", "test_fraction", "bounds", "missing", "simulations")
-        return cls(source, **held_out, **{name: data[name] for name in same})
+        same = ("validation_fraction", "test_fraction", "bounds", "missing", "sets", "simulations")
+        return cls(source, **held_out, **{name: data[name] for name in same if name in data})
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -252,7 +263,9 @@ class Arrays(Task):
         if truth is not None:
             read_truth(truth, shape[1:])
 
-    def write_samples(self, output, x, log_prob, cond, truth: str | None = None) -> None:
+    def write_samples(
+        self, output, x, log_prob, cond, distance=None, truth: str | None = None
+    ) -> None:
         """Write samples; see `tfp_cinn.tasks.arrays.samples.write_samples`.
 
         Args:
@@ -260,11 +273,12 @@ class Arrays(Task):
             x: the samples.
             log_prob: their log-densities.
             cond: the conditions.
+            distance: see `Task.write_samples`.
             truth: a file of the true x of each condition, to be marked in pictures.
         """
         if truth is not None:
             truth = read_truth(truth, x.shape[1:])
-        write_samples(output, x, log_prob, cond, self.description, truth)
+        write_samples(output, x, log_prob, cond, self.description, distance, truth)
 
     def draw_samples(self, model: CINN, workdir: Any) -> None:
         """Draw `samples.png`: for a held-out condition, with the truth marked."""

@@ -19,7 +19,7 @@ from tfp_cinn.metrics import Figure, likelihood
 from tfp_cinn.metrics.hues import circular_distance, digit_hues, hue_distance
 from tfp_cinn.plots.curves import draw_hues
 from tfp_cinn.plots.panels import Panel, check_picture, draw_panels
-from tfp_cinn.tasks.conditions import first_of_classes, to_labels
+from tfp_cinn.tasks.conditions import rows_of, to_labels
 from tfp_cinn.tasks.explore.explorable import Examples
 from tfp_cinn.tasks.sampler import ModelSampler
 from tfp_cinn.tasks.task import Task, register
@@ -98,13 +98,7 @@ class ColorDigits(Task):
         return data.evaluation_batches(split, batch_size, self._draw)
 
     def test_grays(self, labels: Iterable[int]) -> np.ndarray:
-        """Return a test image for each label, in gray; the next one if a label comes again.
-
-        Args:
-            labels: N classes.
-
-        Returns:
-            From 0 to 1, float32 `[N, H, W, 1]`.
+        """Return a test image for each label, `[N, H, W, 1]` from 0 to 1; the next if it repeats.
 
         Raises:
             UsageError: if there are too few test images of a class.
@@ -112,7 +106,8 @@ class ColorDigits(Task):
         return self._grays(self.images.test, labels)
 
     def _grays(self, split, labels):
-        rows = first_of_classes(self.images, split.labels, labels)
+        names = self.images.class_names
+        rows = rows_of([names[k] for k in split.labels], [names[k] for k in labels])
         return np.float32(split.images[rows]) / np.float32(self.images.levels - 1)
 
     def draw_samples(self, model, workdir):
@@ -215,10 +210,10 @@ class ColorDigits(Task):
         if output.suffix == ".png":
             check_picture(output, shape[1], shape[0] + 1)
 
-    def write_samples(self, output, x, log_prob, cond):
+    def write_samples(self, output, x, log_prob, cond, distance=None):
         """Write samples into a `.npz`, or a `.png`: a row for each gray image and its colorings."""
         if output.suffix == ".npz":
-            super().write_samples(output, x, log_prob, cond)
+            super().write_samples(output, x, log_prob, cond, distance)
             return
         x = x.swapaxes(0, 1)
         gray = np.broadcast_to(cond[:, np.newaxis], (len(x), 1, *x.shape[2:]))

@@ -89,14 +89,9 @@ def _of_crops(
     network: FeatureNetwork | None,
     seen: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, np.ndarray]:
-    """Return what the figures are made of, by their names, for each of B crops.
+    """Return what the figures are made of, by their names, `[B, ...]`, of colorings `[B, K, ...]`.
 
-    Args:
-        x: the crops' colorings, `[B, K, H, W, 3]`; K is 1 if all are alike.
-        truth: the crops, `[B, H, W, 3]`.
-        num_samples: what K is for the model.
-        network: judges the first coloring.
-        seen: features and logits of the crops.
+    `seen` are the features and logits of the crops `truth`.
     """
     ab = rgb_to_lab(x)[..., 1:].numpy()
     true_ab = rgb_to_lab(truth)[..., 1:].numpy()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tfp_cinn.color import lab_to_rgb, rgb_to_lab, upsample_ab
 from tfp_cinn.color.upsample import area_average
@@ -39,20 +39,13 @@ _OPTIONS = dict.fromkeys((".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}) |
 def find_images(cond: Sequence[str] | None) -> list[str]:
     """List the image files that `cond` names: files, folders (at any depth) and patterns.
 
-    A name with commas that a flag took apart is put together again if there is such a file.
-
     Raises:
         UsageError: a folder or a pattern has no images, or nothing is named.
     """
     if not cond:
         raise UsageError("cond: expected image files, such as --cond=photo.jpg, got none")
-    found, rest = [], [os.path.expanduser(each) for each in cond]
-    while rest:
-        names = (
-            (n, comma.join(rest[:n])) for n in range(len(rest), 1, -1) for comma in (",", ", ")
-        )
-        taken, name = next((pair for pair in names if os.path.isfile(pair[1])), (1, rest[0]))
-        rest = rest[taken:]
+    found = []
+    for name in map(os.path.expanduser, cond):
         if os.path.isdir(name):
             files = [str(path) for path in photo_files.find(name)]
         elif not os.path.exists(name) and glob.has_magic(name):
@@ -192,22 +185,10 @@ def color_photographs(
         _draw_rows(rows, num_samples, output)
 
 
-def _reduced(images: np.ndarray) -> np.ndarray:
-    """Images `[N, H, W, 3]` at the size of a contact sheet, or as they are if smaller."""
-    height, width = images.shape[1:3]
-    scale = min(1.0, _SHOWN_SIDE / max(height, width))
-    size = max(1, round(scale * height)), max(1, round(scale * width))
-    return tf.image.resize(images, size, tf.image.ResizeMethod.AREA).numpy()
-
-
-def _on_white(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows `[..., H, W, 3]` of images of any sizes as one array, on white."""
-    height, width = (max(row.shape[axis] for row in rows) for axis in (-3, -2))
-    sheet = np.ones((len(rows), *rows[0].shape[:-3], height, width, 3), np.float32)
-    for place, row in zip(sheet, rows, strict=True):
-        top, left = (height - row.shape[-3]) // 2, (width - row.shape[-2]) // 2
-        place[..., top : top + row.shape[-3], left : left + row.shape[-2], :] = row
-    return sheet
+def _thumbnail(levels: np.ndarray) -> np.ndarray:
+    """Return an image, uint8 `[H, W, 3]`, as a square of a contact sheet, in [0, 1]."""
+    square = ImageOps.pad(Image.fromarray(levels), (_SHOWN_SIDE, _SHOWN_SIDE), color="white")
+    return np.float32(square) / 255
 
 
 def _color_one(
@@ -217,8 +198,12 @@ def _color_one(
 ) -> np.ndarray:
     """Save the colorings of a photograph, uint8; return its row of a contact sheet."""
     rgb = read_image(path)
-    original = _reduced(rgb[np.newaxis])[0]
-    row = [np.repeat(gray_of(original), 3, axis=-1)]
+    small = ImageOps.contain(Image.fromarray(_levels(rgb)), (_SHOWN_SIDE, _SHOWN_SIDE))
+    small = np.float32(small) / 255
+    ab = rgb_to_lab(small)[..., 1:].numpy()
+    is_colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
+    original = _thumbnail(_levels(small if is_colorful else np.ones_like(small)))
+    row = [_thumbnail(_levels(np.repeat(gray_of(small), 3, axis=-1)))]
     gray = gray_of(rgb)
     del rgb  # photographs are large
     try:
@@ -228,14 +213,12 @@ def _color_one(
             levels = _levels(colored)
             del colored
             save(len(row) - 1, levels)
-            row.append(_reduced(levels[np.newaxis])[0] / 255)
+            row.append(_thumbnail(levels))
     except WriteError:
         raise
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    ab = rgb_to_lab(original)[..., 1:].numpy()
-    colorful = np.hypot(*np.moveaxis(ab, -1, 0)).mean() > _COLORFUL
-    return np.stack([*row, original if colorful else np.ones_like(original)])
+    return np.stack([*row, original])
 
 
 def _into_folder(paint, paths: Sequence[str], num_samples: int, folder: pathlib.Path) -> None:
@@ -271,9 +254,8 @@ def _into_arrays(paint, paths: Sequence[str], num_samples: int, output: pathlib.
 
 
 def _levels(rgb: np.ndarray) -> np.ndarray:
-    # In place, as photographs are large; 0.5 more rounds.
     scaled = rgb * np.float32(255)
-    scaled += 0.5
+    scaled += 0.5  # in place, as photographs are large
     return scaled.astype(np.uint8)
 
 
@@ -285,4 +267,4 @@ def _save(rgb: np.ndarray, path: pathlib.Path) -> None:
 def _draw_rows(rows: Sequence[np.ndarray], num_samples: int, path: pathlib.Path) -> None:
     labels = ["gray", *map(str, range(1, num_samples + 1)), "original"]
     with writing(path) as scratch:
-        draw_panels([Panel(_on_white(rows), column_labels=labels)], scratch)
+        draw_panels([Panel(np.stack(rows), column_labels=labels)], scratch)

@@ -125,9 +125,6 @@ class Colorization(Task):
     def test_crops(self, batch_size: int) -> tf.data.Dataset:
         """The crops behind `test_batches`, `[B, H, W, 3]`, and which photograph each is of, `[B]`.
 
-        Args:
-            batch_size: crops a batch.
-
         Raises:
             UsageError: if there are none.
         """
@@ -231,12 +228,19 @@ class Colorization(Task):
     def sample(self, sampler, cond, num_samples, temperature, seed, output):
         """Color photographs; see `color_photographs`."""
         color_photographs(sampler, cond, num_samples, temperature, seed, output)
+        if "condition_range" in self.description:
+            size = self.cond_shape[:2]
+            images = map(read_image, find_images(cond))
+            self.condition_distances(np.stack([split_lab(rgb, size).small_L for rgb in images]))
 
     def held_out(self, count):
         """Return the first crops of test photographs, with noise, called by their photograph."""
-        crops = self.test_crops(100).take(-(-count // 100)).cache()
-        x, lightness = _joined(self._held_out(crops))
-        photos = _joined(crops)[1]
+        crops = self.test_crops(100).take(-(-count // 100))
+        parts = [
+            (*self._example(rgb, tf.constant([number, 0], tf.int64)), photo)
+            for number, (rgb, photo) in enumerate(crops)
+        ]
+        x, lightness, photos = (np.concatenate(part) for part in zip(*parts, strict=True))
         names = [f"photo {number}" for number in photos]
         return Examples(x, lightness, names).take(slice(count))
 
@@ -286,10 +290,6 @@ class Colorization(Task):
             "no colors": examples._replace(x=np.float32(noise)),
             **super().foreign(examples, seed),
         }
-
-
-def _joined(batches: tf.data.Dataset) -> list[np.ndarray]:
-    return [np.concatenate(part) for part in zip(*batches.as_numpy_iterator(), strict=True)]
 
 
 def _is_empty(split: data.PhotoSplit) -> bool:

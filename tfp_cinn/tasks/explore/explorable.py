@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfp_cinn.distribution import ConditionalTransformedDistribution
 from tfp_cinn.errors import UsageError
 from tfp_cinn.plots.lines import line_images
-from tfp_cinn.tasks.conditions import read_conditions
+from tfp_cinn.tasks.conditions import rows_of, to_labels
 
 __all__ = ["Examples", "Explorable", "joined", "map_condition"]
 
@@ -104,8 +104,9 @@ class Explorable:
             chosen = [name for name in classes if name in names] if classes else names[:_CASES]
             return found.take([found.names.index(name) for name in chosen])
         if classes:
-            wanted = [classes[label] for label in read_conditions(texts, (), classes)]
-            return _by_name(self.held_out(100 * _BATCH), wanted)
+            wanted = [classes[label] for label in to_labels(texts, classes)]
+            found = self.held_out(100 * _BATCH)
+            return found.take(rows_of(found.names, wanted))
         cond = self.read_conditions(texts, dist.cond_shape)
         names = [f"cond {row}" for row in range(len(tf.nest.flatten(cond)[0]))]
         x = dist.sample(cond, seed=0).numpy()
@@ -172,15 +173,3 @@ class Explorable:
             return {"wrong class": examples._replace(cond=wrong.astype(cond.dtype))} | found
         others = map_condition(lambda part: np.roll(part, len(part) // 2, axis=0), cond)
         return {"another example's condition": examples._replace(cond=others)} | found
-
-
-def _by_name(examples: Examples, wanted: Sequence[str]) -> Examples:
-    """Return an example of each name; the next one each time that a name comes again."""
-    rows: list[int] = []
-    for name in wanted:
-        unused = (k for k, each in enumerate(examples.names) if each == name and k not in rows)
-        row = next(unused, None)
-        if row is None:
-            raise UsageError(f"cond: too few held-out examples of class {name}")
-        rows.append(row)
-    return examples.take(rows)
