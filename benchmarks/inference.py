@@ -26,7 +26,7 @@ from inference_sides import SIDES
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
-_HERE = pathlib.Path(__file__).parent
+_HERE = pathlib.Path(__file__).resolve().parent
 _HELD_OUT = 2000
 
 
@@ -118,7 +118,8 @@ def run(name, side, seed, folder):
     environment |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
     arguments = side, questions, _SECONDS.value, seed, answers
     command = [python, _HERE / "inference_sides.py", *arguments]
-    subprocess.run([*map(str, command)], env=environment, check=True, stdout=sys.stderr)
+    # In the folder, where sbi writes logs.
+    subprocess.run([*map(str, command)], env=environment, check=True, stdout=sys.stderr, cwd=folder)
     with np.load(answers) as given:
         figures = score(problem, given, x, observations, reference)
     setting = {"seconds": _SECONDS.value, "pairs": _PAIRS.value}
@@ -173,7 +174,7 @@ def table(results):
 def main(_):
     """Run what is missing, and print all."""
     results = []
-    folders = [pathlib.Path(_OUTPUT.value) / name for name in _PROBLEMS.value]
+    folders = [pathlib.Path(_OUTPUT.value).resolve() / name for name in _PROBLEMS.value]
     for folder in folders:
         name = folder.name
         folder.mkdir(parents=True, exist_ok=True)
