@@ -36,6 +36,10 @@ _GIVEN = (
 )
 
 
+# AutoGraph would convert all that these call, at the first trace of a process: seconds.
+_plain = tf.autograph.experimental.do_not_convert
+
+
 def standard_normal(event_shape: Shape) -> tfd.Distribution:
     """Return N(0, I) over latents of `event_shape`."""
     # tfd.Sample broadcasts shapes in the graph, by an operation that ONNX hasn't.
@@ -147,6 +151,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """All weights of the conditioner and of the bijector."""
         return variables(self.layers)
 
+    @_plain
     def features(self, cond: Any) -> Any:
         """Return h(cond), what the bijectors are given, for a cond of `[*batch, *cond_shape]`.
 
@@ -155,6 +160,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """
         return self._features(*self._condition(cond))
 
+    @_plain
     def sample(
         self,
         cond: Any = None,
@@ -187,6 +193,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
             with drawing():
                 return self._forward(z, features)[0]
 
+    @_plain
     def sample_and_log_prob(
         self, cond: Any = None, sample_shape: Any = None, seed: Any = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -200,6 +207,7 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         x, log_det = self._forward(z, features)
         return x, self.distribution.log_prob(z) - log_det
 
+    @_plain
     def log_prob(self, x: tf.Tensor, cond: Any = None, name: str = "log_prob") -> tf.Tensor:
         """Return log p(x | cond) in nats.
 
@@ -222,15 +230,18 @@ class ConditionalTransformedDistribution(tfd.TransformedDistribution):
         """Return p(x | cond), the exponential of `log_prob`; underflows in high dimensions."""
         return tf.exp(self.log_prob(x, cond, name))
 
+    @_plain
     def encode(self, x: tf.Tensor, cond: Any = None) -> tf.Tensor:
         """Return z = f^-1(x; h(cond)), `[*batch, *latent event]`."""
         return self._inverse(x, self.features(cond))[0]
 
+    @_plain
     def decode(self, z: tf.Tensor, cond: Any = None) -> tf.Tensor:
         """Return x = f(z; h(cond)), `[*batch, *event]`."""
         with drawing():
             return self._forward(z, self.features(cond))[0]
 
+    @_plain
     def given(self, cond: Any = None) -> tfd.Distribution:
         """Return p(. | cond) as an ordinary `tfd.TransformedDistribution`.
 

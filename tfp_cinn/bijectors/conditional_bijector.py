@@ -312,6 +312,7 @@ class ConditionalBijector(tfp.bijectors.Bijector):
             raise UsageError(f"{self.name}: expected a batch of finite data to calibrate on")
         self._calibrate(x, cond)
 
+    @tf.autograph.experimental.do_not_convert
     def forward_and_log_det(self, z: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return x = f(z; cond) and log|det dx/dz| in nats, in one pass.
 
@@ -329,6 +330,7 @@ class ConditionalBijector(tfp.bijectors.Bijector):
         """
         return self._one_pass("z", z, cond)
 
+    @tf.autograph.experimental.do_not_convert
     def inverse_and_log_det(self, x: tf.Tensor, cond: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return z = f^-1(x; cond) and log|det dz/dx| in nats, in one pass.
 
