@@ -25,8 +25,9 @@ def noise(seeds: tf.Tensor, shape: Sequence[int], dtype: str) -> tf.Tensor:
     # Scramble the seeds as TensorFlow does.
     words = tf.bitcast(tf.cast(seeds[:, :, None], tf.int64), tf.uint64)
     words = tf.concat([words & _LOW, _high(words)], axis=2)
+    words = tf.reshape(words, [-1, 4, 1])
     key = [tf.constant(word, tf.uint64) for word in (0x3EC8F720, 0x02461E29)]
-    key0, key1, *stream = _philox(tf.unstack(tf.reshape(words, [-1, 4, 1]), axis=1), key)
+    key0, key1, *stream = _philox([words[:, k] for k in range(4)], key)
     block = tf.range(-(-size // 4), dtype=tf.int64)[None]
     block = tf.bitcast(block, tf.uint64) + tf.zeros_like(key0)
     bits = tf.stack(_philox([block, tf.zeros_like(block), *stream], [key0, key1]), axis=2)
