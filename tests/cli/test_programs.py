@@ -183,7 +183,7 @@ def test_a_shipped_config_is_found_from_any_folder_unless_a_file_is_there(config
     assert config(name=name)["data"]["name"] == "digits"
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "digits.py").write_text(
-        "from tfp_cinn.training import as_dict, default_config as get_config"
+        "from tfp_cinn.training import default_config as get_config"
     )
     assert config(name="configs/digits.py")["data"]["name"] == "mnist"
 

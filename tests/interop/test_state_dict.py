@@ -40,7 +40,7 @@ def weights():
 def test_tensors_come_back_with_their_values_types_and_axes(save):
     module = torch.nn.Module()
     for name, tensor in weights().items():
-        module.register_buffer(name, tensor)
+        module.register_buffer(f"w_{name}", tensor)
     state = module.state_dict()  # an ordered dict, with an attribute
     found = read_checkpoint(save(state))
     assert list(found) == list(state)

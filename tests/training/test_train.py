@@ -74,7 +74,7 @@ def test_the_learning_rate_follows_the_config():
         ("checkpoint_seconds", -1.0, "0 or more, got -1.0"),
         ("milestones", 3, r"epochs, such as \(20, 40\), got 3"),
         ("final_decay", 1e9, "more than 0, at most 1, got"),
-        ("seed", -1, "0 to 2"),
+        ("seed", -1, "0 to 4294967295"),
         ("memory", "forget", "'store' or 'recompute', got 'forget'"),
     ],
 )
