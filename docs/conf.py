@@ -1,5 +1,6 @@
 """Sphinx settings of the site: `make docs`."""
 
+import os
 import pathlib
 import re
 import sys
@@ -43,7 +44,7 @@ def read_page(app, docname, source):
         if not target.is_relative_to(root):
             return match[0]
         name = str(target.relative_to(root))
-        name = f"{PAGES[name]}.md" if name in PAGES else name.removeprefix("docs/")
+        name = f"{PAGES[name]}.md" if name in PAGES else os.path.relpath(target, root / "docs")
         return f"]({name}{match[2] or ''})"
 
     source[0] = re.sub(r"\]\(([^):#]+)(#[^)]*)?\)", link, text)

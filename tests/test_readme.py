@@ -96,8 +96,9 @@ def test_the_commands_for_arrays_fit_each_other(run):
     cond = rng.randn(2000, 2)
     np.savez("mine.npz", x=cond @ rng.randn(2, 3) + rng.randn(2000, 3), cond=cond)
     np.save("observed.npy", cond[:2])
-    (section,) = re.findall(r"## Your own x and c\n\n(.*?)\n\n", README, flags=re.S)
-    train, evaluate, sample, export, client = section.splitlines()
+    (section,) = re.findall(r"## Your own x and c\n(.*?)\n## ", README, flags=re.S)
+    lines = re.findall(r"^    (tfp-cinn [^#\n]*)", section, flags=re.M)
+    train, evaluate, sample, export, client = lines
     run(f"{train} --config.train.epochs=1 --config.model.blocks=1 '--config.model.hidden=(8,)'")
     run(evaluate)
     for draw in (sample, export, client):

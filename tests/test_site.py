@@ -18,7 +18,7 @@ def test_site_builds_without_warnings_and_has_an_entry_for_every_public_name(tmp
 
     with open(tmp_path / "objects.inv", "rb") as file:
         inventory = InventoryFile.load(file, "", lambda uri, name: name)
-    entries = {name for kind in inventory.data.values() for name in kind}
+    entries = {name for kind in inventory.values() for name in kind}
     packages = [p.stem for p in (tmp_path / "api").glob("*.html")]
     for package in ["tfp_cinn", *packages]:
         module = importlib.import_module(package)
