@@ -51,6 +51,7 @@ ARCHITECTURES = {
     "dense_glow": dense_glow,
     "from_shapes": from_shapes,
 }
+"""Architectures by name, for `config.model.architecture`."""
 
 
 def build(architecture: str, data: LabeledImages | ImagePairs | ShapedPairs, **fields: Any) -> CINN:

@@ -36,8 +36,8 @@ class HeavyTails(ConditionalBijector):
         log|dz/dx| = log(x / z) - log(1 + x^2 / nu)
 
     so that exp(-z^2 / 2) = (1 + x^2 / nu)^(-nu / 2). Next to zero it is the identity. As the last
-    member of a chain it is a base distribution with heavy tails: an x that would lie at `|z| = 1000`
-    costs about nu log(1000 / sqrt(nu)) nats instead of 500,000.
+    member of a chain it is a base distribution with heavy tails: an x that would lie at
+    `|z| = 1000` costs about nu log(1000 / sqrt(nu)) nats instead of 500,000.
 
     Args:
         df: nu at the start, for all channels; larger is closer to the identity.
