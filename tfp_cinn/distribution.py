@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 from keras.src.backend.common import global_state  # Keras tells nowhere else what it is calling
 
 from tfp_cinn.bijectors import ConditionalBijector
-from tfp_cinn.bijectors.ensemble import drawing
+from tfp_cinn.bijectors.computing import drawing
 from tfp_cinn.bijectors.shapes import (
     Batch,
     Shape,

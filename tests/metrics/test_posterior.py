@@ -109,6 +109,8 @@ def test_a_classifier_tells_samples_apart_as_well_as_can_be():
     # The best accuracy for two normals two apart is Phi(1) = 0.841.
     apart = c2st(first, second + [2, 0])
     assert abs(apart.mean - 0.841) < 4 * apart.standard_error + 0.01
+    # scikit-learn takes seeds of 32 bits, our programs of 63.
+    assert c2st(first, second, seed=2**40) == same
     with pytest.raises(UsageError, match="c2st: expected two arrays"):
         c2st(first, second[:9])
 

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 from tfp_cinn.errors import UsageError
 
-__all__ = ["Computing", "computing", "current"]
+__all__ = ["Computing", "computing", "current", "drawing"]
 
 
 class Computing(NamedTuple):
-    """The arguments of `computing`."""
+    """The arguments of `computing`, and whether `drawing` leaves out log-determinants."""
 
     shards: int = 1
     memory: str = "store"
+    log_det: bool = True
 
 
 _PLAIN = Computing()
@@ -54,6 +55,11 @@ def computing(
     if memory not in ("store", "recompute"):
         raise UsageError(f'memory: expected "store" or "recompute", got {memory!r}')
     return _entered(Computing(int(shards), memory))
+
+
+def drawing() -> contextlib.AbstractContextManager[Computing]:
+    """Return a context in which decoding may leave log-determinants at zero, where they cost."""
+    return _entered(current()._replace(log_det=False))
 
 
 @contextlib.contextmanager

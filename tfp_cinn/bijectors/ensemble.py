@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_cinn.bijectors.computing import current
 from tfp_cinn.bijectors.conditional_bijector import ConditionalBijector, check_ours
 from tfp_cinn.bijectors.latent_scale import LatentScale
 from tfp_cinn.errors import UsageError
 
-__all__ = ["Ensemble", "drawing"]
-
-_drawing = contextvars.ContextVar("drawing", default=False)
-
-
-@contextlib.contextmanager
-def drawing() -> Iterator[None]:
-    """Decode without log-determinants, which in an `Ensemble` need every member: they are zero."""
-    token = _drawing.set(True)
-    try:
-        yield
-    finally:
-        _drawing.reset(token)
+__all__ = ["Ensemble"]
 
 
 @keras.saving.register_keras_serializable("tfp_cinn")
@@ -135,7 +122,7 @@ class Ensemble(ConditionalBijector):
             latents = tf.reshape(tf.gather(z[:, :-2], mine), [-1, *b.latent_shape])
             parts.append(b._forward_and_log_det(latents, _rows(cond, mine))[0])
         x = tf.reshape(tf.dynamic_stitch(rows, parts), [-1, *self.event_shape])
-        if _drawing.get():
+        if not current().log_det:
             return x, tf.zeros_like(turn)
         canonical, log_det = self._inverse_and_log_det(x, cond)
         return x, _log_normal(z) - _log_normal(canonical) - log_det

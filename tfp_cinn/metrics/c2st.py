@@ -44,6 +44,7 @@ def c2st(samples: np.ndarray, reference: np.ndarray, paired: bool = False, seed:
             f"c2st: expected two arrays [N, D], got {samples.shape} and {reference.shape}"
         )
     count, columns = samples.shape
+    seed %= 2**32  # scikit-learn takes no more
     width = min(10 * columns, _WIDEST)
     network = MLPClassifier(
         (width, width),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_cinn.metrics.posterior import Uniformity
+from tfp_cinn.metrics.posterior import Uniformity, interval_coverage
 
 __all__ = ["draw_calibration", "draw_coverage", "draw_recovery"]
 
@@ -62,9 +62,8 @@ def draw_coverage(
     error = 2 * np.sqrt(_LEVELS * (1 - _LEVELS) / len(ranks))
     axes.fill_between(_LEVELS, -error, error, color="0.85")
     axes.axhline(0, color="0.5", linewidth=0.8)
-    depth = 2 * np.abs(ranks - draws / 2) / (draws + 1)
     for i, name in enumerate(names):
-        found = (depth[:, i] <= _LEVELS[:, np.newaxis]).mean(axis=1)
+        found = [interval_coverage(ranks[:, i], draws, level).mean for level in _LEVELS]
         color = f"C{i % 10}"
         axes.plot(_LEVELS, found - _LEVELS, color, ls=("-", "--")[i // 10 % 2], label=name)
     legend = axes.legend(fontsize=7, ncols=math.ceil(len(names) / 5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -237,10 +236,8 @@ class Task(Explorable):
                 "temperature, look whether the condition is like those of training, or train "
                 "further"
             )
-        distances = self.condition_distances(cond)
-        if "distance" in inspect.signature(self.write_samples).parameters:
-            options["distance"] = distances
-        self.write_samples(output, x, log_prob, cond, **options)
+        distance = self.condition_distances(cond)
+        self.write_samples(output, x, log_prob, cond, distance=distance, **options)
 
     def check_output(self, output: pathlib.Path, shape: Shape) -> None:
         """Refuse a file that samples x of a shape can't be written to, before they are drawn."""

@@ -196,10 +196,10 @@ class ClassImages(Task):
         if output.suffix == ".png":
             check_picture(output, *shape[1::-1])
 
-    def write_samples(self, output, x, log_prob, cond):
+    def write_samples(self, output, x, log_prob, cond, distance=None):
         """Write samples into a `.npz`, or a `.png`: a row a class, or a near-square grid of one."""
         if output.suffix == ".npz":
-            super().write_samples(output, x, log_prob, cond)
+            super().write_samples(output, x, log_prob, cond, distance)
             return
         names = [self.description["class_names"][label] for label in cond]
         title, images = self.description.get("dataset", ""), self.show(x.swapaxes(0, 1), None)
